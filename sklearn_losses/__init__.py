@@ -1,0 +1,18 @@
+"""Loss functions as first-class objects for scikit-learn: exact, compiled, and linear models
+trained with them."""
+
+from importlib.metadata import version
+
+from sklearn_losses import losses
+from sklearn_losses._kernels._threads import effective_n_threads
+from sklearn_losses._versions import show_versions
+from sklearn_losses.losses import *  # noqa: F403
+
+__version__ = version("sklearn-losses")
+
+__all__ = [
+    *(name for name in losses.__all__ if name not in ("POINTWISE", "REDUCED", "ROWWISE")),
+    "__version__",
+    "effective_n_threads",
+    "show_versions",
+]

@@ -1,0 +1,395 @@
+// Scalar functions that every kernel shares: one text for the CPU's compilers and for NVRTC.
+//
+// On the CPU each function is branch-free, so that a loop over it vectorises; on a device the names map to CUDA's own
+// functions. No standard header is included on a device. Comparisons are written so that NaN falls through:
+// `x < lo ? lo : x` keeps a NaN where fmax would drop it.
+#ifndef SKLEARN_LOSSES_COMMON_H
+#define SKLEARN_LOSSES_COMMON_H
+
+#if defined(__CUDACC_RTC__) || defined(__CUDACC__) || defined(__HIPCC__)
+#define SL_DEVICE 1
+#define SL_FN __device__ __forceinline__
+#else
+#define SL_DEVICE 0
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+// always_inline: the body must be compiled again for each instruction set that simd.h names.
+#if defined(__GNUC__)
+#define SL_FN inline __attribute__((always_inline))
+#else
+#define SL_FN __forceinline
+#endif
+#endif
+
+// The same for a lambda, where a declaration specifier cannot stand.
+#if defined(__GNUC__) && !SL_DEVICE
+#define SL_INLINE __attribute__((always_inline))
+#else
+#define SL_INLINE
+#endif
+
+namespace sl {
+
+// What a pointwise loss returns; the compiler drops what a caller does not store.
+template <class T>
+struct Out {
+    T value, gradient, hessian;
+};
+
+// A number to twice the working precision: hi + lo, |lo| <= ulp(hi) / 2.
+template <class T>
+struct Two {
+    T hi, lo;
+};
+
+#if SL_DEVICE
+
+SL_FN float abs_(float x) { return fabsf(x); }
+SL_FN double abs_(double x) { return fabs(x); }
+SL_FN float sqrt_(float x) { return sqrtf(x); }
+SL_FN double sqrt_(double x) { return sqrt(x); }
+SL_FN float fma_(float a, float b, float c) { return fmaf(a, b, c); }
+SL_FN double fma_(double a, double b, double c) { return fma(a, b, c); }
+SL_FN float exp_(float x) { return expf(x); }
+SL_FN double exp_(double x) { return exp(x); }
+SL_FN float expm1_(float x) { return expm1f(x); }
+SL_FN double expm1_(double x) { return expm1(x); }
+SL_FN float log1p_(float x) { return log1pf(x); }
+SL_FN double log1p_(double x) { return log1p(x); }
+SL_FN float log_(float x) { return logf(x); }
+SL_FN double log_(double x) { return log(x); }
+SL_FN float round_(float x) { return rintf(x); }
+SL_FN double round_(double x) { return rint(x); }
+SL_FN float ldexp_(float x, float n) { return ldexpf(x, int(n)); }
+SL_FN double ldexp_(double x, double n) { return ldexp(x, int(n)); }
+template <class T>
+SL_FN T inf_() { return T(__longlong_as_double(0x7ff0000000000000LL)); }
+template <class T>
+SL_FN T nan_() { return T(__longlong_as_double(0x7ff8000000000000LL)); }
+
+#else
+
+SL_FN float abs_(float x) { return __builtin_fabsf(x); }
+SL_FN double abs_(double x) { return __builtin_fabs(x); }
+SL_FN float sqrt_(float x) { return __builtin_sqrtf(x); }
+SL_FN double sqrt_(double x) { return __builtin_sqrt(x); }
+SL_FN float fma_(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+SL_FN double fma_(double a, double b, double c) { return __builtin_fma(a, b, c); }
+template <class T>
+SL_FN T inf_() { return T(__builtin_inf()); }
+template <class T>
+SL_FN T nan_() { return T(__builtin_nan("")); }
+
+#endif
+
+// Constants of the two formats, and the polynomials, which are near-minimax fits (Chebyshev, 60 digits) made for the
+// intervals of the reductions below. `round` is 1.5 * 2^(digits): adding it rounds to an integer in the low bits.
+template <class T>
+struct Format;
+
+template <>
+struct Format<float> {
+    static constexpr float max = 3.40282347e38f, tiny = 1.17549435e-38f, huge = 1e9f;
+    static constexpr float exp_low = -104.0f, exp_high = 89.0f, scale_limit = 300.0f;
+    static constexpr float ln2_hi = 0.693359375f, ln2_lo = -2.12194440e-4f;
+#if !SL_DEVICE
+    using Int = std::int32_t;
+    using Bits = std::uint32_t;
+    static constexpr float round = 12582912.0f;
+    static constexpr Bits digits = 23, bias = 127, round_bits = 0x4b400000u;
+    static constexpr Bits one = 0x3f800000u, sqrt_half = 0x3f3504f3u, mantissa = 0x007fffffu;
+    // (expm1(r) - r) / r^2 on |r| <= log(2) / 2, to 0.2 ulp of expm1.
+    static SL_FN float expm1_tail(float r) {
+        return 0.5f + r * (0.16666576846f + r * (0.0416665544377f + r * (0.00836320297158f + r * 0.00139262134663f)));
+    }
+    // log1p(f) for sqrt(1/2) - 1 <= f <= sqrt(2) - 1.
+    static SL_FN float log1p_kernel(float f) {
+        float p = -0.0790274377239f;
+        p = p * f + 0.126223198492f;
+        p = p * f - 0.129981837637f;
+        p = p * f + 0.142144959239f;
+        p = p * f - 0.166412814631f;
+        p = p * f + 0.200010450942f;
+        p = p * f - 0.250003064226f;
+        p = p * f + 0.333333307282f;
+        const float f2 = f * f;
+        return f - (0.5f * f2 - f * f2 * p);
+    }
+#endif
+};
+
+template <>
+struct Format<double> {
+    static constexpr double max = 1.7976931348623157e308, tiny = 2.2250738585072014e-308, huge = 1e18;
+    static constexpr double exp_low = -746.0, exp_high = 710.0, scale_limit = 2200.0;
+    static constexpr double ln2_hi = 6.93147180369123816490e-01, ln2_lo = 1.90821492927058770002e-10;
+#if !SL_DEVICE
+    using Int = std::int64_t;
+    using Bits = std::uint64_t;
+    static constexpr double round = 6755399441055744.0;
+    static constexpr Bits digits = 52, bias = 1023, round_bits = 0x4338000000000000u;
+    static constexpr Bits one = 0x3ff0000000000000u, sqrt_half = 0x3fe6a09e667f3bcdu, mantissa = 0x000fffffffffffffu;
+    static SL_FN double expm1_tail(double r) {
+        // Estrin's scheme: half the latency of Horner's.
+        const double r2 = r * r, r4 = r2 * r2;
+        const double a = 0.5000000000000001026209 + r * 0.1666666666666666745588;
+        const double b = 0.04166666666662399151589 + r * 0.008333333333330051346372;
+        const double c = 0.00138888889172817933075 + r * 0.0001984126986310596874839;
+        const double d = 0.00002480152119021772765082 + r * 0.000002755726837868419287267;
+        const double e = 2.762013871973399556876e-7 + r * 2.510042415700506678762e-8;
+        return (a + r2 * b) + r4 * ((c + r2 * d) + r4 * e);
+    }
+    // 2 atanh(f / (2 + f)), a series in the square of its argument.
+    static SL_FN double log1p_kernel(double f) {
+        const double s = f / (2.0 + f), z = s * s, z2 = z * z;
+        const double a = 0.6666666666666669688307 + z * 0.3999999999989944323319;
+        const double b = 0.2857142862600326874162 + z * 0.2222221113025987702904;
+        const double c = 0.1818288945567494603851 + z * 0.1533171061821077156801;
+        const double r = z * (a + z2 * (b + z2 * (c + z2 * 0.146165854248886219894)));
+        const double h = 0.5 * f * f;
+        return f - (h - s * (h + r));
+    }
+#endif
+};
+
+#if !SL_DEVICE
+
+template <class T>
+SL_FN typename Format<T>::Bits to_bits(T x) {
+    typename Format<T>::Bits b;
+    std::memcpy(&b, &x, sizeof b);
+    return b;
+}
+template <class T>
+SL_FN T from_bits(typename Format<T>::Bits b) {
+    T x;
+    std::memcpy(&x, &b, sizeof x);
+    return x;
+}
+
+template <class T>
+SL_FN T round_(T x) { return (x + Format<T>::round) - Format<T>::round; }
+
+// x * 2^n for a whole n, |n| <= scale_limit: four factors, so that neither 2^n nor a partial product overflows before
+// the result does.
+template <class T>
+SL_FN T ldexp_(T x, T n) {
+    using F = Format<T>;
+    using Int = typename F::Int;
+    using Bits = typename F::Bits;
+    const Int whole = Int(to_bits<T>(n + F::round) - F::round_bits), quarter = whole >> 2;
+    const T s = from_bits<T>((Bits(quarter) + F::bias) << F::digits);
+    return (((x * s) * s) * s) * from_bits<T>((Bits(whole - 3 * quarter) + F::bias) << F::digits);
+}
+
+// exp(hi + lo) = 2^n * (1 + p), p = expm1(r), |r| <= log(2) / 2 (Cody and Waite's reduction).
+template <class T>
+struct ExpParts {
+    T n, p;
+};
+template <class T>
+SL_FN ExpParts<T> exp_parts(T hi, T lo, T low, T high) {
+    using F = Format<T>;
+    hi = hi < low ? low : hi;
+    hi = hi > high ? high : hi;
+    const T n = round_(hi * T(1.44269504088896340736));
+    const T r = ((hi - n * F::ln2_hi) - n * F::ln2_lo) + lo;
+    return {n, r + r * r * F::expm1_tail(r)};
+}
+
+// 2^n in two factors, which is enough for n between -2 * bias and 2 * bias.
+template <class T>
+SL_FN T scale_two(T x, T n) {
+    using F = Format<T>;
+    using Int = typename F::Int;
+    using Bits = typename F::Bits;
+    const Int whole = Int(to_bits<T>(n + F::round) - F::round_bits), half = whole >> 1;
+    return (x * from_bits<T>((Bits(half) + F::bias) << F::digits)) *
+           from_bits<T>((Bits(whole - half) + F::bias) << F::digits);
+}
+
+template <class T>
+SL_FN T exp_(T x) {
+    const ExpParts<T> e = exp_parts<T>(x, T(0), Format<T>::exp_low, Format<T>::exp_high);
+    return scale_two<T>(T(1) + e.p, e.n);
+}
+
+template <class T>
+SL_FN T expm1_(T x) {
+    const ExpParts<T> e = exp_parts<T>(x, T(0), T(-60), Format<T>::exp_high);
+    // Half of it first, since 2^n itself overflows just below the largest finite result.
+    const T half = scale_two<T>(T(1), e.n - T(1));
+    return T(2) * (half * e.p + (half - T(0.5)));
+}
+
+// u = 2^k * (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2), for a normal u > 0.
+template <class T>
+struct LogParts {
+    T k, f;
+};
+template <class T>
+SL_FN LogParts<T> log_parts(T u) {
+    using F = Format<T>;
+    using Bits = typename F::Bits;
+    const Bits b = to_bits<T>(u) + (F::one - F::sqrt_half);
+    // The exponent field, turned into a number by placing it in the low bits of 2^digits.
+    const T k = from_bits<T>((b >> F::digits) | ((F::bias + F::digits) << F::digits)) -
+                T((Bits(1) << F::digits) + F::bias);
+    return {k, from_bits<T>((b & F::mantissa) + F::sqrt_half) - T(1)};
+}
+template <class T>
+SL_FN LogParts<T> log1p_parts(T x) {
+    LogParts<T> p = log_parts<T>(T(1) + x);
+    // Where the exponent is 0, x itself is the fraction. Elsewhere the rounding of 1 + x costs at most 1.5 ulp.
+    p.f = p.k == T(0) ? x : p.f;
+    return p;
+}
+template <class T>
+SL_FN T log_join(LogParts<T> p) {
+    using F = Format<T>;
+    return p.k * F::ln2_hi + (F::log1p_kernel(p.f) + p.k * F::ln2_lo);
+}
+
+// log(x) for normal x > 0, and log1p(x) for x > -1; NaN and infinity pass through.
+template <class T>
+SL_FN T log_(T x) {
+    const T y = log_join(log_parts<T>(x));
+    return x <= Format<T>::max ? y : x;
+}
+template <class T>
+SL_FN T log1p_(T x) {
+    const T y = log_join(log1p_parts<T>(x));
+    return x <= Format<T>::max ? y : x;
+}
+
+#endif
+
+template <class T>
+SL_FN Two<T> two_sum(T a, T b) {
+    const T s = a + b, v = s - a;
+    return {s, (a - (s - v)) + (b - v)};
+}
+// a * b exactly (but for underflow of the low part).
+template <class T>
+SL_FN Two<T> two_prod(T a, T b) {
+    const T p = a * b;
+    return {p, fma_(a, b, -p)};
+}
+// raw - y exactly; the low part is dropped where the difference overflows or is so large that nobody needs it.
+template <class T>
+SL_FN Two<T> residual(T y, T raw) {
+    const Two<T> r = two_sum<T>(raw, -y);
+    return {r.hi, abs_(r.hi) < Format<T>::huge ? r.lo : T(0)};
+}
+// (a.hi + a.lo) / c to twice the working precision, c != 0.
+template <class T>
+SL_FN Two<T> two_div(Two<T> a, T c) {
+    const T q = a.hi / c;
+    return {q, (fma_(-q, c, a.hi) + a.lo) / c};
+}
+template <class T>
+SL_FN Two<T> two_square(Two<T> a) {
+    const Two<T> p = two_prod<T>(a.hi, a.hi);
+    return {p.hi, p.lo + T(2) * a.hi * a.lo};
+}
+// A double parameter, to more digits than T has.
+template <class T>
+SL_FN Two<T> two_from(double a) {
+    const T hi = T(a);
+    return {hi, T(a - double(hi))};
+}
+
+// y * exp(hi + lo) for a small lo. No intermediate over- or underflow: y may be subnormal where exp is infinite.
+template <class T>
+SL_FN T scaled_exp(T y, Two<T> x) {
+    // Past the limit the low part means nothing, and may be NaN.
+    x.lo = abs_(x.hi) < T(2) * Format<T>::exp_high ? x.lo : T(0);
+#if SL_DEVICE
+    const T limit = T(2) * Format<T>::exp_high;
+    T hi = x.hi < -limit ? -limit : x.hi;
+    hi = hi > limit ? limit : hi;
+    const T n = round_(hi * T(1.44269504088896340736));
+    const T r = ((hi - n * Format<T>::ln2_hi) - n * Format<T>::ln2_lo) + x.lo;
+    return ldexp_(y * exp_(r), n);
+#else
+    const T limit = T(2) * Format<T>::exp_high;
+    const ExpParts<T> e = exp_parts<T>(x.hi, x.lo, -limit, limit);
+    return ldexp_<T>(y * (T(1) + e.p), e.n);
+#endif
+}
+
+// exp(hi + lo) where hi is not large and positive.
+template <class T>
+SL_FN T exp_two(Two<T> x) {
+    x.lo = abs_(x.hi) < T(2) * Format<T>::exp_high ? x.lo : T(0);
+#if SL_DEVICE
+    const T e = exp_(x.hi);
+    return e + e * x.lo;
+#else
+    const ExpParts<T> e = exp_parts<T>(x.hi, x.lo, Format<T>::exp_low, Format<T>::exp_high);
+    return scale_two<T>(T(1) + e.p, e.n);
+#endif
+}
+
+// x^a = 2^n * exp(g), with |g| small. `x` is given as 1 + v where v is exact near 0 (one_plus), or as itself.
+template <class T>
+struct PowParts {
+    T n, g;
+};
+template <class T>
+SL_FN PowParts<T> pow_parts(T x, bool one_plus, T a) {
+#if SL_DEVICE
+    // CUDA has no public log in two parts: split with frexp, as the CPU does with bits.
+    const T u = one_plus ? T(1) + x : x;
+    int whole;
+    T m = T(frexp(double(u), &whole));
+    T k = T(whole);
+    const bool low = m < T(0.70710678118654752);
+    m = low ? T(2) * m : m;
+    k = low ? k - T(1) : k;
+    const T l = log1p_(one_plus && k == T(0) ? x : m - T(1));
+#else
+    const LogParts<T> p = one_plus ? log1p_parts<T>(x) : log_parts<T>(x);
+    const T k = p.k, l = Format<T>::log1p_kernel(p.f);
+#endif
+    const Two<T> t = two_prod<T>(a, k);
+    T n = round_(t.hi + a * l * T(1.44269504088896340736));
+    n = n < -Format<T>::scale_limit ? -Format<T>::scale_limit : n;
+    n = n > Format<T>::scale_limit ? Format<T>::scale_limit : n;
+    T g = ((t.hi - n) + t.lo) * T(0.69314718055994530942) + a * l;
+    g = g < T(-1) ? T(-1) : g;
+    g = g > T(1) ? T(1) : g;
+    g = x <= Format<T>::max ? g : x;
+    return {n, g};
+}
+// x^a for a normal x > 0.
+template <class T>
+SL_FN T pow_(T x, T a) {
+    const PowParts<T> p = pow_parts<T>(x, false, a);
+    return ldexp_(exp_(p.g), p.n);
+}
+// (1 + v)^a and (1 + v)^a - 1 for v > -1.
+template <class T>
+SL_FN T pow1p_(T v, T a) {
+    const PowParts<T> p = pow_parts<T>(v, true, a);
+    return ldexp_(exp_(p.g), p.n);
+}
+template <class T>
+SL_FN T pow1pm1_(T v, T a) {
+    const PowParts<T> p = pow_parts<T>(v, true, a);
+    const T half = ldexp_(T(1), p.n - T(1));
+    return T(2) * (half * expm1_(p.g) + (half - T(0.5)));
+}
+
+template <class T>
+SL_FN T max_(T a, T b) { return a < b ? b : a; }
+template <class T>
+SL_FN T square(T x) { return x * x; }
+// a * b, and 0 where a is 0 although b is infinite.
+template <class T>
+SL_FN T mul0(T a, T b) { return a == T(0) ? T(0) : a * b; }
+
+}  // namespace sl
+
+#endif

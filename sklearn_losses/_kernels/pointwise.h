@@ -1,0 +1,671 @@
+// Every pointwise loss: its value, and its first and second derivative with respect to the raw prediction.
+//
+// One struct a loss, and at the end the one list of them. Parameters arrive as doubles, in the order that the Python
+// class gives. `r` is raw - y. Where the second derivative is zero almost everywhere (absolute error, pinball, hinge),
+// the hessian is 1, as in scikit-learn: Newton steps and boosting divide by it.
+#ifndef SKLEARN_LOSSES_POINTWISE_H
+#define SKLEARN_LOSSES_POINTWISE_H
+
+#include "common.h"
+
+namespace sl {
+
+// ---------------------------------------------------------------------------------------- regression, identity link
+
+template <class T>
+struct HalfSquaredError {
+    SL_FN explicit HalfSquaredError(const double*) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const T r = raw - y;
+        return {T(0.5) * r * r, r, T(1)};
+    }
+};
+
+template <class T>
+struct SquaredError {
+    SL_FN explicit SquaredError(const double*) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const T r = raw - y;
+        return {r * r, T(2) * r, T(2)};
+    }
+};
+
+template <class T>
+SL_FN T sign_of(T x, T magnitude) {
+    return x < T(0) ? -magnitude : magnitude;
+}
+
+template <class T>
+struct AbsoluteError {
+    SL_FN explicit AbsoluteError(const double*) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const T r = raw - y, value = abs_(r);
+        // r itself where it is 0 or NaN.
+        return {value, value > T(0) ? sign_of(r, T(1)) : r, value >= T(0) ? T(1) : r};
+    }
+};
+
+template <class T>
+struct HuberLoss {
+    T delta;
+    SL_FN explicit HuberLoss(const double* a) : delta(T(a[0])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const T r = raw - y, size = abs_(r);
+        const bool outer = size > delta;
+        return {outer ? delta * (size - T(0.5) * delta) : T(0.5) * r * r, outer ? sign_of(r, delta) : r,
+                outer ? T(0) : (size >= T(0) ? T(1) : r)};
+    }
+};
+
+template <class T>
+struct SmoothL1 {
+    T beta;
+    SL_FN explicit SmoothL1(const double* a) : beta(T(a[0])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const T r = raw - y, size = abs_(r), u = r / beta;
+        const bool outer = size >= beta;
+        return {outer ? size - T(0.5) * beta : T(0.5) * r * u, outer ? sign_of(r, T(1)) : u,
+                outer ? T(0) : (size >= T(0) ? T(1) / beta : r)};
+    }
+};
+
+template <class T>
+struct SmoothL2 {
+    SL_FN explicit SmoothL2(const double*) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const Two<T> d = residual<T>(y, raw);
+        const T r = d.hi, size = abs_(r);
+        // |r| - 1 near |r| = 1 keeps the digits that the rounding of r lost.
+        const T excess = (size - T(1)) + sign_of(r, d.lo);
+        const bool outer = excess > T(0);
+        return {outer ? excess : T(0.5) * r * r, outer ? sign_of(r, T(1)) : r,
+                outer ? T(0) : (size >= T(0) ? T(1) : r)};
+    }
+};
+
+template <class T>
+struct PseudoHuber {
+    T delta;
+    SL_FN explicit PseudoHuber(const double* a) : delta(T(a[0])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const T r = raw - y, size = abs_(r), u = size / delta;
+        const T root = u < Format<T>::huge ? sqrt_(T(1) + u * u) : u;
+        const T inverse = T(1) / root;
+        return {delta * (size * (u / (T(1) + root))), r * inverse, inverse * inverse * inverse};
+    }
+};
+
+template <class T>
+struct LogCosh {
+    SL_FN explicit LogCosh(const double*) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const T r = raw - y, size = abs_(r);
+        const T e = exp_(-size), m = expm1_(-size), e2 = e * e, inverse = T(1) / (T(1) + e2);
+        // log cosh r = log1p(2 sinh(r/2)^2), which has no cancellation near 0.
+        const bool small = size < T(1);
+        const T x = small ? T(0.5) * m * (m / (T(1) + m)) : e2;
+        const T shift = small ? T(0) : size - T(0.69314718055994530942);
+        return {shift + log1p_(x), sign_of(r, -m * (T(2) + m) * inverse), T(4) * e2 * inverse * inverse};
+    }
+};
+
+template <class T>
+struct PinballLoss {
+    T quantile, rest;
+    SL_FN explicit PinballLoss(const double* a) : quantile(T(a[0])), rest(T(1.0 - a[0])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const T r = raw - y;
+        const bool over = r > T(0);
+        const T gradient = over ? rest : -quantile;
+        return {gradient * r, r == r ? gradient : r, r == r ? T(1) : r};
+    }
+};
+
+// The pinball loss convolved with the uniform density on [-width, width]: conquer's kernel smoothing.
+template <class T>
+struct SmoothPinball {
+    T quantile, rest, width;
+    SL_FN explicit SmoothPinball(const double* a) : quantile(T(a[0])), rest(T(1.0 - a[0])), width(T(a[1])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const Two<T> d = residual<T>(y, raw);
+        const T r = d.hi, size = abs_(r), gap = (width - size) - sign_of(r, d.lo);
+        const bool inner = gap > T(0), over = r > T(0);
+        const T slope = over ? rest : quantile;
+        const T bump = inner ? gap * (T(0.25) * gap / width) : T(0);
+        const T inside = T(0.5) * (r / width) + (T(0.5) - quantile), outside = over ? rest : -quantile;
+        return {slope * size + bump, inner ? inside : (r == r ? outside : r),
+                inner ? T(0.5) / width : (r == r ? T(0) : r)};
+    }
+};
+
+template <class T>
+struct Expectile {
+    T expectile, rest;
+    SL_FN explicit Expectile(const double* a) : expectile(T(a[0])), rest(T(1.0 - a[0])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const T r = raw - y, weight = r > T(0) ? rest : (r == r ? expectile : r);
+        return {weight * r * r, T(2) * weight * r, T(2) * weight};
+    }
+};
+
+// |r| - epsilon, with the digits that the rounding of r would lose near 0.
+template <class T>
+SL_FN T excess_over(Two<T> r, T epsilon) {
+    return (abs_(r.hi) - epsilon) + sign_of(r.hi, r.lo);
+}
+
+template <class T>
+struct EpsilonInsensitive {
+    T epsilon;
+    SL_FN explicit EpsilonInsensitive(const double* a) : epsilon(T(a[0])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const Two<T> r = residual<T>(y, raw);
+        const T excess = excess_over(r, epsilon);
+        const bool inner = excess <= T(0);
+        return {inner ? T(0) : excess, inner ? T(0) : (excess > T(0) ? sign_of(r.hi, T(1)) : excess),
+                excess == excess ? T(1) : excess};
+    }
+};
+
+template <class T>
+struct SquaredEpsilonInsensitive {
+    T epsilon;
+    SL_FN explicit SquaredEpsilonInsensitive(const double* a) : epsilon(T(a[0])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const Two<T> r = residual<T>(y, raw);
+        const T excess = excess_over(r, epsilon);
+        const bool inner = excess <= T(0);
+        const T active = inner ? T(0) : excess;
+        return {active * active, sign_of(r.hi, T(2) * active), inner ? T(0) : (excess > T(0) ? T(2) : excess)};
+    }
+};
+
+template <class T>
+struct Fair {
+    T c;
+    SL_FN explicit Fair(const double* a) : c(T(a[0])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const T r = raw - y, u = abs_(r) / c, inverse = T(1) / (T(1) + u);
+        // u - log1p(u) below 1/2 by its own series, u^2/2 - u^3/3 + ..., summed through s = u / (2 + u):
+        // u - 2 atanh(s) = s u - 2 (s^3/3 + s^5/5 + ...), s <= 1/5.
+        const T s = u / (T(2) + u), z = s * s;
+        T tail = T(1) / T(25);
+        tail = tail * z + T(1) / T(23);
+        tail = tail * z + T(1) / T(21);
+        tail = tail * z + T(1) / T(19);
+        tail = tail * z + T(1) / T(17);
+        tail = tail * z + T(1) / T(15);
+        tail = tail * z + T(1) / T(13);
+        tail = tail * z + T(1) / T(11);
+        tail = tail * z + T(1) / T(9);
+        tail = tail * z + T(1) / T(7);
+        tail = tail * z + T(1) / T(5);
+        tail = tail * z + T(1) / T(3);
+        const T small = s * (u - T(2) * z * tail), large = u - log1p_(u);
+        return {c * (c * (u < T(0.5) ? small : large)), r * inverse, inverse * inverse};
+    }
+};
+
+// u and its inverse, whichever is at most 1 in size: rational functions of u^2 that neither overflow nor lose digits.
+template <class T>
+struct Folded {
+    bool outer;
+    T t, s, inverse;  // t = min(u, 1/u), s = t^2, inverse = 1 / (1 + s)
+};
+template <class T>
+SL_FN Folded<T> fold(T u) {
+    const bool outer = abs_(u) > T(1);
+    const T t = outer ? T(1) / u : u, s = t * t;
+    return {outer, t, s, T(1) / (T(1) + s)};
+}
+// log1p(u^2), where u^2 may overflow.
+template <class T>
+SL_FN T log1p_square(T u) {
+    const T size = abs_(u);
+    const bool big = size > Format<T>::huge;
+    return (big ? T(2) : T(1)) * log1p_(big ? size - T(1) : u * u);
+}
+
+template <class T>
+struct Cauchy {
+    T c;
+    SL_FN explicit Cauchy(const double* a) : c(T(a[0])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const T r = raw - y, u = r / c;
+        const Folded<T> f = fold(u);
+        const T ratio = (T(1) - f.t) * (T(1) + f.t) * f.inverse * f.inverse;
+        return {T(0.5) * c * (c * log1p_square(u)), (f.outer ? c * f.t : r) * f.inverse,
+                f.outer ? -f.s * ratio : ratio};
+    }
+};
+
+template <class T>
+struct GemanMcClure {
+    T c;
+    SL_FN explicit GemanMcClure(const double* a) : c(T(a[0])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const T r = raw - y;
+        const Folded<T> f = fold(r / c);
+        const T shrink = (f.outer ? f.s : T(1)) * f.inverse, shrink2 = shrink * shrink;
+        return {(T(0.5) * (f.outer ? c * c : r * r)) * f.inverse, r * shrink * shrink,
+                (f.outer ? (f.s - T(3)) : (T(1) - T(3) * f.s)) * f.inverse * shrink2};
+    }
+};
+
+// exp(-u^2) and 1 - exp(-u^2) for u = r / c: u^2 to twice the precision, as its error is the relative error of exp.
+template <class T>
+struct Gaussian {
+    T square, e, rest;
+};
+template <class T>
+SL_FN Gaussian<T> gaussian(Two<T> r, T c) {
+    const Two<T> u = two_div(r, c), q = two_square(u);
+    const T e = exp_two<T>({-q.hi, -q.lo});
+    return {q.hi, e, -expm1_(-q.hi)};
+}
+
+template <class T>
+struct Welsch {
+    T c;
+    SL_FN explicit Welsch(const double* a) : c(T(a[0])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const Two<T> r = residual<T>(y, raw);
+        const Gaussian<T> g = gaussian(r, c);
+        return {T(0.5) * c * (c * g.rest), mul0(g.e, r.hi), mul0(g.e, T(1) - T(2) * g.square)};
+    }
+};
+
+template <class T>
+struct TukeyBiweight {
+    T c;
+    SL_FN explicit TukeyBiweight(const double* a) : c(T(a[0])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const Two<T> d = residual<T>(y, raw);
+        const T r = d.hi, u = r / c, s = u * u;
+        const T gap = ((c - abs_(r)) - sign_of(r, d.lo)) / c, v = gap * (T(1) + abs_(u));
+        const bool outer = gap < T(0);
+        const T sixth = T(1) / T(6);
+        return {outer ? c * c * sixth : r * r * sixth * (T(3) - T(3) * s + s * s), outer ? T(0) : r * v * v,
+                outer ? T(0) : v * (T(1) - T(5) * s)};
+    }
+};
+
+// Barron (2019), equation 1, for every shape but its three limits, which follow.
+template <class T>
+struct GeneralRobust {
+    T half, b, root, c, value_scale, growth;
+    SL_FN explicit GeneralRobust(const double* a)
+        : half(T(0.5 * a[0])),
+          b(T(a[0] < 2.0 ? 2.0 - a[0] : a[0] - 2.0)),
+          root(sqrt_(b)),
+          c(T(a[1])),
+          value_scale(T((a[0] < 2.0 ? 2.0 - a[0] : a[0] - 2.0) / a[0])),
+          growth(a[0] < 2.0 ? T((a[0] - 1.0) / (2.0 - a[0])) : T((a[0] - 1.0) / (a[0] - 2.0))) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const T r = raw - y, u = r / c, size = abs_(u), s = u * u;
+        // (1 + s / b)^a is (|u| / sqrt(b))^(2a) where s would overflow.
+        const bool big = size > Format<T>::huge * max_(root, T(1));
+        const T v = big ? size / root - T(1) : s / b, twice = big ? T(2) : T(1);
+        const T power = pow1p_(v, twice * (half - T(1)));
+        const T shrink = big ? root / size * (root / size) : T(1) / (T(1) + v);
+        // (1 + growth s) / (1 + s / b): above, the leading terms.
+        const T bend = big ? growth * b + shrink : (T(1) + growth * s) * shrink;
+        const T value = value_scale * pow1pm1_(v, twice * half);
+        return {r == r ? value : r, mul0(power, u / c), power * bend / (c * c)};
+    }
+};
+template <class T>
+struct GeneralRobustZero {
+    T c;
+    SL_FN explicit GeneralRobustZero(const double* a) : c(T(a[1])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const double scale[1] = {1.41421356237309504880 * double(c)};
+        const Out<T> o = Cauchy<T>(scale)(y, raw);
+        const T w = T(1) / c;
+        return {o.value * w * w, o.gradient * w * w, o.hessian * w * w};
+    }
+};
+template <class T>
+struct GeneralRobustTwo {
+    T c;
+    SL_FN explicit GeneralRobustTwo(const double* a) : c(T(a[1])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const T r = raw - y, u = r / c;
+        return {T(0.5) * u * u, u / c, (r == r ? T(1) : r) / c / c};
+    }
+};
+template <class T>
+struct GeneralRobustMinusInfinity {
+    T c;
+    SL_FN explicit GeneralRobustMinusInfinity(const double* a) : c(T(a[1])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const Two<T> r = residual<T>(y, raw), u = two_div(r, c), q = two_square(u);
+        const T e = exp_two<T>({T(-0.5) * q.hi, T(-0.5) * q.lo});
+        return {-expm1_(T(-0.5) * q.hi), mul0(e, u.hi / c), mul0(e, (T(1) - q.hi) / (c * c))};
+    }
+};
+
+template <class T>
+struct AbsolutePercentageError {
+    T epsilon;
+    SL_FN explicit AbsolutePercentageError(const double* a) : epsilon(T(a[0])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const T r = raw - y, size = abs_(r), divisor = max_(abs_(y), epsilon), slope = T(1) / divisor;
+        return {size / divisor, size > T(0) ? sign_of(r, slope) : r, size >= T(0) ? slope : r};
+    }
+};
+
+// ---------------------------------------------------------------------------------------------- regression, log link
+
+template <class T>
+struct HalfPoissonLoss {
+    SL_FN explicit HalfPoissonLoss(const double*) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const T e = exp_(raw);
+        return {e - y * raw, e - y, e};
+    }
+};
+
+template <class T>
+struct HalfGammaLoss {
+    SL_FN explicit HalfGammaLoss(const double*) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const T e = scaled_exp<T>(y, {-raw, T(0)});
+        return {raw + e, T(1) - e, e};
+    }
+};
+
+// Powers other than 1 and 2, which are the Poisson and the gamma loss.
+template <class T>
+struct HalfTweedieLoss {
+    Two<T> a, b;  // 2 - power, 1 - power
+    SL_FN explicit HalfTweedieLoss(const double* p) : a(two_from<T>(2.0 - p[0])), b(two_from<T>(1.0 - p[0])) {}
+    static SL_FN Two<T> times(T raw, Two<T> k) {
+        const Two<T> x = two_prod<T>(raw, k.hi);
+        return {x.hi, x.lo + raw * k.lo};
+    }
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const T first = scaled_exp<T>(T(1), times(raw, a)), second = scaled_exp<T>(y, times(raw, b));
+        return {first / a.hi - second / b.hi, first - second, a.hi * first - b.hi * second};
+    }
+};
+
+template <class T>
+struct NegativeBinomial {
+    T theta;
+    Two<T> log_theta;
+    SL_FN explicit NegativeBinomial(const double* a)
+        : theta(T(a[0])), log_theta(two_from<T>(double(log_<double>(a[0])))) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const Two<T> z = two_sum<T>(raw, -log_theta.hi);
+        const bool over = z.hi > T(0);
+        const T low = z.lo - log_theta.lo;
+        const T e = exp_two<T>({over ? -z.hi : z.hi, over ? -low : low}), inverse = T(1) / (T(1) + e);
+        const T tail = (y + theta) * log1p_(e);
+        return {over ? theta * raw + tail : ((y + theta) * log_theta.hi - y * raw) + tail,
+                (over ? theta - y * e : theta * e - y) * inverse, (y + theta) * e * inverse * inverse};
+    }
+};
+
+template <class T>
+struct SquaredLogError {
+    SL_FN explicit SquaredLogError(const double*) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const T d = raw - log1p_(y);
+        return {d * d, T(2) * d, d == d ? T(2) : d};
+    }
+};
+
+// ------------------------------------------------------------------- binary classification, y the positive's probability
+
+// sigmoid(raw) and 1 - sigmoid(raw), each with its own digits, and -log of both.
+template <class T>
+struct Sigmoid {
+    T p, q, log_p, log_q;
+    SL_FN explicit Sigmoid(T raw) {
+        const T e = exp_(-abs_(raw)), inverse = T(1) / (T(1) + e), tail = log1p_(e);
+        const bool positive = raw >= T(0);
+        p = (positive ? T(1) : e) * inverse;
+        q = (positive ? e : T(1)) * inverse;
+        log_p = tail + (positive ? T(0) : -raw);
+        log_q = tail + (positive ? raw : T(0));
+    }
+};
+
+template <class T>
+struct HalfBinomialLoss {
+    SL_FN explicit HalfBinomialLoss(const double*) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const T e = exp_(-abs_(raw)), inverse = T(1) / (T(1) + e), rest = T(1) - y;
+        const bool negative = raw < T(0);
+        return {log1p_(e) + (negative ? -y : rest) * raw,
+                ((negative ? e : T(1)) * rest - (negative ? T(1) : e) * y) * inverse, e * inverse * inverse};
+    }
+};
+
+// A margin loss phi, for a y that may lie between 0 and 1: y phi(raw) + (1 - y) phi(-raw).
+template <class T, class Phi>
+SL_FN Out<T> mixed(T y, T raw, const Phi& phi) {
+    const Out<T> a = phi(raw), b = phi(-raw);
+    const T rest = T(1) - y;
+    return {mul0(y, a.value) + mul0(rest, b.value), mul0(y, a.gradient) - mul0(rest, b.gradient),
+            mul0(y, a.hessian) + mul0(rest, b.hessian)};
+}
+
+template <class T>
+struct Hinge {
+    T threshold;
+    SL_FN explicit Hinge(const double* a) : threshold(T(a[0])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        return mixed(y, raw, [this](T m) SL_INLINE -> Out<T> {
+            const T z = threshold - m;
+            const bool inactive = z < T(0);
+            return {inactive ? T(0) : z, inactive ? T(0) : (z == z ? T(-1) : z), z == z ? T(1) : z};
+        });
+    }
+};
+
+template <class T>
+struct SquaredHinge {
+    T threshold;
+    SL_FN explicit SquaredHinge(const double* a) : threshold(T(a[0])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        return mixed(y, raw, [this](T m) SL_INLINE -> Out<T> {
+            const T z = threshold - m;
+            const bool inactive = z <= T(0);
+            const T active = inactive ? T(0) : z;
+            return {active * active, T(-2) * active, inactive ? T(0) : (z == z ? T(2) : z)};
+        });
+    }
+};
+
+template <class T>
+struct SmoothHinge {
+    T gamma;
+    SL_FN explicit SmoothHinge(const double* a) : gamma(T(a[0])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        return mixed(y, raw, [this](T m) SL_INLINE -> Out<T> {
+            const T z = T(1) - m;
+            const bool inactive = z <= T(0), linear = z >= gamma;
+            const T u = z / gamma;
+            return {inactive ? T(0) : (linear ? z - T(0.5) * gamma : T(0.5) * z * u),
+                    inactive ? T(0) : (linear ? T(-1) : -u), inactive || linear ? T(0) : (z == z ? T(1) / gamma : z)};
+        });
+    }
+};
+
+template <class T>
+struct ModifiedHuber {
+    SL_FN explicit ModifiedHuber(const double*) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        return mixed(y, raw, [](T m) SL_INLINE -> Out<T> {
+            const T z = T(1) - m;
+            const bool inactive = z <= T(0), linear = m < T(-1);
+            return {inactive ? T(0) : (linear ? T(-4) * m : z * z), inactive ? T(0) : (linear ? T(-4) : T(-2) * z),
+                    inactive || linear ? T(0) : (z == z ? T(2) : z)};
+        });
+    }
+};
+
+template <class T>
+struct ExponentialLoss {
+    SL_FN explicit ExponentialLoss(const double*) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const T a = mul0(y, exp_(-raw)), b = mul0(T(1) - y, exp_(raw));
+        return {a + b, b - a, a + b};
+    }
+};
+
+// One side of the focal loss, (1 - p)^gamma * -log p, as a function of the raw prediction z of its own class.
+template <class T>
+SL_FN Out<T> focal_side(const Sigmoid<T>& s, bool positive, T z, T gamma) {
+    const T p = positive ? s.p : s.q, q = positive ? s.q : s.p, l = positive ? s.log_p : s.log_q;
+    // q^gamma = exp(-gamma * softplus(z)), the exponent to twice the precision.
+    const T size = z > T(0) ? z : T(0), tail = positive ? s.log_q : s.log_p;
+    const Two<T> a = two_prod<T>(gamma, size), x = two_sum<T>(a.hi, gamma * (tail - size));
+    const T w = exp_two<T>({-x.hi, -(x.lo + a.lo)});
+    return {w * l, -w * (gamma * p * l + q),
+            w * p * (gamma * gamma * p * l + q * (T(1) + T(2) * gamma - gamma * l))};
+}
+
+template <class T>
+struct FocalLoss {
+    T gamma, weight_positive, weight_negative;
+    SL_FN explicit FocalLoss(const double* a)
+        : gamma(T(a[0])), weight_positive(T(a[1])), weight_negative(T(a[2])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const Sigmoid<T> s(raw);
+        const Out<T> a = focal_side(s, true, raw, gamma), b = focal_side(s, false, -raw, gamma);
+        const T wa = weight_positive * y, wb = weight_negative * (T(1) - y);
+        return {mul0(wa, a.value) + mul0(wb, b.value), mul0(wa, a.gradient) - mul0(wb, b.gradient),
+                mul0(wa, a.hessian) + mul0(wb, b.hessian)};
+    }
+};
+
+template <class T>
+struct PolyLoss {
+    T epsilon;
+    SL_FN explicit PolyLoss(const double* a) : epsilon(T(a[0])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const Sigmoid<T> s(raw);
+        const T rest = T(1) - y, pq = s.p * s.q, tilt = epsilon * (rest - y);
+        return {mul0(y, s.log_p + epsilon * s.q) + mul0(rest, s.log_q + epsilon * s.p),
+                (rest * s.p - y * s.q) + tilt * pq, pq + tilt * pq * (s.q - s.p)};
+    }
+};
+
+template <class T>
+struct BrierLoss {
+    SL_FN explicit BrierLoss(const double*) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const Sigmoid<T> s(raw);
+        const T d = (T(1) - y) * s.p - y * s.q, pq = s.p * s.q;
+        return {d * d, T(2) * d * pq, T(2) * pq * (pq + d * (s.q - s.p))};
+    }
+};
+
+// Ridnik et al. (2021), equations 4 and 5, with the margin's shifted probability.
+template <class T>
+struct AsymmetricLoss {
+    T gamma_pos, gamma_neg, margin;
+    SL_FN explicit AsymmetricLoss(const double* a) : gamma_pos(T(a[0])), gamma_neg(T(a[1])), margin(T(a[2])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const Sigmoid<T> s(raw);
+        const Out<T> a = focal_side(s, true, raw, gamma_pos);
+        // 1 - max(p - margin, 0), and minus its logarithm; without a margin that is the sigmoid's own.
+        const T shifted = s.p - margin, rest = s.q + margin, pq = s.p * s.q;
+        const bool off = shifted <= T(0);
+        const T inner = off ? T(0.5) : shifted;
+        const T direct = inner > T(0.5) ? -log_(rest) : -log1p_(-inner);
+        const T l = margin == T(0) ? s.log_q : direct;
+        const T w = pow_(inner, gamma_neg), w1 = w / inner, w2 = w1 / inner;
+        const T slope = gamma_neg * w1 * l + w / rest;
+        const T bend = gamma_neg * (gamma_neg - T(1)) * w2 * l + T(2) * gamma_neg * w1 / rest + w / (rest * rest);
+        const T dead = raw == raw ? T(0) : raw;
+        const T value = off ? dead : w * l, gradient = off ? dead : slope * pq;
+        const T hessian = off ? dead : bend * pq * pq + slope * pq * (s.q - s.p);
+        const T b = T(1) - y;
+        return {mul0(y, a.value) + mul0(b, value), mul0(y, a.gradient) + mul0(b, gradient),
+                mul0(y, a.hessian) + mul0(b, hessian)};
+    }
+};
+
+template <class T>
+struct BinaryKLDivergence {
+    SL_FN explicit BinaryKLDivergence(const double*) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const Sigmoid<T> s(raw);
+        const T rest = T(1) - y;
+        return {mul0(y, log_(y) + s.log_p) + mul0(rest, log1p_(-y) + s.log_q), rest * s.p - y * s.q, s.p * s.q};
+    }
+};
+
+#if !SL_DEVICE
+
+// A loss given by C functions `double f(double y, double raw, void* data)`. Their addresses travel in the parameters'
+// bits: value, gradient, hessian (or null: 0), data.
+template <class T>
+struct CompiledLoss {
+    using Function = double (*)(double, double, void*);
+    Function value, gradient, hessian;
+    void* data;
+    SL_FN explicit CompiledLoss(const double* a) {
+        std::memcpy(&value, a, sizeof value);
+        std::memcpy(&gradient, a + 1, sizeof gradient);
+        std::memcpy(&hessian, a + 2, sizeof hessian);
+        std::memcpy(&data, a + 3, sizeof data);
+    }
+    SL_FN Out<T> operator()(T y, T raw) const {
+        return {T(value(double(y), double(raw), data)), T(gradient(double(y), double(raw), data)),
+                hessian ? T(hessian(double(y), double(raw), data)) : T(0)};
+    }
+};
+#define SL_POINTWISE_HOST_LIST(X) X(CompiledLoss)
+
+#endif
+
+// The one list: a loss that is not named here does not exist. Kinds are positions in it.
+#define SL_POINTWISE_LIST(X)      \
+    X(HalfSquaredError)           \
+    X(SquaredError)               \
+    X(AbsoluteError)              \
+    X(HuberLoss)                  \
+    X(SmoothL1)                   \
+    X(SmoothL2)                   \
+    X(PseudoHuber)                \
+    X(LogCosh)                    \
+    X(PinballLoss)                \
+    X(SmoothPinball)              \
+    X(Expectile)                  \
+    X(EpsilonInsensitive)         \
+    X(SquaredEpsilonInsensitive)  \
+    X(Fair)                       \
+    X(Cauchy)                     \
+    X(GemanMcClure)               \
+    X(Welsch)                     \
+    X(TukeyBiweight)              \
+    X(GeneralRobust)              \
+    X(GeneralRobustZero)          \
+    X(GeneralRobustTwo)           \
+    X(GeneralRobustMinusInfinity) \
+    X(AbsolutePercentageError)    \
+    X(HalfPoissonLoss)            \
+    X(HalfGammaLoss)              \
+    X(HalfTweedieLoss)            \
+    X(NegativeBinomial)           \
+    X(SquaredLogError)            \
+    X(HalfBinomialLoss)           \
+    X(Hinge)                      \
+    X(SquaredHinge)               \
+    X(SmoothHinge)                \
+    X(ModifiedHuber)              \
+    X(ExponentialLoss)            \
+    X(FocalLoss)                  \
+    X(PolyLoss)                   \
+    X(BrierLoss)                  \
+    X(AsymmetricLoss)             \
+    X(BinaryKLDivergence)
+
+}  // namespace sl
+
+#endif

@@ -1,0 +1,249 @@
+// CPU only: serial loops over a block, compiled once for each instruction set and chosen when the module is loaded.
+//
+// Each clone is an ordinary function with a `target` attribute around an always_inline body: unlike target_clones this
+// needs no ifunc (so it works with clang, musl, and under AddressSanitizer), and a test can run every level that the
+// machine has. Elsewhere than on x86-64 with GCC or clang there is the baseline alone.
+#ifndef SKLEARN_LOSSES_SIMD_H
+#define SKLEARN_LOSSES_SIMD_H
+
+#include <cstddef>
+
+#include "common.h"
+#include "pointwise.h"
+#include "rowwise.h"
+
+#if defined(__GNUC__) && defined(__x86_64__)
+#define SL_LEVELS 3
+#define SL_TARGET_V3 __attribute__((target("avx2,fma,bmi,bmi2")))
+// GCC's flag for 512 bits: its generic tuning may stop at 256.
+#define SL_TARGET_V4 \
+    __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx512cd,avx2,fma,bmi,bmi2,prefer-vector-width=512")))
+#else
+#define SL_LEVELS 1
+#endif
+
+namespace sl {
+
+using Index = std::ptrdiff_t;
+
+inline int detected_level() {
+#if SL_LEVELS > 1
+    __builtin_cpu_init();
+    if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+          __builtin_cpu_supports("bmi2")))
+        return 0;
+    const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512cd");
+    return wide ? 2 : 1;
+#else
+    return 0;
+#endif
+}
+
+// Clones of Body::run, a static always_inline function: Cloned<Body>::at(level) is a plain function pointer.
+template <class Body, class Signature>
+struct Cloned;
+template <class Body, class... A>
+struct Cloned<Body, void(A...)> {
+    using Function = void (*)(A...);
+    static void base(A... a) { Body::run(a...); }
+#if SL_LEVELS > 1
+    SL_TARGET_V3 static void v3(A... a) { Body::run(a...); }
+    SL_TARGET_V4 static void v4(A... a) { Body::run(a...); }
+#endif
+    static constexpr Function at(int level) {
+#if SL_LEVELS > 1
+        if (level == 2) return &v4;
+        if (level == 1) return &v3;
+#endif
+        return (void)level, &base;
+    }
+};
+
+// -------------------------------------------------------------------------------------------------- pointwise blocks
+
+// Which outputs a block writes. VALUE | GRADIENT | HESSIAN together are made of two calls.
+enum Outputs { VALUE = 1, GRADIENT = 2, HESSIAN = 4 };
+
+template <class T>
+using BlockSignature = void(const double*, Index, const T*, const T*, T*, T*, T*);
+template <class T>
+using Block = BlockSignature<T>*;
+
+template <template <class> class Loss, class T, int OUT>
+struct BlockBody {
+    static SL_FN void run(const double* params, Index n, const T* __restrict y, const T* __restrict raw,
+                          T* __restrict value, T* __restrict gradient, T* __restrict hessian) {
+        const Loss<T> loss(params);
+        for (Index i = 0; i < n; ++i) {
+            const Out<T> o = loss(y[i], raw[i]);
+            if constexpr ((OUT & VALUE) != 0) value[i] = o.value;
+            if constexpr ((OUT & GRADIENT) != 0) gradient[i] = o.gradient;
+            if constexpr ((OUT & HESSIAN) != 0) hessian[i] = o.hessian;
+        }
+    }
+};
+
+template <template <class> class Loss, class T>
+Block<T> block_of(int outputs, int level) {
+    switch (outputs) {
+        case VALUE: return Cloned<BlockBody<Loss, T, VALUE>, BlockSignature<T>>::at(level);
+        case GRADIENT: return Cloned<BlockBody<Loss, T, GRADIENT>, BlockSignature<T>>::at(level);
+        case VALUE | GRADIENT: return Cloned<BlockBody<Loss, T, VALUE | GRADIENT>, BlockSignature<T>>::at(level);
+        default: return Cloned<BlockBody<Loss, T, GRADIENT | HESSIAN>, BlockSignature<T>>::at(level);
+    }
+}
+
+// One sample, in double: what a stochastic step of one sample calls.
+using Point = void (*)(const double* params, double y, double raw, double* value, double* gradient);
+template <template <class> class Loss>
+void point(const double* params, double y, double raw, double* value, double* gradient) {
+    const Out<double> o = Loss<double>(params)(y, raw);
+    *value = o.value;
+    *gradient = o.gradient;
+}
+
+// ---------------------------------------------------------------------------------------------------- row-wise tiles
+
+// Rows of one tile on the CPU: one vector of float or two of double at the widest level.
+enum { TILE_ROWS = 16 };
+
+template <class T>
+using TileSignature = void(const double*, const Tile<T>*);
+template <class T>
+using TileFunction = TileSignature<T>*;
+
+template <template <class> class Loss, class T, int OUT, bool SOFT>
+struct TileBody {
+    static SL_FN void run(const double* params, const Tile<T>* tile) {
+        const Loss<T> loss(params, tile->n_classes);
+        Loss<T>::template run<TILE_ROWS, OUT, SOFT>(loss, *tile);
+    }
+};
+template <template <class> class Loss, class T, int OUT>
+TileFunction<T> tile_for(bool soft, int level) {
+    if constexpr (Loss<T>::soft)
+        if (soft) return Cloned<TileBody<Loss, T, OUT, true>, TileSignature<T>>::at(level);
+    return soft ? nullptr : Cloned<TileBody<Loss, T, OUT, false>, TileSignature<T>>::at(level);
+}
+// Null where the loss takes class codes alone, or gives no probabilities.
+template <template <class> class Loss, class T>
+TileFunction<T> tile_of(int outputs, bool soft, int level) {
+    switch (outputs) {
+        case ROW_VALUE: return tile_for<Loss, T, ROW_VALUE>(soft, level);
+        case ROW_GRADIENT: return tile_for<Loss, T, ROW_GRADIENT>(soft, level);
+        case ROW_VALUE | ROW_GRADIENT: return tile_for<Loss, T, ROW_VALUE | ROW_GRADIENT>(soft, level);
+        case ROW_GRADIENT | ROW_HESSIAN: return tile_for<Loss, T, ROW_GRADIENT | ROW_HESSIAN>(soft, level);
+        default:
+            if constexpr (Loss<T>::soft) return tile_for<Loss, T, ROW_GRADIENT | ROW_PROBABILITY>(soft, level);
+            return nullptr;
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------- the tables
+
+#define SL_NAME(L) #L,
+#define SL_ENTRY(L) &block_of<L, T>,
+#define SL_POINT(L) &point<L>,
+#define SL_TILE(L) &tile_of<L, T>,
+
+inline const char** pointwise_names() {
+    static const char* names[] = {SL_POINTWISE_LIST(SL_NAME) SL_POINTWISE_HOST_LIST(SL_NAME) nullptr};
+    return names;
+}
+inline const char** rowwise_names() {
+    static const char* names[] = {SL_ROWWISE_LIST(SL_NAME) nullptr};
+    return names;
+}
+// Templates, so that only the module that asks for the tables compiles the kernels.
+template <class T>
+Block<T> pointwise_block(int kind, int outputs, int level) {
+    using Chooser = Block<T> (*)(int, int);
+    static const Chooser table[] = {SL_POINTWISE_LIST(SL_ENTRY) SL_POINTWISE_HOST_LIST(SL_ENTRY)};
+    return table[kind](outputs, level);
+}
+template <class Unused = void>
+Point pointwise_point(int kind) {
+    static const Point table[] = {SL_POINTWISE_LIST(SL_POINT) SL_POINTWISE_HOST_LIST(SL_POINT)};
+    return table[kind];
+}
+template <class T>
+TileFunction<T> rowwise_tile(int kind, int outputs, bool soft, int level) {
+    using Chooser = TileFunction<T> (*)(int, bool, int);
+    static const Chooser table[] = {SL_ROWWISE_LIST(SL_TILE)};
+    return table[kind](outputs, soft, level);
+}
+
+#undef SL_NAME
+#undef SL_ENTRY
+#undef SL_POINT
+#undef SL_TILE
+
+// ------------------------------------------------------------------------------------------------- block arithmetic
+
+// Strided or converted input, made a contiguous block of T.
+template <class T, class S>
+inline void gather(T* __restrict to, const S* from, Index stride, Index n) {
+    for (Index i = 0; i < n; ++i) to[i] = T(from[i * stride]);
+}
+template <class T, class S>
+inline void scatter(S* to, Index stride, const T* __restrict from, Index n) {
+    for (Index i = 0; i < n; ++i) to[i * stride] = S(from[i]);
+}
+template <class T>
+inline void multiply(T* __restrict x, const T* __restrict by, Index n) {
+    for (Index i = 0; i < n; ++i) x[i] *= by[i];
+}
+// In double and in a fixed order: four partial sums hide the latency of the addition.
+template <class T>
+inline double sum(const T* x, Index n) {
+    double s[4] = {0, 0, 0, 0};
+    Index i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (int j = 0; j < 4; ++j) s[j] += double(x[i + j]);
+    for (; i < n; ++i) s[i % 4] += double(x[i]);
+    return (s[0] + s[1]) + (s[2] + s[3]);
+}
+
+// ---------------------------------------------------------------------------------------------------- vectors, dense
+
+// Sixteen partial sums in a fixed order: enough to hide the latency of a fused multiply-add at every level, and the
+// same bits for any number of threads.
+template <class T>
+struct DotBody {
+    static SL_FN void run(const T* __restrict x, const T* __restrict w, Index n, double* out) {
+        enum { LANES = sizeof(T) == 4 ? 64 : 32 };
+        T s[LANES] = {};
+        Index i = 0;
+        for (; i + LANES <= n; i += LANES)
+            for (int j = 0; j < LANES; ++j) s[j] += x[i + j] * w[i + j];
+        enum { SHORT = LANES / 4 };
+        for (; i + SHORT <= n; i += SHORT)
+            for (int j = 0; j < SHORT; ++j) s[j] += x[i + j] * w[i + j];
+        double tail = 0;
+        for (; i < n; ++i) tail += double(x[i]) * double(w[i]);
+        for (int width = LANES / 2; width >= 1; width /= 2)
+            for (int j = 0; j < width; ++j) s[j] += s[j + width];
+        *out = double(s[0]) + tail;
+    }
+};
+// w += a * x.
+template <class T>
+struct AxpyBody {
+    static SL_FN void run(T a, const T* __restrict x, T* __restrict w, Index n) {
+        for (Index i = 0; i < n; ++i) w[i] += a * x[i];
+    }
+};
+template <class T>
+using Dot = void (*)(const T*, const T*, Index, double*);
+template <class T>
+using Axpy = void (*)(T, const T*, T*, Index);
+template <class T>
+Dot<T> dot_at(int level) { return Cloned<DotBody<T>, void(const T*, const T*, Index, double*)>::at(level); }
+template <class T>
+Axpy<T> axpy_at(int level) { return Cloned<AxpyBody<T>, void(T, const T*, T*, Index)>::at(level); }
+
+}  // namespace sl
+
+#endif

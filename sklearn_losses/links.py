@@ -1,0 +1,237 @@
+"""Link functions: between a raw prediction and the quantity that a loss's target is on the scale
+of.
+
+Each is written once over the array namespace, so that it works on any array that brings one.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sklearn_losses._array import array_namespace
+
+__all__ = [
+    "ClippedLinearLink",
+    "HalfLogitLink",
+    "IdentityLink",
+    "Interval",
+    "Log1pLink",
+    "LogLink",
+    "LogitLink",
+    "SoftmaxLink",
+]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An interval of real numbers.
+
+    Parameters
+    ----------
+    low, high : float
+        Its ends, low <= high; they may be infinite.
+    low_inclusive, high_inclusive : bool, default=False
+        Whether the ends belong to it.
+
+    Examples
+    --------
+    >>> from sklearn_losses.links import Interval
+    >>> print(Interval(0, 1, low_inclusive=True))
+    [0, 1)
+    >>> Interval(0, 1).includes([0.5, 1.0])
+    False
+    """
+
+    low: float = -np.inf
+    high: float = np.inf
+    low_inclusive: bool = False
+    high_inclusive: bool = False
+
+    def __post_init__(self):
+        if not self.low <= self.high:
+            raise ValueError(f"low must be at most high; got low={self.low}, high={self.high}")
+
+    def contains(self, x):
+        """Which elements lie in the interval; NaN does not.
+
+        Parameters
+        ----------
+        x : array-like
+
+        Returns
+        -------
+        inside : array of bool, of the shape of x
+        """
+        xp = array_namespace(x)
+        x = xp.asarray(x)
+        above = x >= self.low if self.low_inclusive else x > self.low
+        below = x <= self.high if self.high_inclusive else x < self.high
+        return above & below
+
+    def includes(self, x):
+        """Whether every element lies in the interval.
+
+        Parameters
+        ----------
+        x : array-like
+
+        Returns
+        -------
+        all_inside : bool
+        """
+        return bool(self.contains(x).all())
+
+    def __str__(self):
+        left = "[" if self.low_inclusive else "("
+        right = "]" if self.high_inclusive else ")"
+        return f"{left}{self.low:g}, {self.high:g}{right}"
+
+
+class Link:
+    """A link function and its inverse.
+
+    Attributes
+    ----------
+    interval_y_pred : Interval
+        Where `inverse` takes its values.
+    gives_probability : bool
+        Whether `inverse` is the probability of a class.
+    """
+
+    interval_y_pred = Interval()
+    gives_probability = False
+    is_multiclass = False
+
+    def link(self, y_pred):
+        """Raw prediction of a prediction.
+
+        Parameters
+        ----------
+        y_pred : array-like
+
+        Returns
+        -------
+        raw_prediction : array of the same shape
+        """
+        raise NotImplementedError
+
+    def inverse(self, raw_prediction):
+        """Prediction of a raw prediction.
+
+        Parameters
+        ----------
+        raw_prediction : array-like
+
+        Returns
+        -------
+        y_pred : array of the same shape
+        """
+        raise NotImplementedError
+
+    def __eq__(self, other):
+        return type(self) is type(other)
+
+    def __hash__(self):
+        return hash(type(self))
+
+    def __repr__(self):
+        return f"{type(self).__name__}()"
+
+
+class IdentityLink(Link):
+    """y_pred = raw_prediction."""
+
+    def link(self, y_pred):
+        return array_namespace(y_pred).asarray(y_pred)
+
+    inverse = link
+
+
+class LogLink(Link):
+    """y_pred = exp(raw_prediction)."""
+
+    interval_y_pred = Interval(0, np.inf)
+
+    def link(self, y_pred):
+        return array_namespace(y_pred).log(y_pred)
+
+    def inverse(self, raw_prediction):
+        return array_namespace(raw_prediction).exp(raw_prediction)
+
+
+class Log1pLink(Link):
+    """y_pred = exp(raw_prediction) - 1."""
+
+    interval_y_pred = Interval(-1, np.inf)
+
+    def link(self, y_pred):
+        return array_namespace(y_pred).log1p(y_pred)
+
+    def inverse(self, raw_prediction):
+        return array_namespace(raw_prediction).expm1(raw_prediction)
+
+
+class LogitLink(Link):
+    """y_pred = 1 / (1 + exp(-raw_prediction))."""
+
+    interval_y_pred = Interval(0, 1)
+    gives_probability = True
+
+    def link(self, y_pred):
+        xp = array_namespace(y_pred)
+        y_pred = xp.asarray(y_pred)
+        return xp.log(y_pred) - xp.log1p(-y_pred)
+
+    def inverse(self, raw_prediction):
+        xp = array_namespace(raw_prediction)
+        raw_prediction = xp.asarray(raw_prediction)
+        e = xp.exp(-xp.abs(raw_prediction))
+        return xp.where(raw_prediction < 0, e, xp.ones_like(e)) / (1 + e)
+
+
+class HalfLogitLink(LogitLink):
+    """y_pred = 1 / (1 + exp(-2 raw_prediction)): the exponential loss's."""
+
+    def link(self, y_pred):
+        return super().link(y_pred) / 2
+
+    def inverse(self, raw_prediction):
+        xp = array_namespace(raw_prediction)
+        return super().inverse(2 * xp.asarray(raw_prediction))
+
+
+class ClippedLinearLink(Link):
+    """y_pred = (clip(raw_prediction, -1, 1) + 1) / 2: the probability that the modified Huber loss
+    estimates."""
+
+    interval_y_pred = Interval(0, 1, True, True)
+    gives_probability = True
+
+    def link(self, y_pred):
+        return 2 * array_namespace(y_pred).asarray(y_pred) - 1
+
+    def inverse(self, raw_prediction):
+        xp = array_namespace(raw_prediction)
+        return (xp.clip(xp.asarray(raw_prediction), -1, 1) + 1) / 2
+
+
+class SoftmaxLink(Link):
+    """Rows of probabilities, exp(raw_prediction) normalised over the last axis.
+
+    The link itself returns the raw predictions whose mean over the classes is 0.
+    """
+
+    interval_y_pred = Interval(0, 1)
+    gives_probability = True
+    is_multiclass = True
+
+    def link(self, y_pred):
+        xp = array_namespace(y_pred)
+        log_y = xp.log(y_pred)
+        return log_y - xp.mean(log_y, axis=-1, keepdims=True)
+
+    def inverse(self, raw_prediction):
+        xp = array_namespace(raw_prediction)
+        raw_prediction = xp.asarray(raw_prediction)
+        e = xp.exp(raw_prediction - xp.max(raw_prediction, axis=-1, keepdims=True))
+        return e / xp.sum(e, axis=-1, keepdims=True)

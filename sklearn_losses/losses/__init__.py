@@ -1,0 +1,165 @@
+"""Losses as objects. `LOSSES` maps every name to its class; `get_loss` makes a loss from a name."""
+
+import difflib
+
+from sklearn_losses.losses.base import Loss
+from sklearn_losses.losses.classification import (
+    AsymmetricLoss,
+    BinaryKLDivergence,
+    BrierLoss,
+    ExponentialLoss,
+    FocalLoss,
+    HalfBinomialLoss,
+    Hinge,
+    ModifiedHuber,
+    Perceptron,
+    PolyLoss,
+    SmoothHinge,
+    SquaredHinge,
+)
+from sklearn_losses.losses.custom import CompiledLoss, FunctionLoss
+from sklearn_losses.losses.glm import (
+    HalfGammaLoss,
+    HalfPoissonLoss,
+    HalfTweedieLoss,
+    NegativeBinomial,
+    SquaredLogError,
+)
+from sklearn_losses.losses.multiclass import (
+    LDAM,
+    HalfMultinomialLoss,
+    LogitAdjusted,
+    MulticlassFocal,
+    MulticlassHinge,
+    MulticlassKLDivergence,
+)
+from sklearn_losses.losses.regression import (
+    AbsoluteError,
+    AbsolutePercentageError,
+    EpsilonInsensitive,
+    Expectile,
+    HalfSquaredError,
+    HuberLoss,
+    LogCosh,
+    PinballLoss,
+    PseudoHuber,
+    RootMeanSquaredError,
+    SmoothL1,
+    SmoothL2,
+    SmoothPinball,
+    SquaredEpsilonInsensitive,
+    SquaredError,
+)
+from sklearn_losses.losses.robust import (
+    Cauchy,
+    Fair,
+    GemanMcClure,
+    GeneralRobust,
+    TukeyBiweight,
+    Welsch,
+)
+
+# The losses of one raw prediction a sample, and those of a row of them.
+POINTWISE = [
+    HalfSquaredError,
+    SquaredError,
+    AbsoluteError,
+    HuberLoss,
+    SmoothL1,
+    SmoothL2,
+    PseudoHuber,
+    LogCosh,
+    PinballLoss,
+    SmoothPinball,
+    Expectile,
+    EpsilonInsensitive,
+    SquaredEpsilonInsensitive,
+    Fair,
+    Cauchy,
+    GemanMcClure,
+    Welsch,
+    TukeyBiweight,
+    GeneralRobust,
+    AbsolutePercentageError,
+    HalfPoissonLoss,
+    HalfGammaLoss,
+    HalfTweedieLoss,
+    NegativeBinomial,
+    SquaredLogError,
+    HalfBinomialLoss,
+    Hinge,
+    Perceptron,
+    SquaredHinge,
+    SmoothHinge,
+    ModifiedHuber,
+    ExponentialLoss,
+    FocalLoss,
+    PolyLoss,
+    BrierLoss,
+    AsymmetricLoss,
+    BinaryKLDivergence,
+]
+ROWWISE = [
+    HalfMultinomialLoss,
+    MulticlassHinge,
+    MulticlassFocal,
+    LogitAdjusted,
+    LDAM,
+    MulticlassKLDivergence,
+]
+# Not a mean over samples: they measure, and cannot be trained with.
+REDUCED = [RootMeanSquaredError]
+
+LOSSES = {cls.name: cls for cls in [*POINTWISE, *ROWWISE, *REDUCED]}
+
+__all__ = [
+    "LOSSES",
+    "POINTWISE",
+    "REDUCED",
+    "ROWWISE",
+    "CompiledLoss",
+    "FunctionLoss",
+    "Loss",
+    "get_loss",
+    *(cls.__name__ for cls in LOSSES.values()),
+]
+
+
+def get_loss(name_or_loss, **params):
+    """A loss from its name, or the loss itself.
+
+    Parameters
+    ----------
+    name_or_loss : str or Loss
+        A name of `LOSSES`, or a loss, which is returned as it is (a copy where there are `params`).
+    **params
+        Parameters of the loss.
+
+    Returns
+    -------
+    loss : Loss
+
+    Raises
+    ------
+    ValueError
+        Where the name or a parameter is unknown; the nearest names are given.
+
+    Examples
+    --------
+    >>> from sklearn_losses import get_loss
+    >>> get_loss("huber", delta=1.35)
+    HuberLoss(delta=1.35)
+    """
+    if isinstance(name_or_loss, Loss):
+        if not params:
+            return name_or_loss
+        loss = type(name_or_loss)(**name_or_loss.get_params(deep=False))
+    elif isinstance(name_or_loss, str) and name_or_loss in LOSSES:
+        loss = LOSSES[name_or_loss]()
+    else:
+        near = difflib.get_close_matches(str(name_or_loss), LOSSES, n=3)
+        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+        raise ValueError(
+            f"loss must be a Loss or one of {sorted(LOSSES)}; got {name_or_loss!r}{hint}"
+        )
+    return loss.set_params(**params)

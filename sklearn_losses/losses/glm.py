@@ -1,0 +1,184 @@
+"""Regression losses with a log link: the deviances of generalised linear models, and the squared
+log error.
+
+Terms in y_true alone are dropped, as scikit-learn does; `constant_to_optimal_zero` gives them.
+"""
+
+import numpy as np
+from scipy.special import xlogy
+
+from sklearn_losses.links import Interval, Log1pLink, LogLink
+from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE, MeanFitMixin, PointwiseLoss
+
+
+class HalfPoissonLoss(MeanFitMixin, PointwiseLoss):
+    """Half the Poisson deviance, for counts and rates.
+
+    - Domain: y_true in [0, inf).
+    - Link: log; the best constant predicts the mean.
+    - Formula: ``exp(raw_prediction) - y_true * raw_prediction``.
+
+    References
+    ----------
+    McCullagh, P. and Nelder, J. A. (1989). Generalized Linear Models, 2nd edition. Chapman and
+    Hall, section 6.2.
+
+    Examples
+    --------
+    >>> from sklearn_losses import HalfPoissonLoss
+    >>> HalfPoissonLoss()([0.0, 2.0], [0.0, 0.0])
+    1.0
+    """
+
+    name = "poisson"
+    link = LogLink()
+    interval_y_true = NON_NEGATIVE
+
+    def _minus_best_value(self, y):
+        return xlogy(y, y) - y
+
+
+class HalfGammaLoss(MeanFitMixin, PointwiseLoss):
+    """Half the gamma deviance, for positive amounts whose spread grows with their size.
+
+    - Domain: y_true in (0, inf).
+    - Link: log; the best constant predicts the mean.
+    - Formula: ``raw_prediction + y_true * exp(-raw_prediction)``.
+
+    References
+    ----------
+    McCullagh, P. and Nelder, J. A. (1989). Generalized Linear Models, 2nd edition. Chapman and
+    Hall, section 8.3.
+
+    Examples
+    --------
+    >>> from sklearn_losses import HalfGammaLoss
+    >>> HalfGammaLoss()([1.0, 2.0], [0.0, 0.0])
+    1.5
+    """
+
+    name = "gamma"
+    link = LogLink()
+    interval_y_true = POSITIVE
+
+    def _minus_best_value(self, y):
+        return -np.log(y) - 1
+
+
+class HalfTweedieLoss(MeanFitMixin, PointwiseLoss):
+    """Half the Tweedie deviance: for 1 < power < 2, amounts that are often exactly zero.
+
+    - Domain: y_true in (-inf, inf) for power <= 0, [0, inf) for 0 < power < 2, (0, inf) for power
+      >= 2.
+    - Link: log; the best constant predicts the mean.
+    - Formula: ``exp((2 - power) * raw) / (2 - power) - y_true * exp((1 - power) * raw) / (1 -
+      power)``; at power 1 the Poisson and at power 2 the gamma loss.
+
+    Parameters
+    ----------
+    power : float, default=1.5
+        The variance is proportional to the mean raised to it; in (-inf, inf). Between 0 and 1 there
+        is no such distribution, but the loss is defined.
+
+    References
+    ----------
+    Jorgensen, B. (1987). Exponential dispersion models. Journal of the Royal Statistical Society B
+    49, 127-162.
+
+    Examples
+    --------
+    >>> from sklearn_losses import HalfTweedieLoss
+    >>> HalfTweedieLoss(power=1.5)([0.0, 1.0], [0.0, 0.0])
+    3.0
+    """
+
+    name = "tweedie"
+    link = LogLink()
+    _parameter_intervals = {"power": Interval()}
+    _limits = {1.0: "HalfPoissonLoss", 2.0: "HalfGammaLoss"}
+
+    def __init__(self, power=1.5):
+        self.power = power
+
+    @property
+    def interval_y_true(self):
+        (power,) = self._numbers()
+        if power <= 0:
+            return Interval()
+        return NON_NEGATIVE if power < 2 else POSITIVE
+
+    def _kernel_params(self):
+        params = self._numbers()
+        return self._limits.get(params[0], self._kernel), params
+
+    def _minus_best_value(self, y):
+        (power,) = self._numbers()
+        if power == 1:
+            return HalfPoissonLoss()._minus_best_value(y)
+        if power == 2:
+            return HalfGammaLoss()._minus_best_value(y)
+        if power == 0:
+            return np.square(y) / 2
+        # A negative y has no best prediction on the log scale: the loss of mean 0 is 0.
+        return np.power(np.maximum(y, 0), 2 - power) / ((1 - power) * (2 - power))
+
+
+class NegativeBinomial(MeanFitMixin, PointwiseLoss):
+    """Negative binomial log-likelihood loss, for counts that spread more than Poisson's.
+
+    - Domain: y_true in [0, inf).
+    - Link: log; the best constant predicts the mean.
+    - Formula: ``(y_true + theta) * log(exp(raw_prediction) + theta) - y_true * raw_prediction``.
+      The variance is ``mean + mean**2 / theta``.
+
+    Parameters
+    ----------
+    theta : float, default=1.0
+        Size, the inverse of the overdispersion; in (0, inf).
+
+    References
+    ----------
+    Hilbe, J. M. (2011). Negative Binomial Regression, 2nd edition. Cambridge University Press,
+    section 8.2 (NB2).
+
+    Examples
+    --------
+    >>> from sklearn_losses import NegativeBinomial
+    >>> round(NegativeBinomial(theta=1.0)([0.0, 3.0], [0.0, 0.0]), 6)
+    1.732868
+    """
+
+    name = "negative_binomial"
+    link = LogLink()
+    interval_y_true = NON_NEGATIVE
+    _parameter_intervals = {"theta": POSITIVE}
+
+    def __init__(self, theta=1.0):
+        self.theta = theta
+
+    def _minus_best_value(self, y):
+        (theta,) = self._numbers()
+        return xlogy(y, y) - (y + theta) * np.log(y + theta)
+
+
+class SquaredLogError(PointwiseLoss):
+    """Squared difference of logarithms, whose mean is the mean squared log error.
+
+    - Domain: y_true in (-1, inf).
+    - Link: ``y_pred = exp(raw_prediction) - 1``; the best constant predicts the geometric mean of
+      ``1 + y_true``, less 1.
+    - Formula: ``(raw_prediction - log(1 + y_true))**2``.
+
+    Examples
+    --------
+    >>> from sklearn_losses import SquaredLogError
+    >>> SquaredLogError()([0.0, 0.0], [1.0, 2.0])
+    2.5
+    """
+
+    name = "msle"
+    link = Log1pLink()
+    interval_y_true = Interval(-1, np.inf)
+
+    def _best_constant(self, y, weight):
+        return np.average(np.log1p(y.astype(np.float64)), weights=weight)

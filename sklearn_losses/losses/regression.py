@@ -1,0 +1,475 @@
+"""Regression losses with the identity link. ``r = raw_prediction - y_true`` throughout."""
+
+import numpy as np
+
+from sklearn_losses.links import Interval
+from sklearn_losses.losses.base import (
+    NON_NEGATIVE,
+    POSITIVE,
+    UNIT_OPEN,
+    MeanFitMixin,
+    PointwiseLoss,
+)
+
+
+def weighted_quantile(y, weight, quantile):
+    """The lowest minimiser of the weighted pinball loss; without weights, NumPy's interpolated
+    quantile.
+    """
+    if weight is None:
+        return np.quantile(y, quantile)
+    order = np.argsort(y, kind="stable")
+    order = order[weight[order] > 0]
+    cumulated = np.cumsum(weight[order], dtype=np.float64)
+    return y[order[np.searchsorted(cumulated, quantile * cumulated[-1], side="left")]]
+
+
+class HalfSquaredError(MeanFitMixin, PointwiseLoss):
+    """Half the squared error.
+
+    - Domain: y_true any real number.
+    - Link: identity; the best constant is the mean.
+    - Formula: ``r**2 / 2``. The half makes its gradient the residual and its hessian 1.
+
+    Examples
+    --------
+    >>> from sklearn_losses import HalfSquaredError
+    >>> HalfSquaredError()([1.0, 2.0], [1.5, 3.0])
+    0.3125
+    """
+
+    name = "squared_error"
+    constant_hessian = True
+
+
+class SquaredError(MeanFitMixin, PointwiseLoss):
+    """Squared error, whose mean is the mean squared error.
+
+    - Domain: y_true any real number.
+    - Link: identity; the best constant is the mean.
+    - Formula: ``r**2``.
+
+    Examples
+    --------
+    >>> from sklearn_losses import SquaredError
+    >>> SquaredError()([1.0, 2.0], [1.5, 3.0])
+    0.625
+    """
+
+    name = "mse"
+
+
+class AbsoluteError(PointwiseLoss):
+    """Absolute error.
+
+    - Domain: y_true any real number.
+    - Link: identity; the best constant is the median.
+    - Formula: ``|r|``. The gradient at 0 is 0. The second derivative is 0; `hessian` is 1, as in
+      scikit-learn.
+
+    Examples
+    --------
+    >>> from sklearn_losses import AbsoluteError
+    >>> AbsoluteError()([1.0, 2.0], [1.5, 3.0])
+    0.75
+    """
+
+    name = "absolute_error"
+    differentiable = False
+    approx_hessian = True
+    constant_hessian = True
+
+    def _best_constant(self, y, weight):
+        return weighted_quantile(y, weight, 0.5)
+
+
+class HuberLoss(PointwiseLoss):
+    """Huber's loss: squared near 0, absolute beyond.
+
+    - Domain: y_true any real number.
+    - Link: identity.
+    - Formula: ``r**2 / 2`` where ``|r| <= delta``, else ``delta * (|r| - delta / 2)``. `hessian` is
+      1 within and 0 beyond.
+
+    Parameters
+    ----------
+    delta : float, default=1.0
+        Where it turns linear, in the units of y; in (0, inf).
+
+    References
+    ----------
+    Huber, P. J. (1964). Robust estimation of a location parameter. Annals of Mathematical
+    Statistics 35, 73-101.
+
+    Examples
+    --------
+    >>> from sklearn_losses import HuberLoss
+    >>> HuberLoss(delta=1.0)([0.0, 0.0], [0.5, 3.0])
+    1.3125
+    """
+
+    name = "huber"
+    approx_hessian = True
+    _parameter_intervals = {"delta": POSITIVE}
+
+    def __init__(self, delta=1.0):
+        self.delta = delta
+
+
+class SmoothL1(PointwiseLoss):
+    """Smooth L1 loss: Huber's, divided by its threshold.
+
+    - Domain: y_true any real number.
+    - Link: identity.
+    - Formula: ``r**2 / (2 * beta)`` where ``|r| < beta``, else ``|r| - beta / 2``. `hessian` is ``1
+      / beta`` within and 0 beyond.
+
+    Parameters
+    ----------
+    beta : float, default=1.0
+        Where it turns linear, in the units of y; in (0, inf).
+
+    References
+    ----------
+    Girshick, R. (2015). Fast R-CNN. ICCV, equation 3 (beta = 1).
+
+    Examples
+    --------
+    >>> from sklearn_losses import SmoothL1
+    >>> SmoothL1()([0.0, 0.0], [0.5, 3.0])
+    1.3125
+    """
+
+    name = "smooth_l1"
+    approx_hessian = True
+    _parameter_intervals = {"beta": POSITIVE}
+
+    def __init__(self, beta=1.0):
+        self.beta = beta
+
+
+class SmoothL2(PointwiseLoss):
+    """Smooth L2 loss, as published.
+
+    - Domain: y_true any real number.
+    - Link: identity.
+    - Formula: ``r**2 / 2`` where ``|r| <= 1``, else ``|r| - 1``.
+
+    Its value jumps by -1/2 at ``|r| = 1``, while its gradient is that of `SmoothL1`, which is the
+    loss to prefer. `hessian` is 1 within and 0 beyond.
+
+    Examples
+    --------
+    >>> from sklearn_losses import SmoothL2
+    >>> SmoothL2()([0.0, 0.0], [0.5, 3.0])
+    1.0625
+    """
+
+    name = "smooth_l2"
+    differentiable = False
+    approx_hessian = True
+
+
+class PseudoHuber(PointwiseLoss):
+    """Pseudo-Huber loss: Huber's, smooth everywhere.
+
+    - Domain: y_true any real number.
+    - Link: identity.
+    - Formula: ``delta**2 * (sqrt(1 + (r / delta)**2) - 1)``.
+
+    Parameters
+    ----------
+    delta : float, default=1.0
+        Where it turns from squared to linear, in the units of y; in (0, inf).
+
+    References
+    ----------
+    Charbonnier, P. et al. (1997). Deterministic edge-preserving regularization in computed imaging.
+    IEEE Transactions on Image Processing 6, 298-311.
+
+    Examples
+    --------
+    >>> from sklearn_losses import PseudoHuber
+    >>> PseudoHuber(delta=4.0)([0.0], [3.0])
+    4.0
+    """
+
+    name = "pseudo_huber"
+    _parameter_intervals = {"delta": POSITIVE}
+
+    def __init__(self, delta=1.0):
+        self.delta = delta
+
+
+class LogCosh(PointwiseLoss):
+    """Logarithm of the hyperbolic cosine: squared near 0, absolute beyond, with no parameter.
+
+    - Domain: y_true any real number.
+    - Link: identity.
+    - Formula: ``log(cosh(r))``.
+
+    Examples
+    --------
+    >>> from sklearn_losses import LogCosh
+    >>> round(LogCosh()([0.0, 0.0], [0.5, 3.0]), 6)
+    1.214722
+    """
+
+    name = "log_cosh"
+
+
+class PinballLoss(PointwiseLoss):
+    """Pinball loss, whose minimiser is a quantile.
+
+    - Domain: y_true any real number.
+    - Link: identity; the best constant is the quantile.
+    - Formula: ``max(quantile * u, (quantile - 1) * u)``, ``u = y_true - raw_prediction``. The
+      gradient at 0 is ``-quantile``, as in scikit-learn. The second derivative is 0; `hessian` is
+      1, as in scikit-learn.
+
+    Parameters
+    ----------
+    quantile : float, default=0.5
+        In (0, 1).
+
+    References
+    ----------
+    Koenker, R. and Bassett, G. (1978). Regression quantiles. Econometrica 46, 33-50.
+
+    Examples
+    --------
+    >>> from sklearn_losses import PinballLoss
+    >>> PinballLoss(quantile=0.9)([1.0, 1.0], [0.0, 2.0])
+    0.5
+    """
+
+    name = "quantile"
+    differentiable = False
+    approx_hessian = True
+    constant_hessian = True
+    _parameter_intervals = {"quantile": UNIT_OPEN}
+
+    def __init__(self, quantile=0.5):
+        self.quantile = quantile
+
+    def _best_constant(self, y, weight):
+        return weighted_quantile(y, weight, self._numbers()[0])
+
+
+class SmoothPinball(PointwiseLoss):
+    """Pinball loss convolved with a uniform kernel: differentiable, for gradient and Newton
+    methods.
+
+    - Domain: y_true any real number.
+    - Link: identity.
+    - Formula, with ``u = y_true - raw_prediction``: the pinball loss where ``|u| >= width``, else
+      ``(u**2 + width**2) / (4 * width) + (quantile - 1/2) * u``. `hessian` is ``1 / (2 * width)``
+      within and 0 beyond.
+
+    Parameters
+    ----------
+    quantile : float, default=0.5
+        In (0, 1).
+    width : float, default=0.1
+        Half-width of the kernel, in the units of y; in (0, inf).
+
+    References
+    ----------
+    He, X., Pan, X., Tan, K. M. and Zhou, W.-X. (2023). Smoothed quantile regression with
+    large-scale inference. Journal of Econometrics 232, 367-388, section 2.
+
+    Examples
+    --------
+    >>> from sklearn_losses import SmoothPinball
+    >>> SmoothPinball(quantile=0.5, width=1.0)([0.0, 0.0], [0.0, 2.0])
+    0.625
+    """
+
+    name = "smooth_quantile"
+    approx_hessian = True
+    _parameter_intervals = {"quantile": UNIT_OPEN, "width": POSITIVE}
+
+    def __init__(self, quantile=0.5, width=0.1):
+        self.quantile = quantile
+        self.width = width
+
+
+class Expectile(PointwiseLoss):
+    """Asymmetric squared error, whose minimiser is an expectile.
+
+    - Domain: y_true any real number.
+    - Link: identity; the best constant is the expectile, at 0.5 the mean.
+    - Formula: ``|expectile - 1[y_true < raw_prediction]| * r**2``.
+
+    Parameters
+    ----------
+    expectile : float, default=0.5
+        In (0, 1).
+
+    References
+    ----------
+    Newey, W. K. and Powell, J. L. (1987). Asymmetric least squares estimation and testing.
+    Econometrica 55, 819-847.
+
+    Examples
+    --------
+    >>> from sklearn_losses import Expectile
+    >>> Expectile(expectile=0.9)([1.0, 1.0], [0.0, 2.0])
+    0.5
+    """
+
+    name = "expectile"
+    _parameter_intervals = {"expectile": UNIT_OPEN}
+
+    def __init__(self, expectile=0.5):
+        self.expectile = expectile
+
+
+class EpsilonInsensitive(PointwiseLoss):
+    """Absolute error that ignores what is smaller than epsilon: support vector regression's.
+
+    - Domain: y_true any real number.
+    - Link: identity.
+    - Formula: ``max(0, |r| - epsilon)``. The gradient at the kinks is 0. The second derivative is
+      0; `hessian` is 1.
+
+    Parameters
+    ----------
+    epsilon : float, default=0.1
+        In the units of y; in [0, inf).
+
+    References
+    ----------
+    Vapnik, V. (1995). The Nature of Statistical Learning Theory. Springer, section 6.1.
+
+    Examples
+    --------
+    >>> from sklearn_losses import EpsilonInsensitive
+    >>> EpsilonInsensitive(epsilon=0.5)([0.0, 0.0], [0.25, 2.0])
+    0.75
+    """
+
+    name = "epsilon_insensitive"
+    differentiable = False
+    approx_hessian = True
+    constant_hessian = True
+    _parameter_intervals = {"epsilon": NON_NEGATIVE}
+
+    def __init__(self, epsilon=0.1):
+        self.epsilon = epsilon
+
+
+class SquaredEpsilonInsensitive(PointwiseLoss):
+    """Squared error beyond epsilon.
+
+    - Domain: y_true any real number.
+    - Link: identity.
+    - Formula: ``max(0, |r| - epsilon)**2``. `hessian` is 0 within and 2 beyond.
+
+    Parameters
+    ----------
+    epsilon : float, default=0.1
+        In the units of y; in [0, inf).
+
+    Examples
+    --------
+    >>> from sklearn_losses import SquaredEpsilonInsensitive
+    >>> SquaredEpsilonInsensitive(epsilon=0.5)([0.0, 0.0], [0.25, 2.0])
+    1.125
+    """
+
+    name = "squared_epsilon_insensitive"
+    approx_hessian = True
+    _parameter_intervals = {"epsilon": NON_NEGATIVE}
+
+    def __init__(self, epsilon=0.1):
+        self.epsilon = epsilon
+
+
+class AbsolutePercentageError(PointwiseLoss):
+    """Absolute percentage error, as a fraction of the target.
+
+    - Domain: y_true any real number.
+    - Link: identity; the best constant is the median weighted by 1 / max(abs(y_true), epsilon).
+    - Formula: ``|r| / max(|y_true|, epsilon)``. The second derivative is 0; `hessian` is
+      ``1 / max(|y_true|, epsilon)``, what `AbsoluteError` has with those weights.
+
+    Parameters
+    ----------
+    epsilon : float, default=1e-8
+        The least divisor, in the units of y; in (0, inf).
+
+    Examples
+    --------
+    >>> from sklearn_losses import AbsolutePercentageError
+    >>> AbsolutePercentageError()([2.0, 4.0], [3.0, 5.0])
+    0.375
+    """
+
+    name = "mape"
+    differentiable = False
+    approx_hessian = True
+    _parameter_intervals = {"epsilon": POSITIVE}
+
+    def __init__(self, epsilon=1e-8):
+        self.epsilon = epsilon
+
+    def _best_constant(self, y, weight):
+        relative = 1 / np.maximum(np.abs(y.astype(np.float64)), self._numbers()[0])
+        return weighted_quantile(y, relative if weight is None else relative * weight, 0.5)
+
+
+class RootMeanSquaredError(PointwiseLoss):
+    """Root of the mean squared error: of a whole sample, and not a mean over samples.
+
+    It measures; it cannot be minimised by stochastic gradients. `HalfSquaredError` has the same
+    minimiser.
+
+    - Domain: y_true any real number.
+    - Link: identity.
+    - Formula: ``sqrt(mean(r**2))``, the mean weighted.
+
+    Examples
+    --------
+    >>> from sklearn_losses import RootMeanSquaredError
+    >>> RootMeanSquaredError()([1.0, 2.0], [4.0, 6.0]) == 12.5**0.5
+    True
+    """
+
+    name = "root_mean_squared_error"
+    interval_y_true = Interval()
+
+    def _resolve(self):
+        raise ValueError(
+            "RootMeanSquaredError is not a mean over samples and has no value or gradient for "
+            "each; loss='squared_error' has the same minimiser"
+        )
+
+    def __call__(self, y_true, raw_prediction, sample_weight=None, n_threads=None):
+        """Root of the weighted mean squared error.
+
+        Parameters
+        ----------
+        y_true, raw_prediction : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+        n_threads : int or None, default=None
+
+        Returns
+        -------
+        loss : float
+        """
+        return SquaredError()(y_true, raw_prediction, sample_weight, n_threads) ** 0.5
+
+    def fit_intercept_only(self, y_true, sample_weight=None):
+        """The mean of the targets.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+
+        Returns
+        -------
+        raw_prediction : float
+        """
+        return SquaredError().fit_intercept_only(y_true, sample_weight)

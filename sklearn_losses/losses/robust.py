@@ -1,0 +1,202 @@
+"""Robust regression losses, whose influence falls off for large residuals. ``r = raw_prediction -
+y_true``."""
+
+import numpy as np
+
+from sklearn_losses.links import Interval
+from sklearn_losses.losses.base import POSITIVE, PointwiseLoss
+
+
+class _Robust(PointwiseLoss):
+    """A loss with a scale `c`, in the units of y."""
+
+    _parameter_intervals = {"c": POSITIVE}
+
+    def __init__(self, c=1.0):
+        self.c = c
+
+
+class Fair(_Robust):
+    """Fair's loss: convex, with a bounded influence.
+
+    - Domain: y_true any real number.
+    - Link: identity.
+    - Formula: ``c**2 * (|r| / c - log(1 + |r| / c))``.
+
+    Parameters
+    ----------
+    c : float, default=1.0
+        Scale, in the units of y; in (0, inf).
+
+    References
+    ----------
+    Fair, R. C. (1974). On the robust estimation of econometric models. Annals of Economic and
+    Social Measurement 3, 667-677.
+
+    Examples
+    --------
+    >>> from sklearn_losses import Fair
+    >>> round(Fair()([0.0], [1.0]), 6)
+    0.306853
+    """
+
+    name = "fair"
+
+
+class Cauchy(_Robust):
+    """Cauchy's (Lorentz's) loss: outliers count logarithmically. Not convex.
+
+    - Domain: y_true any real number.
+    - Link: identity.
+    - Formula: ``c**2 / 2 * log(1 + (r / c)**2)``.
+
+    Parameters
+    ----------
+    c : float, default=1.0
+        Scale, in the units of y; in (0, inf).
+
+    References
+    ----------
+    Black, M. J. and Anandan, P. (1996). The robust estimation of multiple motions. Computer Vision
+    and Image Understanding 63, 75-104.
+
+    Examples
+    --------
+    >>> from sklearn_losses import Cauchy
+    >>> round(Cauchy()([0.0], [1.0]), 6)
+    0.346574
+    """
+
+    name = "cauchy"
+
+
+class GemanMcClure(_Robust):
+    """Geman and McClure's loss: outliers count as a constant. Not convex.
+
+    - Domain: y_true any real number.
+    - Link: identity.
+    - Formula: ``r**2 / 2 / (1 + (r / c)**2)``.
+
+    Parameters
+    ----------
+    c : float, default=1.0
+        Scale, in the units of y; in (0, inf).
+
+    References
+    ----------
+    Geman, S. and McClure, D. E. (1985). Bayesian image analysis: an application to single photon
+    emission tomography. Proceedings of the Statistical Computing Section, American Statistical
+    Association, 12-18.
+
+    Examples
+    --------
+    >>> from sklearn_losses import GemanMcClure
+    >>> GemanMcClure()([0.0], [1.0])
+    0.25
+    """
+
+    name = "geman_mcclure"
+
+
+class Welsch(_Robust):
+    """Welsch's loss: outliers count as a constant, approached exponentially. Not convex.
+
+    - Domain: y_true any real number.
+    - Link: identity.
+    - Formula: ``c**2 / 2 * (1 - exp(-(r / c)**2))``.
+
+    Parameters
+    ----------
+    c : float, default=1.0
+        Scale, in the units of y; in (0, inf).
+
+    References
+    ----------
+    Dennis, J. E. and Welsch, R. E. (1978). Techniques for nonlinear least squares and robust
+    regression. Communications in Statistics 7, 345-359.
+
+    Examples
+    --------
+    >>> from sklearn_losses import Welsch
+    >>> round(Welsch()([0.0], [1.0]), 6)
+    0.31606
+    """
+
+    name = "welsch"
+
+
+class TukeyBiweight(_Robust):
+    """Tukey's biweight: outliers beyond c count as a constant. Not convex.
+
+    - Domain: y_true any real number.
+    - Link: identity.
+    - Formula: ``c**2 / 6 * (1 - (1 - (r / c)**2)**3)`` where ``|r| <= c``, else ``c**2 / 6``.
+
+    Parameters
+    ----------
+    c : float, default=4.685
+        Where residuals stop counting, in the units of y; in (0, inf). The default has 95 % of least
+        squares' efficiency where the errors are standard normal.
+
+    References
+    ----------
+    Beaton, A. E. and Tukey, J. W. (1974). The fitting of power series, meaning polynomials,
+    illustrated on band-spectroscopic data. Technometrics 16, 147-185.
+
+    Examples
+    --------
+    >>> from sklearn_losses import TukeyBiweight
+    >>> TukeyBiweight(c=1.0)([0.0], [2.0]) == 1 / 6
+    True
+    """
+
+    name = "tukey"
+
+    def __init__(self, c=4.685):
+        super().__init__(c=c)
+
+
+class GeneralRobust(PointwiseLoss):
+    """Barron's general and adaptive robust loss, one shape parameter from squared error to
+    Welsch's.
+
+    - Domain: y_true any real number.
+    - Link: identity.
+    - Formula: ``|alpha - 2| / alpha * (((r / c)**2 / |alpha - 2| + 1)**(alpha / 2) - 1)``, and its
+      limits: ``(r / c)**2 / 2`` at 2, ``log((r / c)**2 / 2 + 1)`` at 0, ``1 - exp(-(r / c)**2 /
+      2)`` at -inf.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        Shape, in [-inf, inf): 2 is squared error, 1 pseudo-Huber, 0 Cauchy, -2 Geman-McClure, -inf
+        Welsch, each divided by ``c**2``.
+    c : float, default=1.0
+        Scale, in the units of y; in (0, inf).
+
+    References
+    ----------
+    Barron, J. T. (2019). A general and adaptive robust loss function. CVPR, equation 8.
+
+    Examples
+    --------
+    >>> from sklearn_losses import GeneralRobust
+    >>> GeneralRobust(alpha=2.0)([0.0], [3.0])
+    4.5
+    """
+
+    name = "general_robust"
+    _parameter_intervals = {"alpha": Interval(-np.inf, np.inf, low_inclusive=True), "c": POSITIVE}
+    _limits = {
+        2.0: "GeneralRobustTwo",
+        0.0: "GeneralRobustZero",
+        -np.inf: "GeneralRobustMinusInfinity",
+    }
+
+    def __init__(self, alpha=1.0, c=1.0):
+        self.alpha = alpha
+        self.c = c
+
+    def _kernel_params(self):
+        params = self._numbers()
+        return self._limits.get(params[0], self._kernel), params

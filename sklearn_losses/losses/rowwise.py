@@ -1,0 +1,263 @@
+"""What the row-wise losses share: raw predictions of shape (n_samples, n_classes)."""
+
+import numbers
+
+import numpy as np
+from scipy.optimize import minimize
+
+from sklearn_losses._array import kernel_array
+from sklearn_losses._kernels import _rowwise
+from sklearn_losses.links import Interval, SoftmaxLink
+from sklearn_losses.losses.base import Loss, check_number
+
+
+class RowwiseLoss(Loss):
+    """Base class of the losses of one raw prediction for each class.
+
+    Parameters
+    ----------
+    n_classes : int or None, default=None
+        The number of classes, at least 2. None: as many as the raw predictions have.
+    """
+
+    task = "multiclass"
+    is_multiclass = True
+    link = SoftmaxLink()
+    takes_probabilities = False
+
+    def __init__(self, n_classes=None):
+        self.n_classes = n_classes
+
+    @property
+    def interval_y_true(self):
+        """Of the class codes."""
+        high = np.inf if self.n_classes is None else self.n_classes - 1
+        return Interval(0, high, True, self.n_classes is not None)
+
+    def _for_classes(self, n_classes, class_counts=None):
+        """A copy for this many classes; `class_counts` (n_classes,) fills what depends on them and
+        is not set.
+        """
+        bound = type(self)(**self.get_params(deep=False))
+        if bound.n_classes is None:
+            bound.n_classes = n_classes
+        elif bound.n_classes != n_classes:
+            raise ValueError(
+                f"{type(self).__name__}: n_classes={self.n_classes}, but y has {n_classes} classes"
+            )
+        return bound
+
+    def _classes(self, n_classes):
+        """The number of classes: what is set, or what the raw predictions have; they must not
+        differ.
+        """
+        owner = type(self).__name__
+        if self.n_classes is None:
+            if n_classes is None:
+                raise ValueError(f"{owner}: n_classes must be set; got None")
+            return n_classes
+        if not isinstance(self.n_classes, numbers.Integral) or self.n_classes < 2:
+            raise ValueError(
+                f"{owner}: n_classes must be an integer of at least 2 or None; "
+                f"got {self.n_classes!r}"
+            )
+        if n_classes is not None and n_classes != self.n_classes:
+            raise ValueError(
+                f"raw_prediction must have {self.n_classes} columns, one a class; got {n_classes}"
+            )
+        return int(self.n_classes)
+
+    def _per_class(self, name, n_classes, interval):
+        """A parameter of shape (n_classes,), checked."""
+        value = getattr(self, name)
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf" or array.shape != (n_classes,):
+            raise ValueError(
+                f"{type(self).__name__}: {name} must hold {n_classes} numbers, one a class; "
+                f"got {value!r}"
+            )
+        for number in array.tolist():
+            check_number(type(self).__name__, f"each of {name}", number, interval)
+        return array.astype(np.float64)
+
+    def _row_params(self, n_classes):
+        """The kernel's parameters for this many classes."""
+        return self._numbers()
+
+    def _resolve(self, n_classes=None):
+        """The kernel's kind and parameters."""
+        params = self._row_params(self._classes(n_classes))
+        return _rowwise.KINDS[self._kernel], np.ascontiguousarray(params, dtype=np.float64)
+
+    def _evaluate(
+        self,
+        y_true,
+        raw_prediction,
+        sample_weight,
+        n_threads,
+        value,
+        gradient,
+        hessian,
+        want_sum=False,
+        probability=None,
+    ):
+        if raw_prediction.ndim != 2:
+            raise ValueError(
+                f"raw_prediction must have shape (n_samples, n_classes); got {raw_prediction.shape}"
+            )
+        kind, params = self._resolve(raw_prediction.shape[1])
+        return _rowwise.evaluate(
+            kind,
+            params,
+            kernel_array(y_true, "y_true"),
+            raw_prediction,
+            sample_weight
+            if sample_weight is None
+            else kernel_array(sample_weight, "sample_weight"),
+            value,
+            gradient,
+            hessian,
+            probability,
+            n_threads,
+            want_sum,
+        )
+
+    def gradient_proba(
+        self,
+        y_true,
+        raw_prediction,
+        sample_weight=None,
+        gradient_out=None,
+        proba_out=None,
+        n_threads=None,
+    ):
+        """First derivative and the probabilities of the classes, in one pass.
+
+        Parameters
+        ----------
+        y_true, raw_prediction, sample_weight, gradient_out, n_threads
+            As in `gradient`.
+        proba_out : ndarray of shape (n_samples, n_classes) or None, default=None
+
+        Returns
+        -------
+        gradient : ndarray of shape (n_samples, n_classes)
+        proba : ndarray of shape (n_samples, n_classes)
+            The loss's own: a logit-adjusted loss gives those of the adjusted raw predictions.
+
+        Raises
+        ------
+        ValueError
+            For a loss that takes class codes alone.
+        """
+        raw_prediction = kernel_array(raw_prediction, "raw_prediction")
+        gradient_out = self._new(raw_prediction, gradient_out, derivative=True)
+        proba_out = self._new(raw_prediction, proba_out, derivative=True)
+        self._evaluate(
+            y_true,
+            raw_prediction,
+            sample_weight,
+            n_threads,
+            None,
+            gradient_out,
+            None,
+            probability=proba_out,
+        )
+        return gradient_out, proba_out
+
+    def _shaped(self, raw_prediction):
+        if raw_prediction.ndim != 2 or raw_prediction.shape[1] < 2:
+            raise ValueError(
+                "raw_prediction must have shape (n_samples, n_classes) with at least 2 classes; "
+                f"got {raw_prediction.shape}"
+            )
+        self._classes(raw_prediction.shape[1])
+        return raw_prediction
+
+    def _checked_target(self, y_true, raw_prediction):
+        n_samples, n_classes = raw_prediction.shape
+        owner = type(self).__name__
+        if y_true.shape == (n_samples, n_classes):
+            if not self.takes_probabilities:
+                raise ValueError(
+                    f"{owner}: y_true must hold class codes, of shape ({n_samples},); "
+                    f"got {y_true.shape}"
+                )
+            check_unit_rows(owner, y_true)
+            return y_true
+        if y_true.shape != (n_samples,):
+            allowed = f"({n_samples},)" + (
+                f" or ({n_samples}, {n_classes})" if self.takes_probabilities else ""
+            )
+            raise ValueError(f"{owner}: y_true must have shape {allowed}; got {y_true.shape}")
+        wrong = (y_true < 0) | (y_true >= n_classes) | (y_true != np.floor(y_true))
+        if wrong.any():
+            first = int(np.argmax(wrong))
+            raise ValueError(
+                f"{owner}: y_true must hold class codes 0, ..., {n_classes - 1}; "
+                f"got {y_true[first]} at index {first}"
+            )
+        return y_true
+
+    def _shares(self, y_true, sample_weight):
+        """Weighted share of each class, of shape (n_classes,)."""
+        if y_true.ndim == 2:
+            return np.average(y_true.astype(np.float64), axis=0, weights=sample_weight)
+        counts = np.bincount(
+            y_true.astype(np.intp), weights=sample_weight, minlength=self._classes(None)
+        )
+        return counts / counts.sum()
+
+    def fit_intercept_only(self, y_true, sample_weight=None):
+        """The constant row of raw predictions with the least loss, with mean 0.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_samples,) or (n_samples, n_classes)
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+
+        Returns
+        -------
+        raw_prediction : ndarray of shape (n_classes,)
+        """
+        y_true = kernel_array(y_true, "y_true")
+        n_classes = self._classes(y_true.shape[1] if y_true.ndim == 2 else None)
+        zeros = np.zeros((y_true.shape[0], n_classes), dtype=y_true.dtype)
+        y_true, _, sample_weight = self._checked(y_true, zeros, sample_weight)
+        # As scikit-learn: a class without a sample keeps a probability that has a logarithm.
+        eps = np.finfo(y_true.dtype).eps
+        shares = np.clip(self._shares(y_true, sample_weight), eps, 1 - eps)
+        best = np.asarray(self._best_row(shares))
+        return (best - best.mean()).astype(y_true.dtype)
+
+    def _best_row(self, shares):
+        """The best constant row, found from the classes' shares alone."""
+        n_classes = shares.shape[0]
+        codes = np.arange(n_classes, dtype=np.float64)
+
+        def objective(row):
+            value, gradient = self.loss_gradient(
+                codes, np.tile(row, (n_classes, 1)), sample_weight=shares
+            )
+            return value.sum(), gradient.sum(axis=0)
+
+        start = np.log(shares / shares.sum())
+        options = {"ftol": 1e-15, "gtol": 1e-12}
+        return minimize(objective, start, jac=True, method="L-BFGS-B", options=options).x
+
+
+def check_unit_rows(owner, y):
+    """Raise where `y` does not hold rows of probabilities: not negative, each summing to 1 within
+    rounding.
+    """
+    if (y < 0).any():
+        first = int(np.argmax((y < 0).any(axis=1)))
+        raise ValueError(f"{owner}: y_true must hold probabilities; got {y[first]} in row {first}")
+    error = np.abs(y.sum(axis=1, dtype=np.float64) - 1)
+    tolerance = 1e-4 if y.dtype == np.float32 else 1e-8
+    if (error > tolerance).any():
+        first = int(np.argmax(error))
+        raise ValueError(
+            f"{owner}: each row of y_true must sum to 1; row {first} sums to "
+            f"{y[first].sum(dtype=np.float64):.10g}"
+        )
