@@ -157,7 +157,6 @@ def extensions():
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         )
         for name in MODULES
-        if Path(KERNELS, f"{name}.pyx").exists()  # bootstrap only
     ]
 
 

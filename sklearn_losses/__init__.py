@@ -6,11 +6,14 @@ from importlib.metadata import version
 from sklearn_losses import losses
 from sklearn_losses._kernels._threads import effective_n_threads
 from sklearn_losses._versions import show_versions
+from sklearn_losses.linear_model import SGDClassifierX, SGDRegressorX
 from sklearn_losses.losses import *  # noqa: F403
 
 __version__ = version("sklearn-losses")
 
 __all__ = [
+    "SGDClassifierX",
+    "SGDRegressorX",
     *(name for name in losses.__all__ if name not in ("POINTWISE", "REDUCED", "ROWWISE")),
     "__version__",
     "effective_n_threads",

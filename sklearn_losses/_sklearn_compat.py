@@ -6,11 +6,11 @@ Supported: scikit-learn 1.7 and later.
 # Parameter checks with scikit-learn's own error class and wording: drop-in estimators need the
 # same, and the decorator is what third-party estimators are pointed to.
 from sklearn.base import _fit_context
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 
 # The checks of sample_weight (shape, dtype, finiteness, sign) have no public counterpart.
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 fit_context = _fit_context
 
-__all__ = ["HasMethods", "Interval", "StrOptions", "check_sample_weight", "fit_context"]
+__all__ = ["Interval", "StrOptions", "check_sample_weight", "fit_context"]

@@ -61,8 +61,8 @@ SL_FN float log_(float x) { return logf(x); }
 SL_FN double log_(double x) { return log(x); }
 SL_FN float round_(float x) { return rintf(x); }
 SL_FN double round_(double x) { return rint(x); }
-SL_FN float ldexp_(float x, float n) { return ldexpf(x, int(n)); }
-SL_FN double ldexp_(double x, double n) { return ldexp(x, int(n)); }
+SL_FN float scale_four(float x, float f, float n) { return ldexpf(ldexpf(x, int(n) / 2) * f, int(n) - int(n) / 2); }
+SL_FN double scale_four(double x, double f, double n) { return ldexp(ldexp(x, int(n) / 2) * f, int(n) - int(n) / 2); }
 template <class T>
 SL_FN T inf_() { return T(__longlong_as_double(0x7ff0000000000000LL)); }
 template <class T>
@@ -91,7 +91,9 @@ struct Format;
 template <>
 struct Format<float> {
     static constexpr float max = 3.40282347e38f, tiny = 1.17549435e-38f, huge = 1e9f;
-    static constexpr float exp_low = -104.0f, exp_high = 89.0f, scale_limit = 300.0f;
+    static constexpr float exp_low = -104.0f, exp_high = 89.0f;
+    static constexpr float lift = 64.0f, lowering = 5.421010862427522e-20f;  // 2^-lift
+    static constexpr float scaled_limit = 200.0f, power_limit = 400.0f, eps = 1.1920929e-7f;
     static constexpr float ln2_hi = 0.693359375f, ln2_lo = -2.12194440e-4f;
 #if !SL_DEVICE
     using Int = std::int32_t;
@@ -116,13 +118,28 @@ struct Format<float> {
         const float f2 = f * f;
         return f - (0.5f * f2 - f * f2 * p);
     }
+    // log1p(x) for 0 <= x <= 1, in even and odd powers.
+    static SL_FN float log1p_unit(float x) {
+        const float z = x * x;
+        float a = 0.005126102141f, b = -0.02907406468f;
+        a = a * z + 0.07751608674f;
+        b = b * z - 0.1360224762f;
+        a = a * z + 0.1907688074f;
+        b = b * z - 0.2483539899f;
+        a = a * z + 0.3331812171f;
+        b = b * z - 0.4999944498f;
+        a = a * z + 0.9999999659f;
+        return x * (a + x * b);
+    }
 #endif
 };
 
 template <>
 struct Format<double> {
     static constexpr double max = 1.7976931348623157e308, tiny = 2.2250738585072014e-308, huge = 1e18;
-    static constexpr double exp_low = -746.0, exp_high = 710.0, scale_limit = 2200.0;
+    static constexpr double exp_low = -746.0, exp_high = 710.0;
+    static constexpr double lift = 128.0, lowering = 2.938735877055719e-39;  // 2^-lift
+    static constexpr double scaled_limit = 1500.0, power_limit = 3000.0, eps = 2.220446049250313e-16;
     static constexpr double ln2_hi = 6.93147180369123816490e-01, ln2_lo = 1.90821492927058770002e-10;
 #if !SL_DEVICE
     using Int = std::int64_t;
@@ -150,6 +167,30 @@ struct Format<double> {
         const double h = 0.5 * f * f;
         return f - (h - s * (h + r));
     }
+    // A polynomial although it is long: a division costs as much as sixteen of its terms.
+    static SL_FN double log1p_unit(double x) {
+        const double z = x * x;
+        double a = 0.000413714998632802539, b = -0.0000373611109062551083;
+        a = a * z + 0.00723815434800420667;
+        b = b * z - 0.00217226324948275166;
+        a = a * z + 0.0322117318057700103;
+        b = b * z - 0.0173379923612713908;
+        a = a * z + 0.06504582676908699;
+        b = b * z - 0.0491948663491378039;
+        a = a * z + 0.0891045737791934368;
+        b = b * z - 0.0781661998990208077;
+        a = a * z + 0.111004124039941494;
+        b = b * z - 0.0995015979448041811;
+        a = a * z + 0.142855038356318111;
+        b = b * z - 0.124982539332801252;
+        a = a * z + 0.199999989679202162;
+        b = b * z - 0.16666648665905762;
+        a = a * z + 0.333333333326518325;
+        b = b * z - 0.249999999636291075;
+        a = a * z + 0.999999999999999936;
+        b = b * z - 0.499999999999949059;
+        return x * (a + x * b);
+    }
 #endif
 };
 
@@ -171,16 +212,20 @@ SL_FN T from_bits(typename Format<T>::Bits b) {
 template <class T>
 SL_FN T round_(T x) { return (x + Format<T>::round) - Format<T>::round; }
 
-// x * 2^n for a whole n, |n| <= scale_limit: four factors, so that neither 2^n nor a partial product overflows before
-// the result does.
+// x * f * 2^n for a whole n, |n| <= power_limit, and f between 1/4 and 4: four powers of two, so that no partial
+// product over- or underflows before the result does.
 template <class T>
-SL_FN T ldexp_(T x, T n) {
+SL_FN T scale_four(T x, T f, T n) {
     using F = Format<T>;
     using Int = typename F::Int;
     using Bits = typename F::Bits;
     const Int whole = Int(to_bits<T>(n + F::round) - F::round_bits), quarter = whole >> 2;
     const T s = from_bits<T>((Bits(quarter) + F::bias) << F::digits);
-    return (((x * s) * s) * s) * from_bits<T>((Bits(whole - 3 * quarter) + F::bias) << F::digits);
+    const T last = from_bits<T>((Bits(whole - 3 * quarter) + F::bias) << F::digits);
+    // A small x may be subnormal, and is raised before it is rounded; a large one must not be raised before f.
+    const bool small = abs_(x) < T(1);
+    const T early = small ? T(1) : f, late = small ? f : T(1);
+    return ((((x * early) * last) * s) * s) * late * s;
 }
 
 // exp(hi + lo) = 2^n * (1 + p), p = expm1(r), |r| <= log(2) / 2 (Cody and Waite's reduction).
@@ -293,99 +338,106 @@ SL_FN Two<T> two_square(Two<T> a) {
     const Two<T> p = two_prod<T>(a.hi, a.hi);
     return {p.hi, p.lo + T(2) * a.hi * a.lo};
 }
-// A double parameter, to more digits than T has.
+// A parameter a + low, to more digits than T has.
 template <class T>
-SL_FN Two<T> two_from(double a) {
+SL_FN Two<T> two_from(double a, double low = 0.0) {
     const T hi = T(a);
-    return {hi, T(a - double(hi))};
+    return {hi, T((a - double(hi)) + low)};
 }
 
 // y * exp(hi + lo) for a small lo. No intermediate over- or underflow: y may be subnormal where exp is infinite.
 template <class T>
 SL_FN T scaled_exp(T y, Two<T> x) {
+    const T limit = Format<T>::scaled_limit;
     // Past the limit the low part means nothing, and may be NaN.
-    x.lo = abs_(x.hi) < T(2) * Format<T>::exp_high ? x.lo : T(0);
+    x.lo = abs_(x.hi) < limit ? x.lo : T(0);
 #if SL_DEVICE
-    const T limit = T(2) * Format<T>::exp_high;
     T hi = x.hi < -limit ? -limit : x.hi;
     hi = hi > limit ? limit : hi;
     const T n = round_(hi * T(1.44269504088896340736));
     const T r = ((hi - n * Format<T>::ln2_hi) - n * Format<T>::ln2_lo) + x.lo;
-    return ldexp_(y * exp_(r), n);
+    return scale_four(y, exp_(r), n);
 #else
-    const T limit = T(2) * Format<T>::exp_high;
     const ExpParts<T> e = exp_parts<T>(x.hi, x.lo, -limit, limit);
-    return ldexp_<T>(y * (T(1) + e.p), e.n);
+    return scale_four(y, T(1) + e.p, e.n);
 #endif
 }
 
-// exp(hi + lo) where hi is not large and positive.
+// exp(hi + lo) for hi <= 0, the cheapest exponential.
 template <class T>
-SL_FN T exp_two(Two<T> x) {
-    x.lo = abs_(x.hi) < T(2) * Format<T>::exp_high ? x.lo : T(0);
+SL_FN T decay(Two<T> x) {
+    using F = Format<T>;
+    // Past the limit the low part means nothing, and may be NaN.
+    x.lo = abs_(x.hi) < F::scaled_limit ? x.lo : T(0);
 #if SL_DEVICE
     const T e = exp_(x.hi);
     return e + e * x.lo;
 #else
-    const ExpParts<T> e = exp_parts<T>(x.hi, x.lo, Format<T>::exp_low, Format<T>::exp_high);
-    return scale_two<T>(T(1) + e.p, e.n);
+    // Bias and lift are part of the rounding constant, so that the sum's low bits are the exponent field of
+    // 2^(n + lift): a normal number for every n that counts. The last factor takes the lift back.
+    const T round = F::round + T(F::bias) + F::lift, hi = x.hi < F::exp_low ? F::exp_low : x.hi;
+    const T t = hi * T(1.44269504088896340736) + round, n = t - round;
+    const T r = ((hi - n * F::ln2_hi) - n * F::ln2_lo) + x.lo;
+    const T p = r + r * r * F::expm1_tail(r), scale = from_bits<T>(to_bits(t) << F::digits);
+    return (scale + scale * p) * F::lowering;
 #endif
 }
 
-// x^a = 2^n * exp(g), with |g| small. `x` is given as 1 + v where v is exact near 0 (one_plus), or as itself.
+// log1p(x) for 0 <= x <= 1.
+template <class T>
+SL_FN T log1p_unit(T x) {
+#if SL_DEVICE
+    return log1p_(x);
+#else
+    return Format<T>::log1p_unit(x);
+#endif
+}
+
+// u^a = 2^n * exp(g), with |g| small, for u = 2^shift * x; where `one_plus` is set, for u = 1 + x, x being exact near 0.
+// The exponent is given to twice the precision: its rounding is multiplied by log(u).
 template <class T>
 struct PowParts {
     T n, g;
 };
 template <class T>
-SL_FN PowParts<T> pow_parts(T x, bool one_plus, T a) {
+SL_FN PowParts<T> pow_parts(T x, bool one_plus, T shift, Two<T> a) {
+    const T u = one_plus ? T(1) + x : x;
 #if SL_DEVICE
     // CUDA has no public log in two parts: split with frexp, as the CPU does with bits.
-    const T u = one_plus ? T(1) + x : x;
     int whole;
     T m = T(frexp(double(u), &whole));
-    T k = T(whole);
     const bool low = m < T(0.70710678118654752);
     m = low ? T(2) * m : m;
-    k = low ? k - T(1) : k;
+    const T k = low ? T(whole - 1) : T(whole);
     const T l = log1p_(one_plus && k == T(0) ? x : m - T(1));
 #else
-    const LogParts<T> p = one_plus ? log1p_parts<T>(x) : log_parts<T>(x);
-    const T k = p.k, l = Format<T>::log1p_kernel(p.f);
+    const LogParts<T> p = log_parts<T>(u);
+    const T k = p.k, l = Format<T>::log1p_kernel(one_plus && k == T(0) ? x : p.f);
 #endif
-    const Two<T> t = two_prod<T>(a, k);
-    T n = round_(t.hi + a * l * T(1.44269504088896340736));
-    n = n < -Format<T>::scale_limit ? -Format<T>::scale_limit : n;
-    n = n > Format<T>::scale_limit ? Format<T>::scale_limit : n;
-    T g = ((t.hi - n) + t.lo) * T(0.69314718055994530942) + a * l;
+    Two<T> t = two_prod<T>(a.hi, k + shift);
+    t.lo += a.lo * (k + shift);
+    const T limit = Format<T>::power_limit;
+    T n = round_(t.hi + a.hi * l * T(1.44269504088896340736));
+    n = n < -limit ? -limit : n;
+    n = n > limit ? limit : n;
+    T g = ((t.hi - n) + t.lo) * T(0.69314718055994530942) + a.hi * l;
+    // Past the limit of n the rest means nothing.
     g = g < T(-1) ? T(-1) : g;
     g = g > T(1) ? T(1) : g;
-    g = x <= Format<T>::max ? g : x;
-    return {n, g};
+    return {n, x <= Format<T>::max ? g : x};
 }
-// x^a for a normal x > 0.
+// f * x^a for a normal x > 0.
 template <class T>
-SL_FN T pow_(T x, T a) {
-    const PowParts<T> p = pow_parts<T>(x, false, a);
-    return ldexp_(exp_(p.g), p.n);
-}
-// (1 + v)^a and (1 + v)^a - 1 for v > -1.
-template <class T>
-SL_FN T pow1p_(T v, T a) {
-    const PowParts<T> p = pow_parts<T>(v, true, a);
-    return ldexp_(exp_(p.g), p.n);
-}
-template <class T>
-SL_FN T pow1pm1_(T v, T a) {
-    const PowParts<T> p = pow_parts<T>(v, true, a);
-    const T half = ldexp_(T(1), p.n - T(1));
-    return T(2) * (half * expm1_(p.g) + (half - T(0.5)));
+SL_FN T scaled_pow(T f, T x, T a) {
+    const PowParts<T> p = pow_parts<T>(x, false, T(0), {a, T(0)});
+    return scale_four(f, exp_(p.g), p.n);
 }
 
 template <class T>
 SL_FN T max_(T a, T b) { return a < b ? b : a; }
+// x, or NaN where `by` is NaN.
 template <class T>
-SL_FN T square(T x) { return x * x; }
+SL_FN T unless_nan(T x, T by) { return by == by ? x : by; }
 // a * b, and 0 where a is 0 although b is infinite.
 template <class T>
 SL_FN T mul0(T a, T b) { return a == T(0) ? T(0) : a * b; }

@@ -17,7 +17,7 @@ struct HalfSquaredError {
     SL_FN explicit HalfSquaredError(const double*) {}
     SL_FN Out<T> operator()(T y, T raw) const {
         const T r = raw - y;
-        return {T(0.5) * r * r, r, T(1)};
+        return {T(0.5) * r * r, r, unless_nan(T(1), r)};
     }
 };
 
@@ -26,7 +26,7 @@ struct SquaredError {
     SL_FN explicit SquaredError(const double*) {}
     SL_FN Out<T> operator()(T y, T raw) const {
         const T r = raw - y;
-        return {r * r, T(2) * r, T(2)};
+        return {r * r, T(2) * r, unless_nan(T(2), r)};
     }
 };
 
@@ -53,7 +53,7 @@ struct HuberLoss {
         const T r = raw - y, size = abs_(r);
         const bool outer = size > delta;
         return {outer ? delta * (size - T(0.5) * delta) : T(0.5) * r * r, outer ? sign_of(r, delta) : r,
-                outer ? T(0) : (size >= T(0) ? T(1) : r)};
+                outer ? T(0) : (unless_nan(T(1), r))};
     }
 };
 
@@ -79,7 +79,7 @@ struct SmoothL2 {
         const T excess = (size - T(1)) + sign_of(r, d.lo);
         const bool outer = excess > T(0);
         return {outer ? excess : T(0.5) * r * r, outer ? sign_of(r, T(1)) : r,
-                outer ? T(0) : (size >= T(0) ? T(1) : r)};
+                outer ? T(0) : (unless_nan(T(1), r))};
     }
 };
 
@@ -89,9 +89,11 @@ struct PseudoHuber {
     SL_FN explicit PseudoHuber(const double* a) : delta(T(a[0])) {}
     SL_FN Out<T> operator()(T y, T raw) const {
         const T r = raw - y, size = abs_(r), u = size / delta;
-        const T root = u < Format<T>::huge ? sqrt_(T(1) + u * u) : u;
-        const T inverse = T(1) / root;
-        return {delta * (size * (u / (T(1) + root))), r * inverse, inverse * inverse * inverse};
+        // Where u^2, or u itself, could overflow, its leading terms.
+        const bool far = u > Format<T>::huge;
+        const T root = far ? T(1) : sqrt_(T(1) + u * u), inverse = far ? delta / size : T(1) / root;
+        return {delta * (far ? size : size * (u / (T(1) + root))), far ? sign_of(r, delta) : r * inverse,
+                inverse * inverse * inverse};
     }
 };
 
@@ -99,13 +101,15 @@ template <class T>
 struct LogCosh {
     SL_FN explicit LogCosh(const double*) {}
     SL_FN Out<T> operator()(T y, T raw) const {
-        const T r = raw - y, size = abs_(r);
-        const T e = exp_(-size), m = expm1_(-size), e2 = e * e, inverse = T(1) / (T(1) + e2);
+        const Two<T> d = residual<T>(y, raw);
+        const T r = d.hi, size = abs_(r);
+        // The rounding of r, times 2 |r|, would be the hessian's error.
+        const T e = decay<T>({-size, -sign_of(r, d.lo)}), m = expm1_(-size), e2 = e * e, inverse = T(1) / (T(1) + e2);
         // log cosh r = log1p(2 sinh(r/2)^2), which has no cancellation near 0.
         const bool small = size < T(1);
         const T x = small ? T(0.5) * m * (m / (T(1) + m)) : e2;
         const T shift = small ? T(0) : size - T(0.69314718055994530942);
-        return {shift + log1p_(x), sign_of(r, -m * (T(2) + m) * inverse), T(4) * e2 * inverse * inverse};
+        return {shift + log1p_unit(x), sign_of(r, -m * (T(2) + m) * inverse), T(4) * e2 * inverse * inverse};
     }
 };
 
@@ -117,7 +121,7 @@ struct PinballLoss {
         const T r = raw - y;
         const bool over = r > T(0);
         const T gradient = over ? rest : -quantile;
-        return {gradient * r, r == r ? gradient : r, r == r ? T(1) : r};
+        return {gradient * r, r == r ? gradient : r, unless_nan(T(1), r)};
     }
 };
 
@@ -163,7 +167,7 @@ struct EpsilonInsensitive {
         const T excess = excess_over(r, epsilon);
         const bool inner = excess <= T(0);
         return {inner ? T(0) : excess, inner ? T(0) : (excess > T(0) ? sign_of(r.hi, T(1)) : excess),
-                excess == excess ? T(1) : excess};
+                unless_nan(T(1), excess)};
     }
 };
 
@@ -252,17 +256,21 @@ struct GemanMcClure {
     }
 };
 
-// exp(-u^2) and 1 - exp(-u^2) for u = r / c: u^2 to twice the precision, as its error is the relative error of exp.
+// exp(-k u^2) for u = r / c, times a factor, and 1 - exp(-k u^2): u^2 to twice the precision, as its error is the
+// relative error of the exponential.
 template <class T>
 struct Gaussian {
-    T square, e, rest;
+    Two<T> exponent;
+    SL_FN Gaussian(Two<T> r, T c, T k) {
+        const Two<T> q = two_square(two_div(r, c));
+        exponent = {-k * q.hi, -k * q.lo};
+    }
+    SL_FN T times(T factor) const {
+        // Far out it is 0, also where u^2 or the factor has overflowed.
+        return exponent.hi < -Format<T>::scaled_limit ? T(0) : scaled_exp<T>(factor, exponent);
+    }
+    SL_FN T rest() const { return -expm1_(exponent.hi); }
 };
-template <class T>
-SL_FN Gaussian<T> gaussian(Two<T> r, T c) {
-    const Two<T> u = two_div(r, c), q = two_square(u);
-    const T e = exp_two<T>({-q.hi, -q.lo});
-    return {q.hi, e, -expm1_(-q.hi)};
-}
 
 template <class T>
 struct Welsch {
@@ -270,8 +278,8 @@ struct Welsch {
     SL_FN explicit Welsch(const double* a) : c(T(a[0])) {}
     SL_FN Out<T> operator()(T y, T raw) const {
         const Two<T> r = residual<T>(y, raw);
-        const Gaussian<T> g = gaussian(r, c);
-        return {T(0.5) * c * (c * g.rest), mul0(g.e, r.hi), mul0(g.e, T(1) - T(2) * g.square)};
+        const Gaussian<T> g(r, c, T(1));
+        return {T(0.5) * c * (c * g.rest()), g.times(r.hi), g.times(T(1) + T(2) * g.exponent.hi)};
     }
 };
 
@@ -290,28 +298,38 @@ struct TukeyBiweight {
     }
 };
 
-// Barron (2019), equation 1, for every shape but its three limits, which follow.
+// Barron (2019), equation 8, for every shape but its three limits, which follow.
 template <class T>
 struct GeneralRobust {
-    T half, b, root, c, value_scale, growth;
-    SL_FN explicit GeneralRobust(const double* a)
-        : half(T(0.5 * a[0])),
-          b(T(a[0] < 2.0 ? 2.0 - a[0] : a[0] - 2.0)),
-          root(sqrt_(b)),
-          c(T(a[1])),
-          value_scale(T((a[0] < 2.0 ? 2.0 - a[0] : a[0] - 2.0) / a[0])),
-          growth(a[0] < 2.0 ? T((a[0] - 1.0) / (2.0 - a[0])) : T((a[0] - 1.0) / (a[0] - 2.0))) {}
+    Two<T> half, less;  // alpha / 2, and alpha / 2 - 1
+    T b, root, c, value_scale, growth;
+    SL_FN explicit GeneralRobust(const double* a) : half(two_from<T>(0.5 * a[0])), c(T(a[1])) {
+        const double distance = a[0] < 2.0 ? 2.0 - a[0] : a[0] - 2.0;
+        const Two<double> below = two_sum<double>(0.5 * a[0], -1.0);
+        less = two_from<T>(below.hi, below.lo);
+        b = T(distance);
+        root = sqrt_(b);
+        value_scale = T(distance / a[0]);
+        growth = T((a[0] - 1.0) / distance);
+    }
     SL_FN Out<T> operator()(T y, T raw) const {
         const T r = raw - y, u = r / c, size = abs_(u), s = u * u;
-        // (1 + s / b)^a is (|u| / sqrt(b))^(2a) where s would overflow.
-        const bool big = size > Format<T>::huge * max_(root, T(1));
-        const T v = big ? size / root - T(1) : s / b, twice = big ? T(2) : T(1);
-        const T power = pow1p_(v, twice * (half - T(1)));
-        const T shrink = big ? root / size * (root / size) : T(1) / (T(1) + v);
-        // (1 + growth s) / (1 + s / b): above, the leading terms.
-        const T bend = big ? growth * b + shrink : (T(1) + growth * s) * shrink;
-        const T value = value_scale * pow1pm1_(v, twice * half);
-        return {r == r ? value : r, mul0(power, u / c), power * bend / (c * c)};
+        // (1 + s / b)^a is (|u| / sqrt(b))^(2a) where s could overflow; 2^-64 keeps the quotient in range.
+        const bool far = size > Format<T>::huge * max_(root, T(1));
+        const T base = far ? size * T(5.42101086242752217e-20) / root : s / b;
+        const T shift = far ? T(64) : T(0), twice = far ? T(2) : T(1);
+        const PowParts<T> v = pow_parts<T>(base, !far, shift, {twice * half.hi, twice * half.lo});
+        const PowParts<T> d = pow_parts<T>(base, !far, shift, {twice * less.hi, twice * less.lo});
+        // Half of 2^n first: 2^n alone may overflow. Near 0 the loss is s / 2.
+        const T scale = scale_four(value_scale, T(1), v.n - T(1));
+        const T power = v.n > T(1) ? scale * exp_(v.g) - T(0.5) * value_scale
+                                   : scale * expm1_(v.g) + (scale - T(0.5) * value_scale);
+        // (1 + growth s) / (1 + s / b): far out, its leading terms.
+        const T shrink = far ? root / size * (root / size) : T(1) / (T(1) + base);
+        const T bend = far ? growth * b + shrink : (T(1) + growth * s) * shrink;
+        const T slope = exp_(d.g);
+        return {s < Format<T>::eps ? T(0.5) * s : T(2) * power, scale_four(u / c, slope, d.n),
+                scale_four(bend / (c * c), slope, d.n)};
     }
 };
 template <class T>
@@ -331,7 +349,7 @@ struct GeneralRobustTwo {
     SL_FN explicit GeneralRobustTwo(const double* a) : c(T(a[1])) {}
     SL_FN Out<T> operator()(T y, T raw) const {
         const T r = raw - y, u = r / c;
-        return {T(0.5) * u * u, u / c, (r == r ? T(1) : r) / c / c};
+        return {T(0.5) * u * u, u / c, unless_nan(T(1), r) / c / c};
     }
 };
 template <class T>
@@ -339,9 +357,9 @@ struct GeneralRobustMinusInfinity {
     T c;
     SL_FN explicit GeneralRobustMinusInfinity(const double* a) : c(T(a[1])) {}
     SL_FN Out<T> operator()(T y, T raw) const {
-        const Two<T> r = residual<T>(y, raw), u = two_div(r, c), q = two_square(u);
-        const T e = exp_two<T>({T(-0.5) * q.hi, T(-0.5) * q.lo});
-        return {-expm1_(T(-0.5) * q.hi), mul0(e, u.hi / c), mul0(e, (T(1) - q.hi) / (c * c))};
+        const Two<T> r = residual<T>(y, raw);
+        const Gaussian<T> g(r, c, T(0.5));
+        return {g.rest(), g.times(r.hi / c / c), g.times((T(1) + T(2) * g.exponent.hi) / (c * c))};
     }
 };
 
@@ -362,7 +380,8 @@ struct HalfPoissonLoss {
     SL_FN explicit HalfPoissonLoss(const double*) {}
     SL_FN Out<T> operator()(T y, T raw) const {
         const T e = exp_(raw);
-        return {e - y * raw, e - y, e};
+        // Where both terms overflow, the exponential is the larger.
+        return {e > Format<T>::max ? e : e - y * raw, e - y, unless_nan(e, y)};
     }
 };
 
@@ -385,8 +404,14 @@ struct HalfTweedieLoss {
         return {x.hi, x.lo + raw * k.lo};
     }
     SL_FN Out<T> operator()(T y, T raw) const {
-        const T first = scaled_exp<T>(T(1), times(raw, a)), second = scaled_exp<T>(y, times(raw, b));
-        return {first / a.hi - second / b.hi, first - second, a.hi * first - b.hi * second};
+        const Two<T> first = times(raw, a), second = times(raw, b);
+        // Where both terms overflow, the one with the larger exponent decides.
+        const auto difference = [&](T f, T g) SL_INLINE -> T {
+            const T p = scaled_exp<T>(f, first), q = scaled_exp<T>(g, second);
+            const bool p_over = abs_(p) > Format<T>::max, q_over = abs_(q) > Format<T>::max;
+            return p_over && q_over ? (raw > T(0) ? p : -q) : p - q;
+        };
+        return {difference(T(1) / a.hi, y / b.hi), difference(T(1), y), difference(a.hi, y * b.hi)};
     }
 };
 
@@ -395,13 +420,13 @@ struct NegativeBinomial {
     T theta;
     Two<T> log_theta;
     SL_FN explicit NegativeBinomial(const double* a)
-        : theta(T(a[0])), log_theta(two_from<T>(double(log_<double>(a[0])))) {}
+        : theta(T(a[0])), log_theta(two_from<T>(log_(double(a[0])))) {}
     SL_FN Out<T> operator()(T y, T raw) const {
         const Two<T> z = two_sum<T>(raw, -log_theta.hi);
         const bool over = z.hi > T(0);
         const T low = z.lo - log_theta.lo;
-        const T e = exp_two<T>({over ? -z.hi : z.hi, over ? -low : low}), inverse = T(1) / (T(1) + e);
-        const T tail = (y + theta) * log1p_(e);
+        const T e = decay<T>({over ? -z.hi : z.hi, over ? -low : low}), inverse = T(1) / (T(1) + e);
+        const T tail = (y + theta) * log1p_unit(e);
         return {over ? theta * raw + tail : ((y + theta) * log_theta.hi - y * raw) + tail,
                 (over ? theta - y * e : theta * e - y) * inverse, (y + theta) * e * inverse * inverse};
     }
@@ -423,7 +448,7 @@ template <class T>
 struct Sigmoid {
     T p, q, log_p, log_q;
     SL_FN explicit Sigmoid(T raw) {
-        const T e = exp_(-abs_(raw)), inverse = T(1) / (T(1) + e), tail = log1p_(e);
+        const T e = decay<T>({-abs_(raw), T(0)}), inverse = T(1) / (T(1) + e), tail = log1p_unit(e);
         const bool positive = raw >= T(0);
         p = (positive ? T(1) : e) * inverse;
         q = (positive ? e : T(1)) * inverse;
@@ -436,20 +461,20 @@ template <class T>
 struct HalfBinomialLoss {
     SL_FN explicit HalfBinomialLoss(const double*) {}
     SL_FN Out<T> operator()(T y, T raw) const {
-        const T e = exp_(-abs_(raw)), inverse = T(1) / (T(1) + e), rest = T(1) - y;
+        const T e = decay<T>({-abs_(raw), T(0)}), inverse = T(1) / (T(1) + e), rest = T(1) - y;
         const bool negative = raw < T(0);
-        return {log1p_(e) + (negative ? -y : rest) * raw,
-                ((negative ? e : T(1)) * rest - (negative ? T(1) : e) * y) * inverse, e * inverse * inverse};
+        return {log1p_unit(e) + (negative ? -y : rest) * raw,
+                ((negative ? e : T(1)) * rest - (negative ? T(1) : e) * y) * inverse,
+                unless_nan(e * inverse * inverse, y)};
     }
 };
 
-// A margin loss phi, for a y that may lie between 0 and 1: y phi(raw) + (1 - y) phi(-raw).
+// A margin loss phi, for a y that may lie between 0 and 1: y phi(raw) + (1 - y) phi(-raw). phi takes the weight, so
+// that a small weight times a square overflows only where the product does.
 template <class T, class Phi>
 SL_FN Out<T> mixed(T y, T raw, const Phi& phi) {
-    const Out<T> a = phi(raw), b = phi(-raw);
-    const T rest = T(1) - y;
-    return {mul0(y, a.value) + mul0(rest, b.value), mul0(y, a.gradient) - mul0(rest, b.gradient),
-            mul0(y, a.hessian) + mul0(rest, b.hessian)};
+    const Out<T> a = phi(y, raw), b = phi(T(1) - y, -raw);
+    return {a.value + b.value, a.gradient - b.gradient, unless_nan(a.hessian + b.hessian, y)};
 }
 
 template <class T>
@@ -457,10 +482,10 @@ struct Hinge {
     T threshold;
     SL_FN explicit Hinge(const double* a) : threshold(T(a[0])) {}
     SL_FN Out<T> operator()(T y, T raw) const {
-        return mixed(y, raw, [this](T m) SL_INLINE -> Out<T> {
+        return mixed(y, raw, [this](T w, T m) SL_INLINE -> Out<T> {
             const T z = threshold - m;
             const bool inactive = z < T(0);
-            return {inactive ? T(0) : z, inactive ? T(0) : (z == z ? T(-1) : z), z == z ? T(1) : z};
+            return {inactive ? T(0) : w * z, inactive ? T(0) : unless_nan(-w, z), unless_nan(w, z)};
         });
     }
 };
@@ -470,11 +495,11 @@ struct SquaredHinge {
     T threshold;
     SL_FN explicit SquaredHinge(const double* a) : threshold(T(a[0])) {}
     SL_FN Out<T> operator()(T y, T raw) const {
-        return mixed(y, raw, [this](T m) SL_INLINE -> Out<T> {
+        return mixed(y, raw, [this](T w, T m) SL_INLINE -> Out<T> {
             const T z = threshold - m;
             const bool inactive = z <= T(0);
             const T active = inactive ? T(0) : z;
-            return {active * active, T(-2) * active, inactive ? T(0) : (z == z ? T(2) : z)};
+            return {w * active * active, T(-2) * (w * active), inactive ? T(0) : unless_nan(T(2) * w, z)};
         });
     }
 };
@@ -484,12 +509,13 @@ struct SmoothHinge {
     T gamma;
     SL_FN explicit SmoothHinge(const double* a) : gamma(T(a[0])) {}
     SL_FN Out<T> operator()(T y, T raw) const {
-        return mixed(y, raw, [this](T m) SL_INLINE -> Out<T> {
-            const T z = T(1) - m;
-            const bool inactive = z <= T(0), linear = z >= gamma;
-            const T u = z / gamma;
-            return {inactive ? T(0) : (linear ? z - T(0.5) * gamma : T(0.5) * z * u),
-                    inactive ? T(0) : (linear ? T(-1) : -u), inactive || linear ? T(0) : (z == z ? T(1) / gamma : z)};
+        return mixed(y, raw, [this](T w, T m) SL_INLINE -> Out<T> {
+            const Two<T> d = residual<T>(m, T(1));
+            const T z = d.hi, u = z / gamma;
+            const bool inactive = z <= T(0), linear = (z - gamma) + d.lo >= T(0);
+            return {inactive ? T(0) : (linear ? w * (z - T(0.5) * gamma) : T(0.5) * (w * z) * u),
+                    inactive ? T(0) : (linear ? -w : -w * u),
+                    inactive || linear ? T(0) : unless_nan(w / gamma, z)};
         });
     }
 };
@@ -498,11 +524,12 @@ template <class T>
 struct ModifiedHuber {
     SL_FN explicit ModifiedHuber(const double*) {}
     SL_FN Out<T> operator()(T y, T raw) const {
-        return mixed(y, raw, [](T m) SL_INLINE -> Out<T> {
+        return mixed(y, raw, [](T w, T m) SL_INLINE -> Out<T> {
             const T z = T(1) - m;
             const bool inactive = z <= T(0), linear = m < T(-1);
-            return {inactive ? T(0) : (linear ? T(-4) * m : z * z), inactive ? T(0) : (linear ? T(-4) : T(-2) * z),
-                    inactive || linear ? T(0) : (z == z ? T(2) : z)};
+            return {inactive ? T(0) : (linear ? T(-4) * w * m : w * z * z),
+                    inactive ? T(0) : (linear ? T(-4) * w : T(-2) * (w * z)),
+                    inactive || linear ? T(0) : unless_nan(T(2) * w, z)};
         });
     }
 };
@@ -523,9 +550,9 @@ SL_FN Out<T> focal_side(const Sigmoid<T>& s, bool positive, T z, T gamma) {
     // q^gamma = exp(-gamma * softplus(z)), the exponent to twice the precision.
     const T size = z > T(0) ? z : T(0), tail = positive ? s.log_q : s.log_p;
     const Two<T> a = two_prod<T>(gamma, size), x = two_sum<T>(a.hi, gamma * (tail - size));
-    const T w = exp_two<T>({-x.hi, -(x.lo + a.lo)});
-    return {w * l, -w * (gamma * p * l + q),
-            w * p * (gamma * gamma * p * l + q * (T(1) + T(2) * gamma - gamma * l))};
+    const T w = decay<T>({-x.hi, -(x.lo + a.lo)}), pl = p * l;
+    return {w * l, -w * (gamma * pl + q),
+            w * (gamma * gamma * p * pl + q * ((T(1) + T(2) * gamma) * p - gamma * pl))};
 }
 
 template <class T>
@@ -548,9 +575,14 @@ struct PolyLoss {
     SL_FN explicit PolyLoss(const double* a) : epsilon(T(a[0])) {}
     SL_FN Out<T> operator()(T y, T raw) const {
         const Sigmoid<T> s(raw);
-        const T rest = T(1) - y, pq = s.p * s.q, tilt = epsilon * (rest - y);
+        const T rest = T(1) - y, tilt = epsilon * (rest - y);
+        // 1 + epsilon p and 1 + epsilon q, and 1 + tilt (q - p), as sums of terms of one sign.
+        const bool negative = epsilon < T(0);
+        const T with_p = negative ? (T(1) + epsilon) - epsilon * s.q : T(1) + epsilon * s.p;
+        const T with_q = negative ? (T(1) + epsilon) - epsilon * s.p : T(1) + epsilon * s.q;
+        const T bend = raw < T(0) ? (T(1) + tilt) - T(2) * tilt * s.p : (T(1) - tilt) + T(2) * tilt * s.q;
         return {mul0(y, s.log_p + epsilon * s.q) + mul0(rest, s.log_q + epsilon * s.p),
-                (rest * s.p - y * s.q) + tilt * pq, pq + tilt * pq * (s.q - s.p)};
+                rest * s.p * with_q - y * s.q * with_p, s.p * s.q * bend};
     }
 };
 
@@ -564,7 +596,7 @@ struct BrierLoss {
     }
 };
 
-// Ridnik et al. (2021), equations 4 and 5, with the margin's shifted probability.
+// Ridnik et al. (2021), equations 4 to 7, for a margin above 0; without one both sides are focal losses.
 template <class T>
 struct AsymmetricLoss {
     T gamma_pos, gamma_neg, margin;
@@ -572,21 +604,31 @@ struct AsymmetricLoss {
     SL_FN Out<T> operator()(T y, T raw) const {
         const Sigmoid<T> s(raw);
         const Out<T> a = focal_side(s, true, raw, gamma_pos);
-        // 1 - max(p - margin, 0), and minus its logarithm; without a margin that is the sigmoid's own.
+        // 1 - max(p - margin, 0), and minus its logarithm.
         const T shifted = s.p - margin, rest = s.q + margin, pq = s.p * s.q;
         const bool off = shifted <= T(0);
         const T inner = off ? T(0.5) : shifted;
-        const T direct = inner > T(0.5) ? -log_(rest) : -log1p_(-inner);
-        const T l = margin == T(0) ? s.log_q : direct;
-        const T w = pow_(inner, gamma_neg), w1 = w / inner, w2 = w1 / inner;
+        const T l = inner > T(0.5) ? -log_(rest) : -log1p_(-inner);
+        const T w = scaled_pow(T(1), inner, gamma_neg), w1 = w / inner, w2 = w1 / inner;
         const T slope = gamma_neg * w1 * l + w / rest;
         const T bend = gamma_neg * (gamma_neg - T(1)) * w2 * l + T(2) * gamma_neg * w1 / rest + w / (rest * rest);
-        const T dead = raw == raw ? T(0) : raw;
+        const T dead = unless_nan(T(0), raw), b = T(1) - y;
         const T value = off ? dead : w * l, gradient = off ? dead : slope * pq;
         const T hessian = off ? dead : bend * pq * pq + slope * pq * (s.q - s.p);
-        const T b = T(1) - y;
-        return {mul0(y, a.value) + mul0(b, value), mul0(y, a.gradient) + mul0(b, gradient),
-                mul0(y, a.hessian) + mul0(b, hessian)};
+        return {mul0(y, a.value) + b * value, mul0(y, a.gradient) + b * gradient,
+                mul0(y, a.hessian) + b * hessian};
+    }
+};
+template <class T>
+struct AsymmetricLossNoMargin {
+    T gamma_pos, gamma_neg;
+    SL_FN explicit AsymmetricLossNoMargin(const double* a) : gamma_pos(T(a[0])), gamma_neg(T(a[1])) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        const Sigmoid<T> s(raw);
+        const Out<T> a = focal_side(s, true, raw, gamma_pos), b = focal_side(s, false, -raw, gamma_neg);
+        const T rest = T(1) - y;
+        return {mul0(y, a.value) + mul0(rest, b.value), mul0(y, a.gradient) - mul0(rest, b.gradient),
+                mul0(y, a.hessian) + mul0(rest, b.hessian)};
     }
 };
 
@@ -596,7 +638,8 @@ struct BinaryKLDivergence {
     SL_FN Out<T> operator()(T y, T raw) const {
         const Sigmoid<T> s(raw);
         const T rest = T(1) - y;
-        return {mul0(y, log_(y) + s.log_p) + mul0(rest, log1p_(-y) + s.log_q), rest * s.p - y * s.q, s.p * s.q};
+        return {mul0(y, log_(y) + s.log_p) + mul0(rest, log1p_(-y) + s.log_q), rest * s.p - y * s.q,
+                unless_nan(s.p * s.q, y)};
     }
 };
 
@@ -617,7 +660,7 @@ struct CompiledLoss {
     }
     SL_FN Out<T> operator()(T y, T raw) const {
         return {T(value(double(y), double(raw), data)), T(gradient(double(y), double(raw), data)),
-                hessian ? T(hessian(double(y), double(raw), data)) : T(0)};
+                hessian ? T(hessian(double(y), double(raw), data)) : unless_nan(T(1), y + raw)};
     }
 };
 #define SL_POINTWISE_HOST_LIST(X) X(CompiledLoss)
@@ -664,6 +707,7 @@ struct CompiledLoss {
     X(PolyLoss)                   \
     X(BrierLoss)                  \
     X(AsymmetricLoss)             \
+    X(AsymmetricLossNoMargin)     \
     X(BinaryKLDivergence)
 
 }  // namespace sl

@@ -77,14 +77,16 @@ SL_FN void softmax_tile(const Loss& loss, const Tile<T>& t) {
         for (int r = 0; r < R; ++r) {
             const Two<T> z = loss.logit(k, raw[r], SOFT ? T(-1) : t.code[r]);
             const Two<T> d = two_sum<T>(z.hi, -top[r]);
-            const T behind = d.lo + (z.lo - low[r]);
+            const Two<T> x = loss.stretch({d.hi, d.lo + (z.lo - low[r])});
+            // Past the limit the low part means nothing, and may be NaN.
+            const T behind = abs_(x.hi) < Format<T>::huge ? x.lo : T(0);
             // A NaN anywhere in the row reaches every output through this exponential.
-            const T e = exp_two<T>({d.hi, behind});
+            const T e = decay<T>({x.hi, behind});
             s.rest[r] += k == s.argmax[r] && e == e ? T(0) : e;
             if constexpr (OUT != ROW_VALUE) e_out[r] = e;
             const T y = loss.target(SOFT ? t.target[k * t.stride + r] : (t.code[r] == T(k) ? T(1) : T(0)));
             s.mass[r] += y;
-            s.value[r] -= mul0(y, d.hi + behind);
+            s.value[r] -= mul0(y, x.hi + behind);
             if constexpr (SOFT) s.value[r] += loss.entropy(y);
         }
     }
@@ -99,6 +101,7 @@ SL_FN void softmax_tile(const Loss& loss, const Tile<T>& t) {
 template <class T>
 struct CrossEntropy {
     SL_FN Two<T> logit(int, T raw, T) const { return {raw, T(0)}; }
+    SL_FN Two<T> stretch(Two<T> difference) const { return difference; }
     SL_FN T target(T y) const { return y; }
     SL_FN T entropy(T) const { return T(0); }
     SL_FN T slope() const { return T(1); }
@@ -121,7 +124,7 @@ struct CrossEntropy {
                     const T y = self.target(SOFT ? t.target[k * t.stride + r] : (t.code[r] == T(k) ? T(1) : T(0)));
                     gradient[r] = scale * ((s.mass[r] - y) * p - y * q) + s.fault[r];
                     if constexpr ((OUT & ROW_HESSIAN) != 0)
-                        t.hessian[k * t.stride + r] = scale * scale * (s.mass[r] * (p * q)) + s.fault[r];
+                        t.hessian[k * t.stride + r] = s.mass[r] * ((scale * p) * (scale * q)) + s.fault[r];
                     if constexpr ((OUT & ROW_PROBABILITY) != 0) t.hessian[k * t.stride + r] = p;
                 }
             }
@@ -163,8 +166,12 @@ struct LDAM : CrossEntropy<T> {
         const Two<T> m = two_from<T>(margin[k]);
         const bool own = code == T(k);
         const Two<T> z = two_sum<T>(raw, own ? -m.hi : T(0));
-        const Two<T> s = two_prod<T>(scale, z.hi);
-        return {s.hi, s.lo + scale * (z.lo - (own ? m.lo : T(0)))};
+        return {z.hi, z.lo - (own ? m.lo : T(0))};
+    }
+    // Differences are scaled, not logits: those may overflow.
+    SL_FN Two<T> stretch(Two<T> difference) const {
+        const Two<T> s = two_prod<T>(scale, difference.hi);
+        return {s.hi, s.lo + scale * difference.lo};
     }
     SL_FN T slope() const { return scale; }
 };
@@ -201,7 +208,7 @@ struct MulticlassFocal : CrossEntropy<T> {
             // Below the normal numbers q^gamma counts as 0.
             const bool gone = q < Format<T>::tiny;
             q = gone ? Format<T>::tiny : q;
-            const T w1 = gone ? T(0) : pow_(q, gamma - T(1)), w = gamma == T(0) ? T(1) : w1 * q, g1 = gamma * w1;
+            const T w1 = gone ? T(0) : scaled_pow(T(1), q, gamma - T(1)), w = gamma == T(0) ? T(1) : w1 * q, g1 = gamma * w1;
             weight[r] = T(self.alpha[c]);
             own_p[r] = p;
             slope[r] = g1 * l * p + w;

@@ -15,9 +15,13 @@
 #if defined(__GNUC__) && defined(__x86_64__)
 #define SL_LEVELS 3
 #define SL_TARGET_V3 __attribute__((target("avx2,fma,bmi,bmi2")))
-// GCC's flag for 512 bits: its generic tuning may stop at 256.
-#define SL_TARGET_V4 \
-    __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx512cd,avx2,fma,bmi,bmi2,prefer-vector-width=512")))
+#define SL_WIDE "avx512f,avx512dq,avx512vl,avx512bw,avx512cd,avx2,fma,bmi,bmi2"
+#if defined(__clang__)
+#define SL_TARGET_V4 __attribute__((target(SL_WIDE)))
+#else
+// GCC's generic tuning may stop at 256 bits.
+#define SL_TARGET_V4 __attribute__((target(SL_WIDE ",prefer-vector-width=512")))
+#endif
 #else
 #define SL_LEVELS 1
 #endif

@@ -27,6 +27,15 @@ def check_number(owner, name, value, interval):
     raise ValueError(f"{owner}: {name} must be a number in {interval}; got {value!r}")
 
 
+def _same(a, b):
+    """Whether two values of a parameter are equal; arrays as a whole."""
+    if a is b:
+        return True
+    if isinstance(a, np.ndarray | list | tuple) or isinstance(b, np.ndarray | list | tuple):
+        return np.array_equal(a, b)
+    return a == b
+
+
 class Loss(BaseEstimator):
     """Base class of all losses.
 
@@ -86,7 +95,7 @@ class Loss(BaseEstimator):
         if type(self) is not type(other):
             return NotImplemented
         mine, theirs = self.get_params(deep=False), other.get_params(deep=False)
-        return all(np.array_equal(mine[name], theirs[name]) for name in mine)
+        return all(_same(mine[name], theirs[name]) for name in mine)
 
     def __hash__(self):
         return hash(type(self))  # parameters may change

@@ -375,6 +375,10 @@ class AsymmetricLoss(BinaryLoss):
         self.gamma_neg = gamma_neg
         self.margin = margin
 
+    def _kernel_params(self):
+        params = self._numbers()
+        return self._kernel if params[2] > 0 else "AsymmetricLossNoMargin", params
+
 
 class BinaryKLDivergence(MeanFitMixin, BinaryLoss):
     """Kullback-Leibler divergence from the target's distribution: cross-entropy less the target's
@@ -392,8 +396,8 @@ class BinaryKLDivergence(MeanFitMixin, BinaryLoss):
     Examples
     --------
     >>> from sklearn_losses import BinaryKLDivergence
-    >>> BinaryKLDivergence()([0.5], [0.0])
-    0.0
+    >>> round(BinaryKLDivergence()([1.0], [0.0]), 6)
+    0.693147
     """
 
     name = "kl_divergence"

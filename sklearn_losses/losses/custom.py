@@ -295,6 +295,8 @@ class CompiledLoss(_OwnLoss):
         if isinstance(data, numbers.Integral):
             return int(data)
         try:
+            if isinstance(data, str | bytes):
+                raise TypeError("text")
             return ctypes.cast(data, ctypes.c_void_p).value or 0
         except (ctypes.ArgumentError, TypeError) as error:
             raise ValueError(

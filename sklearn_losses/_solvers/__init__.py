@@ -1,0 +1,1 @@
+"""What drives a fit: epochs, stopping, validation, averaging. The kernels do the arithmetic."""

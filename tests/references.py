@@ -1,0 +1,887 @@
+"""One 50-digit reference per loss, written as its textbook value and differentiated exactly.
+
+``REFERENCES`` maps a class name to its value as a function of ``(y, raw, **params)``. Gradient and
+hessian follow by forward-mode differentiation (`Jet`), so that no derivative here can share a slip
+with a kernel's. The parameters are the class's own, all of them given.
+
+An output is held relative to its true magnitude, except where it is a difference of terms that no
+rearrangement brings to one rounding (exp(raw) - y). There ``TERMS`` lists the terms, and the output
+is held relative to the largest. The lists are checked: they must add up to the derivative. They are
+as tight as can be: where a cancellation is avoidable (sigmoid(raw) - y at y = 1, |r| - epsilon,
+1 - (1 - u²)³), the terms do not contain it.
+"""
+
+from dataclasses import dataclass, field
+from math import inf, isfinite, log10
+
+from mpmath import mp, mpf
+
+# In units of finfo(dtype).eps. Sixty-four where a power of an exponential is taken.
+BOUNDS = {
+    "HalfTweedieLoss": 64,
+    "GeneralRobust": 64,
+    "FocalLoss": 64,
+    "AsymmetricLoss": 64,
+    "MulticlassFocal": 64,
+}
+DEFAULT_BOUND = 8
+
+
+def bound(name):
+    return BOUNDS.get(name, DEFAULT_BOUND)
+
+
+REFERENCES = {}  # class name -> value(y, raw, **params); raw is a list for a row-wise loss
+TERMS = {}  # class name -> terms(y, raw, **params) of value, gradient, hessian
+ROW_WISE = set()
+# The second derivative of these is 0 wherever it exists. Their hessian is a stand-in that a Newton
+# step can divide by: the weight of an absolute error, 1 as in scikit-learn.
+STAND_INS = {
+    "AbsoluteError": lambda y: 1,
+    "PinballLoss": lambda y, quantile: 1,
+    "EpsilonInsensitive": lambda y, epsilon: 1,
+    "AbsolutePercentageError": lambda y, epsilon: 1 / max(abs(y), epsilon),
+    "Hinge": lambda y, threshold: 1,
+    "Perceptron": lambda y: 1,
+    "MulticlassHinge": lambda y: 1,
+}
+
+
+# -------------------------------------------------------------------------------------------------
+# Differentiation
+
+
+class Jet:
+    """A number with its first and second derivative along one direction."""
+
+    __slots__ = ("d", "dd", "v")
+
+    def __init__(self, v, d=0, dd=0):
+        self.v, self.d, self.dd = mpf(v), mpf(d), mpf(dd)
+
+    def chain(self, f, df, ddf):
+        """f(self), from f and its derivatives at self.v."""
+        return Jet(f, df * self.d, ddf * self.d**2 + df * self.dd)
+
+    def __neg__(self):
+        return Jet(-self.v, -self.d, -self.dd)
+
+    def __add__(self, other):
+        other = jet(other)
+        return Jet(self.v + other.v, self.d + other.d, self.dd + other.dd)
+
+    def __sub__(self, other):
+        return self + -jet(other)
+
+    def __rsub__(self, other):
+        return jet(other) + -self
+
+    def __mul__(self, other):
+        a, b = self, jet(other)
+        return Jet(a.v * b.v, a.d * b.v + a.v * b.d, a.dd * b.v + 2 * a.d * b.d + a.v * b.dd)
+
+    def __truediv__(self, other):
+        if isinstance(other, Jet):
+            return self * other**-1
+        return Jet(self.v / other, self.d / other, self.dd / other)  # c / c is 1 exactly
+
+    def __rtruediv__(self, other):
+        return jet(other) * self**-1
+
+    def __pow__(self, n):
+        """self to a constant power."""
+        slope, bend = n, n * (n - 1)
+        return self.chain(
+            self.v**n,
+            slope * self.v ** (n - 1) if slope else 0,
+            bend * self.v ** (n - 2) if bend else 0,
+        )
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __lt__(self, other):
+        return self.v < jet(other).v
+
+    def __le__(self, other):
+        return self.v <= jet(other).v
+
+    def __gt__(self, other):
+        return self.v > jet(other).v
+
+    def __ge__(self, other):
+        return self.v >= jet(other).v
+
+    def __abs__(self):
+        """The derivative of |x| at 0 is taken as 0."""
+        sign = mp.sign(self.v)
+        return Jet(abs(self.v), sign * self.d, sign * self.dd)
+
+
+def jet(x):
+    return x if isinstance(x, Jet) else Jet(x)
+
+
+def _exp(x):
+    # at some precisions mpmath takes 60 ms for the exponential of 1e300; reduced by hand, 50 us
+    if not x or mp.mag(x) < 8:
+        return mp.exp(x)
+    with mp.extraprec(mp.mag(x) + 10):
+        n = mp.floor(x / mp.ln2)
+        remainder = x - n * mp.ln2
+    return mp.ldexp(mp.exp(remainder), int(n))
+
+
+def exp(x):
+    if not isinstance(x, Jet):
+        return _exp(x)
+    e = _exp(x.v)
+    return x.chain(e, e, e)
+
+
+def log(x):
+    return x.chain(mp.log(x.v), 1 / x.v, -1 / x.v**2) if isinstance(x, Jet) else mp.log(x)
+
+
+def log1p(x):
+    if not isinstance(x, Jet):
+        return mp.log1p(x)
+    return x.chain(mp.log1p(x.v), 1 / (1 + x.v), -1 / (1 + x.v) ** 2)
+
+
+def sqrt(x):
+    return x ** mpf("0.5")
+
+
+def sigmoid(x):
+    return 1 / (1 + exp(-x))
+
+
+def softplus(x):
+    return log1p(exp(x))
+
+
+def magnitude(x):
+    """|x| with the derivative from the right at 0, for functions of |x| that are smooth there."""
+    return x if x >= 0 else -x
+
+
+# -------------------------------------------------------------------------------------------------
+# What a test asks for
+
+
+@dataclass
+class Ref:
+    """value, gradient and hessian, and the scale that the error of each is measured in."""
+
+    value: object
+    gradient: object
+    hessian: object
+    value_scale: object = field(default=None)
+    gradient_scale: object = field(default=None)
+    hessian_scale: object = field(default=None)
+
+
+def _digits(y, raw, params):
+    """Enough digits that no cancellation in a textbook formula reaches the fiftieth."""
+    ys = [float(v) for v in (y if isinstance(y, (list, tuple)) else [y])]
+    raws = [float(v) for v in (raw if isinstance(raw, (list, tuple)) else [raw])]
+    numbers = ys + raws + [float(v) for v in params.values() if isinstance(v, (int, float))]
+    numbers += [a - b for a in raws for b in ys + raws]
+    depth = max([abs(log10(abs(v))) for v in numbers if v and isfinite(v)], default=0)
+    # 1 - sigmoid(raw) cancels |raw| / log(10) digits, until it is too small to be represented
+    argument = max(abs(v) for v in raws) * max(1, params.get("scale", 1)) + max(map(abs, ys))
+    return int(60 + 2 * depth + 0.87 * min(argument, 800))
+
+
+def _exact(params):
+    def exact(v):
+        if v is None or isinstance(v, bool):
+            return v
+        return [mpf(float(x)) for x in v] if hasattr(v, "__len__") else mpf(float(v))
+
+    return {k: exact(v) for k, v in params.items()}
+
+
+def _scale(true, terms):
+    """The largest of the terms, which must add up to what they are the terms of."""
+    if terms is None:
+        return abs(true)
+    scale = max([abs(true), *map(abs, terms)])
+    assert abs(mp.fsum(terms) - true) <= mpf("1e-45") * scale + mpf("1e-400"), (true, terms)
+    return scale
+
+
+def reference(name, params, y, raw):
+    """The `Ref` of a pointwise loss; every float is taken exactly."""
+    with mp.workdps(_digits(y, raw, params)):
+        p = _exact(params)
+        y, raw = mpf(float(y)), mpf(float(raw))
+        out = REFERENCES[name](y, Jet(raw, 1), **p)
+        if name in STAND_INS:
+            assert out.dd == 0
+            out.dd = mpf(STAND_INS[name](y, **p))
+        terms = TERMS[name](y, raw, **p) if name in TERMS else {}
+        result = []
+        for key, true in zip(("value", "gradient", "hessian"), (out.v, out.d, out.dd), strict=True):
+            scale = terms.get(key + "_scale")
+            scale = _scale(true, terms.get(key)) if scale is None else max(scale, abs(true))
+            result.append((true, scale))
+    return _rounded(result)
+
+
+def reference_row(name, params, y_row, raw_row):
+    """The `Ref` of one row: gradient and hessian diagonal are lists, and so are their scales.
+
+    ``y_row`` is a class code or a list of probabilities.
+    """
+    with mp.workdps(_digits(y_row, list(raw_row), params)):
+        p = _exact({k: v for k, v in params.items() if k != "n_classes"})
+        n = len(raw_row)
+        raws = [mpf(float(v)) for v in raw_row]
+        y = [mpf(float(v)) for v in y_row] if isinstance(y_row, (list, tuple)) else int(y_row)
+        outs = [
+            REFERENCES[name](y, [Jet(v, j == k) for j, v in enumerate(raws)], **p) for k in range(n)
+        ]
+        if name in STAND_INS:
+            for out in outs:
+                assert out.dd == 0
+                out.dd = mpf(STAND_INS[name](y, **p))
+        terms = TERMS[name](y, raws, **p) if name in TERMS else {}
+
+        def scales(key, trues):
+            lists = terms.get(key) or [None] * len(trues)
+            slack = terms.get("slack", 1)
+            return [slack * _scale(t, part) for t, part in zip(trues, lists, strict=True)]
+
+        result = []
+        for key, trues in (
+            ("value", [outs[0].v]),
+            ("gradient", [o.d for o in outs]),
+            ("hessian", [o.dd for o in outs]),
+        ):
+            result.append((trues, scales(key, trues)))
+        result[0] = (result[0][0][0], result[0][1][0])
+    return _rounded(result)
+
+
+def _rounded(result):
+    with mp.workdps(50):
+        rounded = [
+            [[+v for v in part] if isinstance(part, list) else +part for part in pair]
+            for pair in result
+        ]
+    return Ref(*[true for true, _ in rounded], *[scale for _, scale in rounded])
+
+
+def loss(name):
+    def register(f):
+        REFERENCES[name] = f
+        return f
+
+    return register
+
+
+def row_loss(name):
+    ROW_WISE.add(name)
+    return loss(name)
+
+
+def terms(name):
+    def register(f):
+        TERMS[name] = f
+        return f
+
+    return register
+
+
+def margin_loss(name):
+    """phi(m, **params), as y phi(raw) + (1 - y) phi(-raw), whose two parts are the terms."""
+
+    def register(phi):
+        REFERENCES[name] = lambda y, raw, **p: y * phi(raw, **p) + (1 - y) * phi(-raw, **p)
+        TERMS[name] = lambda y, raw, **p: margin_terms(y, raw, lambda m: phi(m, **p))
+        return phi
+
+    return register
+
+
+def margin_terms(y, raw, phi):
+    parts = [y * phi(Jet(raw, 1)), (1 - y) * phi(Jet(-raw, -1))]
+    return {"value": [a.v for a in parts], "gradient": [a.d for a in parts]}
+
+
+# -------------------------------------------------------------------------------------------------
+# Regression
+
+
+@loss("HalfSquaredError")
+def _(y, raw):
+    return (raw - y) ** 2 / 2
+
+
+@loss("SquaredError")
+def _(y, raw):
+    return (raw - y) ** 2
+
+
+@loss("AbsoluteError")
+def _(y, raw):
+    return abs(raw - y)
+
+
+@loss("HuberLoss")
+def _(y, raw, delta):
+    r = raw - y
+    return r**2 / 2 if abs(r) <= delta else delta * (abs(r) - delta / 2)
+
+
+@loss("SmoothL1")
+def _(y, raw, beta):
+    r = raw - y
+    return r**2 / (2 * beta) if abs(r) < beta else abs(r) - beta / 2
+
+
+@loss("SmoothL2")
+def _(y, raw):
+    r = raw - y
+    return r**2 / 2 if abs(r) <= 1 else abs(r) - 1
+
+
+@loss("PseudoHuber")
+def _(y, raw, delta):
+    r = raw - y
+    return delta**2 * (sqrt(1 + (r / delta) ** 2) - 1)
+
+
+@loss("LogCosh")
+def _(y, raw):
+    r = raw - y
+    return log((exp(r) + exp(-r)) / 2)
+
+
+@loss("PinballLoss")
+def _(y, raw, quantile):
+    u = y - raw
+    return quantile * u if u >= 0 else (quantile - 1) * u
+
+
+@loss("SmoothPinball")
+def _(y, raw, quantile, width):
+    # (1 / 2h) times the integral over [u - h, u + h] of max(tau t, (tau - 1) t)
+    u, h = y - raw, width
+    if abs(u) >= h:
+        return quantile * u if u >= 0 else (quantile - 1) * u
+    return (quantile * (u + h) ** 2 + (1 - quantile) * (u - h) ** 2) / (4 * h)
+
+
+@terms("SmoothPinball")
+def _(y, raw, quantile, width):
+    u, h = y - raw, width
+    return {} if abs(u) >= h else {"gradient": [-u / (2 * h), mpf("0.5") - quantile]}
+
+
+@loss("Expectile")
+def _(y, raw, expectile):
+    return (1 - expectile if y < raw else expectile) * (raw - y) ** 2
+
+
+@loss("EpsilonInsensitive")
+def _(y, raw, epsilon):
+    r = raw - y
+    return abs(r) - epsilon if abs(r) > epsilon else 0 * r
+
+
+@loss("SquaredEpsilonInsensitive")
+def _(y, raw, epsilon):
+    r = raw - y
+    return (abs(r) - epsilon) ** 2 if abs(r) > epsilon else 0 * r
+
+
+@loss("Fair")
+def _(y, raw, c):
+    u = magnitude(raw - y) / c
+    return c**2 * (u - log1p(u))
+
+
+@loss("Cauchy")
+def _(y, raw, c):
+    return c**2 / 2 * log1p(((raw - y) / c) ** 2)
+
+
+@terms("Cauchy")
+def _(y, raw, c):
+    u = (raw - y) / c
+    return {"hessian": [t / (1 + u**2) ** 2 for t in (mpf(1), -(u**2))]}
+
+
+@loss("GemanMcClure")
+def _(y, raw, c):
+    r = raw - y
+    return r**2 / 2 / (1 + (r / c) ** 2)
+
+
+@terms("GemanMcClure")
+def _(y, raw, c):
+    u = (raw - y) / c
+    return {"hessian": [t / (1 + u**2) ** 3 for t in (mpf(1), -3 * u**2)]}
+
+
+@loss("Welsch")
+def _(y, raw, c):
+    return c**2 / 2 * (1 - exp(-(((raw - y) / c) ** 2)))
+
+
+@terms("Welsch")
+def _(y, raw, c):
+    u = (raw - y) / c
+    return {"hessian": [t * exp(-(u**2)) for t in (mpf(1), -2 * u**2)]}
+
+
+@loss("TukeyBiweight")
+def _(y, raw, c):
+    u = (raw - y) / c
+    return c**2 / 6 * (1 - (1 - u**2) ** 3) if abs(u) <= 1 else c**2 / 6 + 0 * u
+
+
+@terms("TukeyBiweight")
+def _(y, raw, c):
+    u = (raw - y) / c
+    return {"hessian": [(1 - u**2) * t for t in (mpf(1), -5 * u**2)]} if abs(u) <= 1 else {}
+
+
+@loss("GeneralRobust")
+def _(y, raw, alpha, c):
+    squared = ((raw - y) / c) ** 2
+    if alpha == 2:
+        return squared / 2
+    if alpha == 0:
+        return log1p(squared / 2)
+    if alpha == -inf:
+        return 1 - exp(-squared / 2)
+    b = abs(alpha - 2)
+    return b / alpha * ((squared / b + 1) ** (alpha / 2) - 1)
+
+
+@terms("GeneralRobust")
+def _(y, raw, alpha, c):
+    u = (raw - y) / c
+    if alpha == -inf:
+        return {"hessian": [t * exp(-(u**2) / 2) / c**2 for t in (mpf(1), -(u**2))]}
+    if alpha >= 1:  # both terms are positive
+        return {}
+    b = 2 - alpha
+    outer = (u**2 / b + 1) ** (alpha / 2 - 2) / c**2
+    return {"hessian": [outer, outer * u**2 * (alpha - 1) / b]}
+
+
+@loss("AbsolutePercentageError")
+def _(y, raw, epsilon):
+    return abs(raw - y) / max(abs(y), epsilon)
+
+
+# -------------------------------------------------------------------------------------------------
+# Regression with a log link
+
+
+@loss("HalfPoissonLoss")
+def _(y, raw):
+    return exp(raw) - y * raw
+
+
+@terms("HalfPoissonLoss")
+def _(y, raw):
+    return {"value": [exp(raw), -y * raw], "gradient": [exp(raw), -y]}
+
+
+@loss("HalfGammaLoss")
+def _(y, raw):
+    return raw + y * exp(-raw)
+
+
+@terms("HalfGammaLoss")
+def _(y, raw):
+    return {"value": [raw, y * exp(-raw)], "gradient": [mpf(1), -y * exp(-raw)]}
+
+
+@loss("HalfTweedieLoss")
+def _(y, raw, power):
+    q = power
+    if q == 1:
+        return exp(raw) - y * raw
+    if q == 2:
+        return raw + y * exp(-raw)
+    return exp((2 - q) * raw) / (2 - q) - y * exp((1 - q) * raw) / (1 - q)
+
+
+@terms("HalfTweedieLoss")
+def _(y, raw, power):
+    q = power
+    if q in (1, 2):
+        return TERMS["HalfPoissonLoss" if q == 1 else "HalfGammaLoss"](y, raw)
+    a, b = exp((2 - q) * raw), -y * exp((1 - q) * raw)
+    return {
+        "value": [a / (2 - q), b / (1 - q)],
+        "gradient": [a, b],
+        "hessian": [(2 - q) * a, (1 - q) * b],
+    }
+
+
+@loss("NegativeBinomial")
+def _(y, raw, theta):
+    return (y + theta) * log(exp(raw) + theta) - y * raw
+
+
+@terms("NegativeBinomial")
+def _(y, raw, theta):
+    # y log(exp(raw) + theta) - y raw cancels for a large raw; y log1p(theta exp(-raw)) does not
+    middle = log(theta)
+    if raw > middle:
+        value = [theta * raw, (theta + y) * log1p(theta * exp(-raw))]
+    else:
+        value = [theta * middle, y * (middle - raw), (theta + y) * log1p(exp(raw) / theta)]
+    slope = theta / (exp(raw) + theta)
+    return {"value": value, "gradient": [slope * exp(raw), -slope * y]}
+
+
+@loss("SquaredLogError")
+def _(y, raw):
+    return (raw - log1p(y)) ** 2
+
+
+@terms("SquaredLogError")
+def _(y, raw):
+    d = raw - log1p(y)
+    return {"value": [d * raw, -d * log1p(y)], "gradient": [2 * raw, -2 * log1p(y)]}
+
+
+# -------------------------------------------------------------------------------------------------
+# Binary classification
+
+
+@loss("HalfBinomialLoss")
+def _(y, raw):
+    return softplus(raw) - y * raw
+
+
+@terms("HalfBinomialLoss")
+def _(y, raw):
+    return margin_terms(y, raw, lambda m: softplus(-m))
+
+
+@margin_loss("Hinge")
+def _(m, threshold):
+    return threshold - m if m <= threshold else 0 * m
+
+
+@margin_loss("Perceptron")
+def _(m):
+    return -m if m <= 0 else 0 * m
+
+
+@margin_loss("SquaredHinge")
+def _(m, threshold):
+    return (threshold - m) ** 2 if m < threshold else 0 * m
+
+
+@margin_loss("SmoothHinge")
+def _(m, gamma):
+    if m >= 1:
+        return 0 * m
+    return (1 - m) ** 2 / (2 * gamma) if m > 1 - gamma else 1 - m - gamma / 2
+
+
+@margin_loss("ModifiedHuber")
+def _(m):
+    if m >= 1:
+        return 0 * m
+    return (1 - m) ** 2 if m >= -1 else -4 * m
+
+
+@margin_loss("ExponentialLoss")
+def _(m):
+    return exp(-m)
+
+
+def focal(m, gamma):
+    """-(1 - p)^gamma log p, with p = sigmoid(m)."""
+    return sigmoid(-m) ** gamma * softplus(-m)
+
+
+def focal_hessian_terms(m, gamma):
+    p, q, log_p = sigmoid(m), sigmoid(-m), -softplus(-m)
+    inner = [(2 * gamma + 1) * q, gamma * q * log_p, -(gamma**2) * p * log_p]
+    return [q**gamma * p * t for t in inner]
+
+
+def _alphas(alpha):
+    return (mpf(1), mpf(1)) if alpha is None else (alpha, 1 - alpha)
+
+
+@loss("FocalLoss")
+def _(y, raw, gamma, alpha=None):
+    pos, neg = _alphas(alpha)
+    return y * pos * focal(raw, gamma) + (1 - y) * neg * focal(-raw, gamma)
+
+
+@terms("FocalLoss")
+def _(y, raw, gamma, alpha=None):
+    pos, neg = _alphas(alpha)
+    parts = [y * pos * focal(Jet(raw, 1), gamma), (1 - y) * neg * focal(Jet(-raw, -1), gamma)]
+    return {
+        "gradient": [a.d for a in parts],
+        "hessian": [y * pos * t for t in focal_hessian_terms(raw, gamma)]
+        + [(1 - y) * neg * t for t in focal_hessian_terms(-raw, gamma)],
+    }
+
+
+@loss("PolyLoss")
+def _(y, raw, epsilon):
+    p, q = sigmoid(raw), sigmoid(-raw)
+    return y * (softplus(-raw) + epsilon * q) + (1 - y) * (softplus(raw) + epsilon * p)
+
+
+@terms("PolyLoss")
+def _(y, raw, epsilon):
+    p, q = sigmoid(raw), sigmoid(-raw)
+    # p q (1 + s (1 - 2 p)), written so that s = -1 cancels in neither tail
+    s = epsilon * (1 - 2 * y)
+    inner = [1 + s, -2 * s * p] if raw < 0 else [1 - s, 2 * s * q]
+    if y not in (0, 1):  # s itself is rounded
+        inner = [mpf(1), s * q, -s * p]
+    return {
+        "gradient": [-y * q * (1 + epsilon * p), (1 - y) * p * (1 + epsilon * q)],
+        "hessian": [p * q * t for t in inner],
+    }
+
+
+@loss("BrierLoss")
+def _(y, raw):
+    return (sigmoid(raw) - y) ** 2
+
+
+@terms("BrierLoss")
+def _(y, raw):
+    p, q = sigmoid(raw), sigmoid(-raw)
+    d, parts = (1 - y) * p - y * q, [(1 - y) * p, -y * q]
+    return {
+        "value": [d * t for t in parts],
+        "gradient": [2 * p * q * t for t in parts],
+        "hessian": [2 * p * q * t for t in (2 * p * q, -(1 - y) * p**2, -y * q**2)],
+    }
+
+
+def asymmetric_negative(raw, gamma, margin):
+    """-(p_m)^gamma log(1 - p_m), p_m = max(p - margin, 0)."""
+    p = sigmoid(raw)
+    if p <= margin:
+        return 0 * p
+    # 1 - p_m as q + margin, so that margin = 0 needs no more digits
+    return -((p - margin) ** gamma) * log(sigmoid(-raw) + margin)
+
+
+@loss("AsymmetricLoss")
+def _(y, raw, gamma_pos, gamma_neg, margin):
+    return y * focal(raw, gamma_pos) + (1 - y) * asymmetric_negative(raw, gamma_neg, margin)
+
+
+@terms("AsymmetricLoss")
+def _(y, raw, gamma_pos, gamma_neg, margin):
+    p, q = sigmoid(raw), sigmoid(-raw)
+    pos = y * focal(Jet(raw, 1), gamma_pos)
+    hessian = [y * t for t in focal_hessian_terms(raw, gamma_pos)]
+    if margin == 0:
+        neg = (1 - y) * focal(Jet(-raw, -1), gamma_neg)
+        hessian += [(1 - y) * t for t in focal_hessian_terms(-raw, gamma_neg)]
+        return {"gradient": [pos.d, neg.d], "hessian": hessian}
+
+    def negative(s, kept):
+        """Terms in s = p - margin and kept = 1 - s, without the signs."""
+        g, log_kept = gamma_neg, -log(kept)
+        slope = (g * s ** (g - 1) * log_kept if g else 0) + s**g / kept
+        bend = [
+            g * (g - 1) * s ** (g - 2) * log_kept if g else 0,
+            2 * g * s ** (g - 1) / kept if g else 0,
+            s**g / kept**2,
+        ]
+        return (
+            [s**g * log_kept],
+            [slope * p * q],
+            [t * (p * q) ** 2 for t in bend] + [slope * p * q * q, slope * p * q * p],
+        )
+
+    # p - margin is conditioned on p: where it cancels, the scale is the same expression in p
+    s = p - margin
+    if p > 2 * margin:
+        parts = [[p / s * t for t in part] for part in negative(s, q + margin)]
+    elif p > mpf("0.99") * margin:
+        parts = negative(p, q)
+    else:
+        parts = [], [], []
+    return {
+        key + "_scale": max(abs(t) for t in [*own, *((1 - y) * t for t in part)])
+        for key, own, part in zip(
+            ("value", "gradient", "hessian"), ([pos.v], [pos.d], hessian), parts, strict=True
+        )
+    }
+
+
+@loss("BinaryKLDivergence")
+def _(y, raw):
+    return y * softplus(-raw) + (1 - y) * softplus(raw) + x_log_x(y) + x_log_x(1 - y)
+
+
+@terms("BinaryKLDivergence")
+def _(y, raw):
+    parts = margin_terms(y, raw, lambda m: softplus(-m))
+    return parts | {"value": parts["value"] + [x_log_x(y), x_log_x(1 - y)]}
+
+
+def x_log_x(x):
+    return x * log(x) if x else mpf(0)
+
+
+# -------------------------------------------------------------------------------------------------
+# Row-wise
+
+
+def logsumexp(z):
+    return log(sum((exp(v) for v in z[1:]), exp(z[0])))
+
+
+def one_hot(y, n):
+    return [mpf(k == y) for k in range(n)] if isinstance(y, int) else y
+
+
+def cross_entropy(y, z):
+    """-sum of y_k log p_k."""
+    normalizer = logsumexp(z)
+    total = 0 * normalizer
+    for t, v in zip(y, z, strict=True):
+        total += t * (normalizer - v)
+    return total
+
+
+def cross_entropy_terms(y, z):
+    n, p = len(z), softmax(z)
+    others = [[j for j in range(n) if j != k] for k in range(n)]
+    return {
+        "gradient": [
+            [p[k] * sum(y[j] for j in others[k]), -y[k] * sum(p[j] for j in others[k])]
+            for k in range(n)
+        ]
+    }
+
+
+def softmax(z):
+    largest = max(z)
+    e = [exp(v - largest) for v in z]
+    return [v / sum(e) for v in e]
+
+
+def smoothed(y, n, s):
+    return [(1 - s) * t + s / n for t in one_hot(y, n)]
+
+
+@row_loss("HalfMultinomialLoss")
+def _(y, raw, label_smoothing):
+    return cross_entropy(smoothed(y, len(raw), label_smoothing), raw)
+
+
+@terms("HalfMultinomialLoss")
+def _(y, raw, label_smoothing):
+    return cross_entropy_terms(smoothed(y, len(raw), label_smoothing), raw)
+
+
+@row_loss("MulticlassHinge")
+def _(y, raw):
+    rest = [v for k, v in enumerate(raw) if k != y]
+    largest = max(v.v for v in rest)
+    hinge = 1 + next(v for v in rest if v.v == largest) - raw[y]
+    return hinge if hinge > 0 else 0 * hinge
+
+
+def _class_alpha(alpha, y):
+    if alpha is None:
+        return mpf(1)
+    return alpha[y] if isinstance(alpha, list) else alpha
+
+
+@row_loss("MulticlassFocal")
+def _(y, raw, gamma, alpha=None):
+    minus_log_p = logsumexp(raw) - raw[y]
+    rest = logsumexp([v for k, v in enumerate(raw) if k != y])
+    return _class_alpha(alpha, y) * exp(gamma * (rest - logsumexp(raw))) * minus_log_p
+
+
+@terms("MulticlassFocal")
+def _(y, raw, gamma, alpha=None):
+    g, all_p, n = gamma, softmax(raw), len(raw)
+    p, q = all_p[y], sum(v for k, v in enumerate(all_p) if k != y)
+    log_p = raw[y] - logsumexp(raw)
+    bend = [
+        2 * g * p * q ** (g - 1),
+        g * p * q ** (g - 1) * log_p,
+        -g * (g - 1) * p**2 * q ** (g - 2) * log_p,
+    ]
+    slope = [q**g, -g * p * q ** (g - 1) * log_p]
+    hessian = []
+    for k in range(n):
+        others = sum(v for j, v in enumerate(all_p) if j != k)
+        step = others if k == y else -all_p[k]
+        hessian.append([step**2 * t for t in bend] + [all_p[k] * others * t for t in slope])
+    alpha = _class_alpha(alpha, y)
+    return {"hessian": [[alpha * t for t in part] for part in hessian]}
+
+
+def constant_in_exponent(c):
+    """A constant of size c is itself rounded, by c / 2 eps: c / 16 in units of a bound of 8."""
+    return 1 + abs(c) / 16
+
+
+def _prior_shifts(priors, tau):
+    return [tau * log(v / sum(priors)) for v in priors]
+
+
+@row_loss("LogitAdjusted")
+def _(y, raw, priors, tau):
+    z = [v + t for v, t in zip(raw, _prior_shifts(priors, tau), strict=True)]
+    return cross_entropy(one_hot(y, len(raw)), z)
+
+
+@terms("LogitAdjusted")
+def _(y, raw, priors, tau):
+    shifts = _prior_shifts(priors, tau)
+    z = [v + t for v, t in zip(raw, shifts, strict=True)]
+    slack = constant_in_exponent(max(map(abs, shifts)))
+    return cross_entropy_terms(one_hot(y, len(raw)), z) | {"slack": slack}
+
+
+def _label_margin(y, class_counts, max_margin):
+    quarter = [v ** mpf("-0.25") for v in class_counts]
+    return max_margin * quarter[y] / max(quarter)
+
+
+@row_loss("LDAM")
+def _(y, raw, class_counts, max_margin, scale):
+    margin = _label_margin(y, class_counts, max_margin)
+    z = [scale * (v - margin) if k == y else scale * v for k, v in enumerate(raw)]
+    return cross_entropy(one_hot(y, len(raw)), z)
+
+
+@terms("LDAM")
+def _(y, raw, class_counts, max_margin, scale):
+    return {"slack": constant_in_exponent(scale * _label_margin(y, class_counts, max_margin))}
+
+
+@row_loss("MulticlassKLDivergence")
+def _(y, raw):
+    y = one_hot(y, len(raw))
+    return cross_entropy(y, raw) + sum(x_log_x(t) for t in y)
+
+
+@terms("MulticlassKLDivergence")
+def _(y, raw):
+    y = one_hot(y, len(raw))
+    normalizer = logsumexp(raw)
+    value = [t * (normalizer - v) for t, v in zip(y, raw, strict=True)] + [x_log_x(t) for t in y]
+    return cross_entropy_terms(y, raw) | {"value": [value]}
