@@ -23,6 +23,7 @@ MODULES = ["_threads", "_pointwise", "_rowwise", "_sgd"]
 UNIX_FLAGS = [
     "-std=c++17",
     "-O3",
+    "-g0",
     "-fno-math-errno",
     "-fno-trapping-math",
     "-fvisibility=hidden",
