@@ -22,7 +22,7 @@ cdef extern from "simd.h" namespace "sl" nogil:
     const char** pointwise_names()
     Block32 pointwise_block32 "sl::pointwise_block<float>"(int kind, int outputs, int level)
     Block64 pointwise_block64 "sl::pointwise_block<double>"(int kind, int outputs, int level)
-    Point pointwise_point "sl::pointwise_point<>"(int kind)
+    Point pointwise_point "sl::pointwise_point<>"(int kind, int level)
 
 # Threads take whole blocks, and each block's sum is its own: the bits do not depend on the number of threads.
 # A block that needs scratch (an operand of another type or stride, weights, an output nobody asked for) goes in chunks
@@ -249,7 +249,7 @@ def evaluate(
 
 
 cdef Point point_of(int kind) noexcept nogil:
-    return pointwise_point(kind)
+    return pointwise_point(kind, level)
 
 
 cdef void value_gradient(

@@ -18,6 +18,9 @@ cdef extern from "simd.h" namespace "sl" nogil:
     ctypedef void (*Axpy64 "sl::Axpy<double>")(double, const double*, double*, Py_ssize_t) noexcept
     Dot32 dot32_at "sl::dot_at<float>"(int level)
     Dot64 dot64_at "sl::dot_at<double>"(int level)
+    Dot32 dot_square32_at "sl::dot_square_at<float>"(int level)
+    Dot64 dot_square64_at "sl::dot_square_at<double>"(int level)
+    void prefetch(const void* at, Py_ssize_t size)
     Axpy32 axpy32_at "sl::axpy_at<float>"(int level)
     Axpy64 axpy64_at "sl::axpy_at<double>"(int level)
 
@@ -33,6 +36,8 @@ cdef struct Rows:
     Py_ssize_t stride   # dense: elements from a row to the next
     Dot32 dot32
     Dot64 dot64
+    Dot32 dot_square32
+    Dot64 dot_square64
     Axpy32 axpy32
     Axpy64 axpy64
 
@@ -84,6 +89,8 @@ cdef inline int describe_rows(Rows* rows, object X, list keep, int level) except
     rows.single = data.itemsize == 4
     rows.dot32 = dot32_at(level)
     rows.dot64 = dot64_at(level)
+    rows.dot_square32 = dot_square32_at(level)
+    rows.dot_square64 = dot_square64_at(level)
     rows.axpy32 = axpy32_at(level)
     rows.axpy64 = axpy64_at(level)
     return 0
@@ -104,12 +111,43 @@ cdef inline Py_ssize_t get_row(
 
 
 cdef inline double dot(const Rows* rows, const real* x, const real* w, Py_ssize_t n) noexcept nogil:
-    cdef double total
-    if real is float:
+    cdef double total = 0.0
+    cdef Py_ssize_t j
+    if n < 16:  # a wide sum's many accumulators would cost more than they save
+        for j in range(n):
+            total += <double> x[j] * <double> w[j]
+    elif real is float:
         rows.dot32(x, w, n, &total)
     else:
         rows.dot64(x, w, n, &total)
     return total
+
+
+cdef inline double dot_square(
+    const Rows* rows, const real* x, const real* w, Py_ssize_t n, double* square
+) noexcept nogil:
+    """x . w, and in `square` x . x, for a dense row."""
+    cdef double[2] out
+    if real is float:
+        rows.dot_square32(x, w, n, &out[0])
+    else:
+        rows.dot_square64(x, w, n, &out[0])
+    square[0] = out[1]
+    return out[0]
+
+
+cdef inline void foresee(const Rows* rows, Py_ssize_t near, Py_ssize_t far, const real* w, const index* unused) noexcept nogil:
+    """Prefetch row `far`, and, of a sparse X, the weights that row `near` touches (its own values came before)."""
+    cdef const real* x
+    cdef const index* at
+    cdef Py_ssize_t j, n
+    n = get_row(rows, far, &x, &at)
+    prefetch(x, n * sizeof(real))
+    if rows.sparse:
+        prefetch(at, n * sizeof(index))
+        n = get_row(rows, near, &x, &at)
+        for j in range(min(n, <Py_ssize_t> 128)):
+            prefetch(w + at[j], 1)
 
 
 cdef inline double dot_row(
@@ -159,4 +197,25 @@ cdef inline double squared_norm(const real* x, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t j
     for j in range(n):
         total += <double> x[j] * <double> x[j]
+    return total
+
+
+cdef inline Change sums_of(const Rows* rows, const real* w, Py_ssize_t n, bint l1) noexcept nogil:
+    """The sum of squares of w, and of absolute values where `l1` asks for it."""
+    cdef Change total
+    cdef double[4] part = [0.0, 0.0, 0.0, 0.0]
+    cdef Py_ssize_t j = 0
+    total.square = dot(rows, w, w, n)
+    total.absolute = 0.0
+    if l1:
+        while j + 4 <= n:
+            part[0] += fabs(w[j])
+            part[1] += fabs(w[j + 1])
+            part[2] += fabs(w[j + 2])
+            part[3] += fabs(w[j + 3])
+            j += 4
+        while j < n:
+            part[0] += fabs(w[j])
+            j += 1
+        total.absolute = (part[0] + part[1]) + (part[2] + part[3])
     return total

@@ -4,7 +4,7 @@ cimport numpy as cnp
 from cython.parallel cimport prange
 from libc.stdlib cimport calloc, free, malloc
 
-from sklearn_losses._kernels._arrays cimport Operand, attach, load, multiply, real, refuse_overlap, store, sum
+from sklearn_losses._kernels._arrays cimport Operand, attach, load, multiply, real, refuse_overlap, rows_from_tile, store, sum, tile_from_rows
 from sklearn_losses._kernels._pointwise cimport simd_level_in_use
 from sklearn_losses._kernels._threads cimport threads_for
 
@@ -90,11 +90,16 @@ cdef void load_classes(real* to, const Operand* op, Py_ssize_t start, Py_ssize_t
     cdef Operand column = op[0]
     cdef Py_ssize_t size = 4 if op.single else 8
     cdef int k, r
-    for k in range(n_classes):
-        column.data = op.data + k * op.step_class * size
-        load(to + k * TILE_ROWS, &column, start, rows)
-        for r in range(<int> rows, TILE_ROWS):
-            to[k * TILE_ROWS + r] = to[k * TILE_ROWS + rows - 1]
+    if op.step_class == 1 and op.single == (sizeof(real) == 4):
+        tile_from_rows(to, <const real*> op.data + start * op.step, op.step, rows, n_classes)
+    else:
+        for k in range(n_classes):
+            column.data = op.data + k * op.step_class * size
+            load(to + k * TILE_ROWS, &column, start, rows)
+    if rows < TILE_ROWS:
+        for k in range(n_classes):
+            for r in range(<int> rows, TILE_ROWS):
+                to[k * TILE_ROWS + r] = to[k * TILE_ROWS + rows - 1]
 
 
 cdef void store_classes(
@@ -103,6 +108,9 @@ cdef void store_classes(
     cdef Operand column = op[0]
     cdef Py_ssize_t size = 4 if op.single else 8
     cdef int k
+    if op.step_class == 1 and op.single == (sizeof(real) == 4):
+        rows_from_tile(<real*> op.data + start * op.step, op.step, tile, rows, n_classes)
+        return
     for k in range(n_classes):
         column.data = op.data + k * op.step_class * size
         store(tile + k * TILE_ROWS, &column, start, rows)

@@ -5,14 +5,15 @@ import numpy as np
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from libc.limits cimport INT_MAX
-from libc.math cimport fabs, isfinite, pow
+from libc.math cimport fabs, pow
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 
 from sklearn_losses._kernels._arrays cimport real
 from sklearn_losses._kernels._pointwise cimport Point, point_of, simd_level_in_use, value_gradient
 from sklearn_losses._kernels._rows cimport (
-    Change, Rows, add_row, add_row_tracked, describe_rows, dot, dot_row, get_row, index, squared_norm
+    Change, Rows, add_row, add_row_tracked, describe_rows, dot_row, dot_square, foresee, get_row, index,
+    prefetch, squared_norm, sums_of,
 )
 from sklearn_losses._kernels._rowwise cimport row_value_gradient
 
@@ -47,6 +48,12 @@ cdef Py_ssize_t WORK_OF_CALL = 20_000
 
 
 # What stays the same during a fit.
+# Steps ahead of a shuffled row that its values are asked for, and then the weights that a sparse one touches.
+cdef enum:
+    FAR = 5
+    NEAR = 2
+
+
 cdef struct Plan:
     Py_ssize_t batch_size
     int n_outputs
@@ -127,26 +134,6 @@ cdef void shuffle(int32_t* order, uint32_t n, uint32_t seed) noexcept nogil:
         order[j] = taken
 
 
-cdef Change sums_of(const Rows* rows, const real* w, Py_ssize_t n, bint l1) noexcept nogil:
-    cdef Change total
-    cdef double[4] part = [0.0, 0.0, 0.0, 0.0]
-    cdef Py_ssize_t j = 0
-    total.square = dot(rows, w, w, n)
-    total.absolute = 0.0
-    if l1:
-        while j + 4 <= n:
-            part[0] += fabs(w[j])
-            part[1] += fabs(w[j + 1])
-            part[2] += fabs(w[j + 2])
-            part[3] += fabs(w[j + 3])
-            j += 4
-        while j < n:
-            part[0] += fabs(w[j])
-            j += 1
-        total.absolute = (part[0] + part[1]) + (part[2] + part[3])
-    return total
-
-
 cdef void fold_scale(const Plan* plan, const Vectors* v, State* s, real* w) noexcept nogil:
     """Make the scale 1 (and the average what its array holds)."""
     cdef Py_ssize_t j
@@ -165,25 +152,33 @@ cdef void fold_scale(const Plan* plan, const Vectors* v, State* s, real* w) noex
     s.scale = 1.0
 
 
+cdef inline double truncated(double w, double q, double u, double per_scale) noexcept nogil:
+    """The cumulative L1 penalty of Tsuruoka, Tsujii and Ananiadou (2009)."""
+    cdef double down = w - (u + q) * per_scale
+    cdef double up = w + (u - q) * per_scale
+    return (0.0 if down < 0.0 else down) if w > 0.0 else ((0.0 if up > 0.0 else up) if w < 0.0 else w)
+
+
 cdef void truncate(
     double scale, double u, const index* at, Py_ssize_t n, real* w, real* q, Change* change
 ) noexcept nogil:
-    """The cumulative L1 penalty of Tsuruoka, Tsujii and Ananiadou (2009), on the touched coordinates."""
+    """Penalise the touched coordinates; `change` follows where they are few."""
     cdef Py_ssize_t j, k
-    cdef double old, new
+    cdef real old
+    cdef double per_scale = 1.0 / scale
+    if at == NULL:
+        for j in range(n):
+            old = w[j]
+            w[j] = <real> truncated(old, q[j], u, per_scale)
+            q[j] += <real> (scale * (w[j] - old))
+        return
     for j in range(n):
-        k = j if at == NULL else at[j]
+        k = at[j]
         old = w[k]
-        new = old
-        if old > 0.0:
-            new = max(0.0, old - (u + q[k]) / scale)
-        elif old < 0.0:
-            new = min(0.0, old + (u - q[k]) / scale)
-        w[k] = <real> new
-        new = w[k]
-        q[k] += <real> (scale * (new - old))
-        change.square += (new - old) * (new + old)
-        change.absolute += fabs(new) - fabs(old)
+        w[k] = <real> truncated(old, q[k], u, per_scale)
+        q[k] += <real> (scale * (w[k] - old))
+        change.square += (<double> w[k] - old) * (<double> w[k] + old)
+        change.absolute += fabs(w[k]) - fabs(old)
 
 
 cdef int step(
@@ -198,13 +193,20 @@ cdef int step(
     cdef real* average = <real*> v.w_average
     cdef real* q = <real*> v.q
     cdef double* update = v.gradient
-    cdef double loss = 0.0, c, weight, scale
+    cdef double loss = 0.0, c, weight, along = 0.0, square = 0.0
     cdef bint penalised = plan.share_l1 > 0.0 or plan.share_l2 > 0.0
     cdef bint passive_aggressive = plan.schedule == PA1 or plan.schedule == PA2
     cdef bint changed = False
+    # One dense sample: what its step does to the squared norm follows from x . w and x . x, which cost one pass.
+    cdef bint one_dense = size == 1 and n_outputs == 1 and not rows.sparse and plan.share_l1 == 0.0 and penalised
 
     # raw
-    for b in range(size):
+    if one_dense:
+        get_row(rows, v.rows[0], &x, &at)
+        along = dot_square(rows, x, <const real*> w, n_features, &square)
+        v.raw[0] = s.scale * along + v.intercept[0]
+        v.target[0] = plan.y[v.rows[0]]
+    for b in range(0 if one_dense else size):
         n = get_row(rows, v.rows[b], &x, &at)
         for k in range(n_outputs):
             v.raw[b * n_outputs + k] = s.scale * dot_row(rows, x, at, n, w + k * n_features) + v.intercept[k]
@@ -267,6 +269,7 @@ cdef int step(
     if plan.share_l2 > 0.0:
         s.scale *= max(0.0, 1.0 - plan.share_l2 * s.eta * plan.alpha)
         if s.scale < plan.least_scale:
+            along *= s.scale
             fold_scale(plan, v, s, w)
     for b in range(size):
         n = get_row(rows, v.rows[b], &x, &at)
@@ -282,8 +285,11 @@ cdef int step(
                 if plan.fit_intercept:
                     v.intercept[k] += c * plan.intercept_decay
     if changed and penalised:
-        # In full where that costs no more than the additions did: at every step of a dense fit.
-        if not rows.sparse or s.touched >= 8 * plan.size:
+        if one_dense:
+            c = update[0] / s.scale
+            s.norms.square += c * (2.0 * along + c * square)
+        # In full where that costs little beside the additions.
+        if s.touched >= (64 if one_dense else 8) * plan.size or not (rows.sparse or one_dense):
             s.norms = sums_of(rows, <const real*> w, plan.size, plan.share_l1 > 0.0)
             s.touched = 0
         s.norms_seen = s.norms
@@ -321,11 +327,17 @@ cdef int advance(
     """Steps until the epoch ends (returns 0), or until it is time to look for signals (returns 1)."""
     cdef const real* x
     cdef const index* at
-    cdef Py_ssize_t size, i, work = 0
+    cdef Py_ssize_t size, i, far, work = 0, last = rows.n_rows - 1
     while s.position < rows.n_rows:
         size = 0
         while size < plan.batch_size and s.position < rows.n_rows:
             i = plan.order[s.position]
+            if s.position < last - FAR:
+                far = plan.order[s.position + FAR]
+                prefetch(&plan.y[far], 1)
+                if plan.weight != NULL:
+                    prefetch(&plan.weight[far], 1)
+                foresee(rows, plan.order[s.position + NEAR], far, <const real*> w, unused)
             s.position += 1
             if plan.held_out != NULL and plan.held_out[i]:
                 continue

@@ -100,12 +100,20 @@ Block<T> block_of(int outputs, int level) {
 }
 
 // One sample, in double: what a stochastic step of one sample calls.
-using Point = void (*)(const double* params, double y, double raw, double* value, double* gradient);
+using PointSignature = void(const double* params, double y, double raw, double* value, double* gradient);
+using Point = PointSignature*;
 template <template <class> class Loss>
-void point(const double* params, double y, double raw, double* value, double* gradient) {
-    const Out<double> o = Loss<double>(params)(y, raw);
-    *value = o.value;
-    *gradient = o.gradient;
+struct PointBody {
+    static SL_FN void run(const double* params, double y, double raw, double* value, double* gradient) {
+        const Out<double> o = Loss<double>(params)(y, raw);
+        *gradient = o.gradient;
+        *value = o.value;
+    }
+};
+// Cloned for the fused multiply-add, which halves the latency of its polynomials; wider registers are of no use to it.
+template <template <class> class Loss>
+Point point_of(int level) {
+    return Cloned<PointBody<Loss>, PointSignature>::at(level < 1 ? level : 1);
 }
 
 // ---------------------------------------------------------------------------------------------------- row-wise tiles
@@ -149,7 +157,7 @@ TileFunction<T> tile_of(int outputs, bool soft, int level) {
 
 #define SL_NAME(L) #L,
 #define SL_ENTRY(L) &block_of<L, T>,
-#define SL_POINT(L) &point<L>,
+#define SL_POINT(L) &point_of<L>,
 #define SL_TILE(L) &tile_of<L, T>,
 
 inline const char** pointwise_names() {
@@ -168,9 +176,10 @@ Block<T> pointwise_block(int kind, int outputs, int level) {
     return table[kind](outputs, level);
 }
 template <class Unused = void>
-Point pointwise_point(int kind) {
-    static const Point table[] = {SL_POINTWISE_LIST(SL_POINT) SL_POINTWISE_HOST_LIST(SL_POINT)};
-    return table[kind];
+Point pointwise_point(int kind, int level) {
+    using Chooser = Point (*)(int);
+    static const Chooser table[] = {SL_POINTWISE_LIST(SL_POINT) SL_POINTWISE_HOST_LIST(SL_POINT)};
+    return table[kind](level);
 }
 template <class T>
 TileFunction<T> rowwise_tile(int kind, int outputs, bool soft, int level) {
@@ -199,6 +208,27 @@ template <class T>
 inline void multiply(T* __restrict x, const T* __restrict by, Index n) {
     for (Index i = 0; i < n; ++i) x[i] *= by[i];
 }
+// Ask for memory that is needed soon: shuffled rows come in no order that a processor could foresee.
+inline void prefetch(const void* at, Index bytes) {
+#if defined(__GNUC__)
+    const char* line = static_cast<const char*>(at);
+    for (Index i = 0; i < bytes && i < 2048; i += 64) __builtin_prefetch(line + i);
+    __builtin_prefetch(line + (bytes > 0 ? bytes - 1 : 0));
+#else
+    (void)at, (void)bytes;
+#endif
+}
+// Rows of a C-order array into a tile, element (k, r) at [k * TILE_ROWS + r], and back.
+template <class T>
+inline void tile_from_rows(T* __restrict tile, const T* __restrict from, Index stride, Index rows, Index n_classes) {
+    for (Index r = 0; r < rows; ++r)
+        for (Index k = 0; k < n_classes; ++k) tile[k * TILE_ROWS + r] = from[r * stride + k];
+}
+template <class T>
+inline void rows_from_tile(T* __restrict to, Index stride, const T* __restrict tile, Index rows, Index n_classes) {
+    for (Index r = 0; r < rows; ++r)
+        for (Index k = 0; k < n_classes; ++k) to[r * stride + k] = tile[k * TILE_ROWS + r];
+}
 // In double and in a fixed order: four partial sums hide the latency of the addition.
 template <class T>
 inline double sum(const T* x, Index n) {
@@ -212,24 +242,89 @@ inline double sum(const T* x, Index n) {
 
 // ---------------------------------------------------------------------------------------------------- vectors, dense
 
-// Sixteen partial sums in a fixed order: enough to hide the latency of a fused multiply-add at every level, and the
-// same bits for any number of threads.
+// One register of T. With GCC and clang it is a vector type: left to find the vectors themselves, they keep some of
+// the partial sums below in memory.
+template <class T, int BYTES>
+struct Pack {
+    enum { N = BYTES / sizeof(T) };
+#if defined(__GNUC__)
+    typedef T Value __attribute__((vector_size(BYTES)));
+    typedef T Unaligned __attribute__((vector_size(BYTES), aligned(sizeof(T)), may_alias));
+    Value lanes;
+    SL_FN void add_product(const T* x, const T* w) {
+        lanes += *reinterpret_cast<const Unaligned*>(x) * *reinterpret_cast<const Unaligned*>(w);
+    }
+    SL_FN void add(const Pack& other) { lanes += other.lanes; }
+#else
+    T lanes[N];
+    SL_FN void add_product(const T* x, const T* w) {
+        for (int j = 0; j < N; ++j) lanes[j] += x[j] * w[j];
+    }
+    SL_FN void add(const Pack& other) {
+        for (int j = 0; j < N; ++j) lanes[j] += other.lanes[j];
+    }
+#endif
+};
+// Several packs of partial sums hide the latency of a fused multiply-add. They are folded into one while they are in
+// registers; the last one's lanes, and the elements that fill no pack, are added one by one.
+template <class T, int BYTES, int PACKS>
+SL_FN double fold_packs(Pack<T, BYTES> (&p)[PACKS]) {
+    for (int half = PACKS / 2; half >= 1; half /= 2)
+        for (int i = 0; i < half; ++i) p[i].add(p[i + half]);
+    double s[4] = {0, 0, 0, 0};
+    for (int j = 0; j < Pack<T, BYTES>::N; ++j) s[j % 4] += double(p[0].lanes[j]);
+    return (s[0] + s[1]) + (s[2] + s[3]);
+}
 template <class T>
+SL_FN double dot_tail(const T* x, const T* w, Index n) {
+    double a = 0, b = 0;
+    Index i = 0;
+    for (; i + 2 <= n; i += 2) {
+        a += double(x[i]) * double(w[i]);
+        b += double(x[i + 1]) * double(w[i + 1]);
+    }
+    if (i < n) a += double(x[i]) * double(w[i]);
+    return a + b;
+}
+template <class T, int BYTES>
 struct DotBody {
     static SL_FN void run(const T* __restrict x, const T* __restrict w, Index n, double* out) {
-        enum { LANES = sizeof(T) == 4 ? 64 : 32 };
-        T s[LANES] = {};
+        enum { N = Pack<T, BYTES>::N };
+        double total = 0;
         Index i = 0;
-        for (; i + LANES <= n; i += LANES)
-            for (int j = 0; j < LANES; ++j) s[j] += x[i + j] * w[i + j];
-        enum { SHORT = LANES / 4 };
-        for (; i + SHORT <= n; i += SHORT)
-            for (int j = 0; j < SHORT; ++j) s[j] += x[i + j] * w[i + j];
-        double tail = 0;
-        for (; i < n; ++i) tail += double(x[i]) * double(w[i]);
-        for (int width = LANES / 2; width >= 1; width /= 2)
-            for (int j = 0; j < width; ++j) s[j] += s[j + width];
-        *out = double(s[0]) + tail;
+        if (n >= N) {
+            Pack<T, BYTES> p[4] = {};
+            for (; i + 4 * N <= n; i += 4 * N)
+                for (int k = 0; k < 4; ++k) p[k].add_product(x + i + k * N, w + i + k * N);
+            for (; i + N <= n; i += N) p[0].add_product(x + i, w + i);
+            total = fold_packs(p);
+        }
+        *out = total + dot_tail(x + i, w + i, n - i);
+    }
+};
+// x . w and x . x in one pass: out[0] and out[1].
+template <class T, int BYTES>
+struct DotSquareBody {
+    static SL_FN void run(const T* __restrict x, const T* __restrict w, Index n, double* out) {
+        enum { N = Pack<T, BYTES>::N };
+        double total = 0, square = 0;
+        Index i = 0;
+        if (n >= N) {
+            Pack<T, BYTES> p[2] = {}, q[2] = {};
+            for (; i + 2 * N <= n; i += 2 * N)
+                for (int k = 0; k < 2; ++k) {
+                    p[k].add_product(x + i + k * N, w + i + k * N);
+                    q[k].add_product(x + i + k * N, x + i + k * N);
+                }
+            for (; i + N <= n; i += N) {
+                p[0].add_product(x + i, w + i);
+                q[0].add_product(x + i, x + i);
+            }
+            total = fold_packs(p);
+            square = fold_packs(q);
+        }
+        out[0] = total + dot_tail(x + i, w + i, n - i);
+        out[1] = square + dot_tail(x + i, x + i, n - i);
     }
 };
 // w += a * x.
@@ -243,8 +338,21 @@ template <class T>
 using Dot = void (*)(const T*, const T*, Index, double*);
 template <class T>
 using Axpy = void (*)(T, const T*, T*, Index);
+// A clone whose registers have the level's own width.
+template <template <class, int> class Body, class T, class Signature>
+Signature* by_width(int level) {
+#if SL_LEVELS > 1
+    if (level == 2) return &Cloned<Body<T, 64>, Signature>::v4;
+    if (level == 1) return &Cloned<Body<T, 32>, Signature>::v3;
+#endif
+    return (void)level, &Cloned<Body<T, 16>, Signature>::base;
+}
 template <class T>
-Dot<T> dot_at(int level) { return Cloned<DotBody<T>, void(const T*, const T*, Index, double*)>::at(level); }
+using DotSignature = void(const T*, const T*, Index, double*);
+template <class T>
+Dot<T> dot_at(int level) { return by_width<DotBody, T, DotSignature<T>>(level); }
+template <class T>
+Dot<T> dot_square_at(int level) { return by_width<DotSquareBody, T, DotSignature<T>>(level); }
 template <class T>
 Axpy<T> axpy_at(int level) { return Cloned<AxpyBody<T>, void(T, const T*, T*, Index)>::at(level); }
 

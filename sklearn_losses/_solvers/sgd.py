@@ -35,7 +35,8 @@ class Settings:
 
 @dataclass
 class Model:
-    """Weights of shape (n_outputs, n_features) and intercepts of shape (n_outputs,); averages, or None."""
+    """Weights of shape (n_outputs, n_features) and intercepts of shape (n_outputs,); averages, or
+    None."""
 
     coef: np.ndarray
     intercept: np.ndarray
@@ -109,7 +110,8 @@ class Patience:
         self.count = 0
 
     def see(self, value):
-        """scikit-learn's comparisons: an objective must fall by `tol` or more; one not a number never counts."""
+        """scikit-learn's comparisons: an objective must fall by `tol` or more; one not a number
+        never counts."""
         self.count = self.count + 1 if self.tol is not None and value > self.best - self.tol else 0
         self.best = min(self.best, value)
         return self.count
@@ -144,13 +146,15 @@ def descend(
     loss : Loss
     settings : Settings
     seed : int
-        Of the order of the samples: the same permutation is applied again before every epoch, as in scikit-learn.
+        Of the order of the samples: the same permutation is applied again before every epoch, as in
+        scikit-learn.
     t : float, default=1.0
         The number of the first step.
     held_out : ndarray of shape (n_samples,), bool, or None
         Rows not learned from.
     score : callable or None
-        ``score(coef, intercept)``, higher is better: what the fit stops on instead of the objective.
+        ``score(coef, intercept)``, higher is better: what the fit stops on instead of the
+        objective.
     weight_positive, weight_negative : float
         Factors of the weights of samples with y > 0, and of the others.
     stop : threading.Event or None
@@ -195,7 +199,8 @@ def descend(
             if not engine.save():
                 raise ValueError(
                     f"Floating-point under-/overflow occurred at epoch #{epoch} with "
-                    f"loss={loss!r}, learning_rate={settings.learning_rate!r}, eta0={settings.eta0:g}. "
+                    f"loss={loss!r}, learning_rate={settings.learning_rate!r}, "
+                    f"eta0={settings.eta0:g}. "
                     "Scaling input data with StandardScaler or MinMaxScaler might help, "
                     "and so might a smaller eta0 or a larger alpha."
                 )
@@ -255,7 +260,8 @@ def one_vs_rest(fits, n_jobs, verbose):
             delayed(run)(i) for i in range(len(fits))
         )
     except KeyboardInterrupt:
-        # It reached this thread while it waited for the others; they look at the event several times a second.
+        # It reached this thread while it waited for the others; they look at the event several
+        # times a second.
         stop.set()
         while running:
             time.sleep(0.01)

@@ -1,4 +1,5 @@
-"""What both estimators share: parameters, validation, and the state between calls. No arithmetic."""
+"""What both estimators share: parameters, validation, and the state between calls. No
+arithmetic."""
 
 import difflib
 import warnings
@@ -56,7 +57,7 @@ class BaseSGD(BaseEstimator):
     # The loss with which the passive-aggressive schedules are defined.
     _passive_aggressive_loss = None
 
-    # --------------------------------------------------------------------------------------------------- parameters
+    # ----------------------------------------------------------------------------------- parameters
 
     def _resolve_loss(self):
         """The loss object that `loss` stands for."""
@@ -88,12 +89,14 @@ class BaseSGD(BaseEstimator):
             )
         if isinstance(loss, LOSSES["root_mean_squared_error"]):
             raise ValueError(
-                "RootMeanSquaredError is no mean over samples, so stochastic gradients cannot minimise it; "
+                "RootMeanSquaredError is no mean over samples, so stochastic gradients cannot "
+                "minimise it; "
                 "loss='squared_error' has the same minimiser"
             )
         loss = self._accept_loss(loss)
         if not loss.is_multiclass:
-            loss._resolve()  # checks the loss's own parameters; a row-wise loss first needs its classes
+            # checks the loss's own parameters; a row-wise loss first needs its classes
+            loss._resolve()
         return loss
 
     def _settings(self, max_iter):
@@ -114,7 +117,7 @@ class BaseSGD(BaseEstimator):
             verbose=int(self.verbose),
         )
 
-    # --------------------------------------------------------------------------------------------------------- data
+    # ----------------------------------------------------------------------------------------- data
 
     def _check_weights(self, sample_weight, X):
         """`sample_weight` in float64, or None where all weights are 1."""
@@ -136,7 +139,8 @@ class BaseSGD(BaseEstimator):
         _, validation = next(split.split(np.zeros((len(y), 1)), y))
         if sample_weight is not None and not sample_weight[validation].any():
             raise ValueError(
-                "The sample weights for validation set are all zero, consider using a different random state."
+                "The sample weights for validation set are all zero, consider using a different "
+                "random state."
             )
         mask = np.zeros(len(y), dtype=bool)
         mask[validation] = True
@@ -159,11 +163,12 @@ class BaseSGD(BaseEstimator):
 
         return score
 
-    # ------------------------------------------------------------------------------------- state between two calls
+    # ---------------------------------------------------------------------- state between two calls
 
     @contextmanager
     def _unchanged_on_error(self):
-        """A fit that fails leaves the estimator as it was; one that is interrupted has been committed before."""
+        """A fit that fails leaves the estimator as it was; one that is interrupted has been
+        committed before."""
         before = dict(self.__dict__)
         try:
             yield
@@ -173,7 +178,8 @@ class BaseSGD(BaseEstimator):
             raise
 
     def _public_weights(self, n_outputs, n_features, coef_init, intercept_init):
-        """Checked copies of what a user may give to start from, of shape (n_outputs, n_features) and (n_outputs,)."""
+        """Checked copies of what a user may give to start from, of shape (n_outputs, n_features)
+        and (n_outputs,)."""
         coef = np.zeros((n_outputs, n_features))
         intercept = np.zeros(n_outputs)
         if coef_init is not None:
@@ -194,7 +200,8 @@ class BaseSGD(BaseEstimator):
                 intercept_init = intercept_init.reshape(1)
             if intercept_init.shape != intercept.shape:
                 raise ValueError(
-                    f"Provided intercept_init does not match dataset: expected shape {intercept.shape}, "
+                    f"Provided intercept_init does not match dataset: expected shape "
+                    f"{intercept.shape}, "
                     f"got {intercept_init.shape}."
                 )
             intercept = intercept_init.copy()
@@ -276,7 +283,7 @@ class BaseSGD(BaseEstimator):
                 stacklevel=3,
             )
 
-    # -------------------------------------------------------------------------------------------------- predictions
+    # ---------------------------------------------------------------------------------- predictions
 
     def _raw(self, X):
         """Raw predictions, of shape (n_samples, n rows of coef_)."""
@@ -299,7 +306,8 @@ class BaseSGD(BaseEstimator):
         return self
 
     def sparsify(self):
-        """Convert `coef_` to a sparse matrix: smaller and faster for models that L1 left mostly zero.
+        """Convert `coef_` to a sparse matrix: smaller and faster for models that L1 left mostly
+        zero.
 
         Returns
         -------

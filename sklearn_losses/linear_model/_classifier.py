@@ -18,15 +18,14 @@ from sklearn_losses.links import IdentityLink
 
 
 def _gives_probability(estimator):
-    """Whether the estimator's loss gives probabilities; an AttributeError that says so where not."""
+    """Whether the estimator's loss gives probabilities; an AttributeError that says so where
+    not."""
     try:
         given = estimator._resolve_loss().gives_probability
     except ValueError:  # an unknown name: `fit` says which there are
         given = False
     if not given:
-        raise AttributeError(
-            f"probability estimates are not available for loss={estimator.loss!r}"
-        )
+        raise AttributeError(f"probability estimates are not available for loss={estimator.loss!r}")
     return True
 
 
@@ -42,7 +41,161 @@ class _Task(NamedTuple):
 
 
 class SGDClassifierX(ClassifierMixin, BaseSGD):
-    """DOC"""
+    """Linear classifier of any loss, trained by stochastic gradient descent.
+
+    It minimises ``mean(sample_weight * loss(y, X @ coef_ + intercept_)) + alpha * penalty(coef_)``.
+    The L1 penalty is the cumulative one of [3]_.
+
+    Parameters
+    ----------
+    loss : str or Loss, default="hinge"
+        A name in `sklearn_losses.LOSSES`, or a loss object, whose parameters can be searched over
+        as
+        ``loss__gamma``.
+
+        - Binary losses ("hinge", "log_loss", "focal", ...): more than two classes are trained one
+          against the rest.
+        - Row-wise losses ("multinomial", "multiclass_hinge", ...) train all classes at once. What
+          they need to know of the classes, and is not set, is taken from y.
+        - Regression losses with an identity link: as binary losses, on y of -1 and 1.
+    penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
+        ``alpha * ||w||^2 / 2``, ``alpha * ||w||_1``, or a mixture of the two.
+    alpha : float, default=0.0001
+        Strength of the penalty, in [0, inf). The learning rate "optimal" depends on it too.
+    l1_ratio : float or None, default=0.15
+        Share of the L1 penalty in "elasticnet", in [0, 1].
+    fit_intercept : bool, default=True
+        Whether there is an intercept; it is never penalised.
+    max_iter : int, default=1000
+        The most epochs (passes over the data) that `fit` makes, in [1, inf).
+    tol : float or None, default=1e-3
+        An epoch must lower the objective (with early stopping: raise the validation score) by at
+        least this much, or it counts as one without change. None: `fit` makes `max_iter` epochs.
+    shuffle : bool, default=True
+        Whether the samples are shuffled before each epoch.
+    verbose : int, default=0
+        Prints a few lines an epoch if positive.
+    epsilon : float, default=0.1
+        The delta of `loss="huber"` and the epsilon of the two epsilon-insensitive losses, where
+        `loss` is a name; a loss object has its own. In [0, inf), for "huber" (0, inf).
+    n_jobs : int or None, default=None
+        Threads that train classes against the rest; joblib's meaning. Results do not depend on it.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the shuffling and the choice of validation samples.
+    learning_rate : {"constant", "optimal", "invscaling", "adaptive", "pa1", "pa2"}, \
+            default="optimal"
+        The length eta of step t:
+
+        - "constant": ``eta0``
+        - "optimal": ``1 / (alpha * (t0 + t - 1))``, t0 by Bottou's heuristic
+        - "invscaling": ``eta0 / t**power_t``
+        - "adaptive": eta0, divided by 5 each time that `n_iter_no_change` epochs in a row brought
+          no change, until it is below 1e-6
+        - "pa1", "pa2": passive-aggressive steps [2]_, with eta0 for their C; only with
+          `loss="hinge"`
+    eta0 : float, default=0.01
+        In (0, inf). Not used by "optimal".
+    power_t : float, default=0.5
+        The exponent of "invscaling". Negative values are deprecated.
+    early_stopping : bool, default=False
+        Whether to hold out samples and to stop on their score (that of the method `score`) instead
+        of the objective.
+    validation_fraction : float, default=0.1
+        Share of the samples that early stopping holds out, of each class; in (0, 1).
+    n_iter_no_change : int, default=5
+        Epochs in a row without change that end the fit, in [1, inf).
+    class_weight : dict, "balanced" or None, default=None
+        Class to weight. "balanced": ``n_samples / (n_classes * count)``. As in scikit-learn, with
+        one-vs-rest a class's weight counts in its own classifier only.
+    warm_start : bool, default=False
+        Whether `fit` starts from the last solution; t starts from 1 in any case.
+    average : bool or int, default=False
+        Whether the coefficients are averages over all steps (True), or over the steps from that
+        number on (int) [1]_.
+    batch_size : int, default=1
+        How many samples make a step, in [1, inf): it follows the mean of their gradients.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (1, n_features) for two classes, else (n_classes, n_features)
+        Weights, in X's dtype. For two classes and a row-wise loss, which trains a row for each,
+        those of ``classes_[1]`` less those of ``classes_[0]``: row-wise losses see no more than
+        the difference.
+    intercept_ : ndarray of shape (1,) for two classes, else (n_classes,)
+        Intercepts, in X's dtype.
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    loss_ : Loss
+        The loss that was minimised; a row-wise one knows its number of classes.
+    loss_curve_ : list of float
+        The objective of each epoch: the mean over its samples, each before its step. With
+        one-vs-rest the sum over the classes, of which one that has converged keeps its last value.
+        `partial_fit` appends.
+    n_iter_ : int
+        Epochs of the last fit; with one-vs-rest, of the class that took most.
+    t_ : float
+        1 + the number of steps since `fit` began.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X has string names.
+
+    See Also
+    --------
+    SGDRegressorX : The same for regression.
+    sklearn.linear_model.SGDClassifier : Has the same parameters, and nine losses.
+
+    Notes
+    -----
+    With ``batch_size=1`` this is scikit-learn 1.9's SGDClassifier, step for step: the same data,
+    parameters and random state give the same coefficients to rounding, on dense and on sparse data.
+    (While the steps are so long that the iteration is chaotic, rounding grows: with "optimal" and
+    a squared loss on unscaled data, for example.) It differs where scikit-learn is wrong:
+
+    - The weights' norm, which enters the objective, is exact on sparse data; there scikit-learn
+    sums
+      over the last sample's features only. Fits may stop after another number of epochs.
+    - Early stopping scores the model itself. scikit-learn leaves out the factor by which the L2
+      penalty has shrunk the weights,
+      and with "log_loss" counts the negative class as misclassified.
+    - `partial_fit` with `average` keeps the intercept; scikit-learn loses it between two calls.
+    - `coef_init`, and the arrays of the last fit, are never written to; a fit that raises an error
+      leaves the estimator as it was.
+    - Negative sample weights, and labels unknown to `partial_fit`, raise an error.
+
+    As in scikit-learn, the objective does not weigh the samples, the intercept moves by a hundredth
+    of the step on sparse data, averages of L1-penalised weights leave the truncation of single
+    steps out, and with early stopping `t_` counts the samples held out.
+
+    Weights and X are in X's type, float32 or float64; raw predictions, losses, gradients and
+    intercepts are computed in float64. Ctrl-C ends a fit within a second with KeyboardInterrupt;
+    the
+    estimator is then fitted, as far as the last whole epoch.
+
+    References
+    ----------
+    .. [1] Bottou, L. (2012). Stochastic gradient descent tricks. Neural Networks: Tricks of the
+       Trade, 421-436.
+    .. [2] Crammer, K., Dekel, O., Keshet, J., Shalev-Shwartz, S. and Singer, Y. (2006). Online
+       passive-aggressive algorithms. JMLR 7, 551-585.
+    .. [3] Tsuruoka, Y., Tsujii, J. and Ananiadou, S. (2009). Stochastic gradient descent training
+       for L1-regularized log-linear models with cumulative penalty. ACL, 477-485.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_losses.linear_model import SGDClassifierX
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = make_pipeline(
+    ...     StandardScaler(), SGDClassifierX("multinomial", alpha=0.01, random_state=0)
+    ... )
+    >>> round(model.fit(X, y).score(X, y), 2)
+    0.96
+    >>> model.predict_proba(X[:1]).shape
+    (1, 3)
+    """
 
     _parameter_constraints: dict = {
         **BaseSGD._parameter_constraints,
@@ -106,12 +259,13 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             loss.link != IdentityLink() or not loss.in_y_true_range(np.array([-1.0, 1.0]))
         ):
             raise ValueError(
-                f"{type(loss).__name__} is a loss for y in {loss.interval_y_true}, not for classes; "
+                f"{type(loss).__name__} is a loss for y in {loss.interval_y_true}, not for "
+                f"classes; "
                 "use SGDRegressorX"
             )
         return loss
 
-    # --------------------------------------------------------------------------------------------------------- data
+    # ----------------------------------------------------------------------------------------- data
 
     def _encode(self, y, classes, going_on):
         """The classes, and the code of each sample."""
@@ -140,7 +294,8 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         return classes, codes
 
     def _bind(self, loss, codes, going_on):
-        """A row-wise loss for these classes; how often each was seen counts over calls of `partial_fit`."""
+        """A row-wise loss for these classes; how often each was seen counts over calls of
+        `partial_fit`."""
         counts = np.bincount(codes, minlength=len(self.classes_)).astype(np.float64)
         if going_on and getattr(self, "_class_counts", None) is not None:
             counts += self._class_counts
@@ -164,7 +319,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
     def _dense_coef(self):
         return self.coef_.toarray()
 
-    # ---------------------------------------------------------------------------------------------------- training
+    # ------------------------------------------------------------------------------------- training
 
     def _train(
         self, X, y, classes, sample_weight, max_iter, coef_init, intercept_init, going_on, loss
@@ -292,7 +447,8 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         y : array-like of shape (n_samples,)
             Labels: numbers or strings, at least two different ones.
         coef_init : array-like of shape (n_classes, n_features) or None, default=None
-            Weights to start from, of shape (1, n_features) or (n_features,) for two classes; zeros if None.
+            Weights to start from, of shape (1, n_features) or (n_features,) for two classes; zeros
+            if None.
         intercept_init : array-like of shape (n_classes,) or None, default=None
             Intercepts to start from, of shape (1,) for two classes; zeros if None.
         sample_weight : array-like of shape (n_samples,) or None, default=None
@@ -306,7 +462,8 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         Raises
         ------
         ValueError
-            For a parameter, a label or a weight outside its range, and when the weights overflow. The estimator is
+            For a parameter, a label or a weight outside its range, and when the weights overflow.
+            The estimator is
             then as it was before.
         """
         loss = self._check_parameters()
@@ -345,15 +502,17 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
                 raise ValueError("classes must be passed on the first call to partial_fit.")
             if self.class_weight == "balanced":
                 raise ValueError(
-                    "class_weight 'balanced' is not supported for partial_fit. In order to use 'balanced' "
-                    "weights, use compute_class_weight('balanced', classes=classes, y=y) on a large enough "
+                    "class_weight 'balanced' is not supported for partial_fit. In order to use "
+                    "'balanced' "
+                    "weights, use compute_class_weight('balanced', classes=classes, y=y) on a "
+                    "large enough "
                     "sample, and pass the resulting weights as the class_weight parameter."
                 )
         with self._unchanged_on_error():
             self._train(X, y, classes, sample_weight, 1, None, None, going_on, loss)
         return self
 
-    # -------------------------------------------------------------------------------------------------- predictions
+    # ---------------------------------------------------------------------------------- predictions
 
     def decision_function(self, X):
         """Raw predictions: the higher a class's, the more the model is for it.
@@ -365,7 +524,8 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         Returns
         -------
         raw_prediction : ndarray of shape (n_samples,) for two classes, else (n_samples, n_classes)
-            For two classes, that of ``classes_[1]``; with a row-wise loss, by how much it exceeds that of
+            For two classes, that of ``classes_[1]``; with a row-wise loss, by how much it exceeds
+            that of
             ``classes_[0]``.
         """
         raw = self._raw(X)
@@ -389,8 +549,10 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
     def predict_proba(self, X):
         """Probabilities of the classes.
 
-        There for losses with ``gives_probability`` only. A row-wise loss gives them directly; those of one-vs-rest
-        are the binary ones, normalised, as Zadrozny and Elkan recommend (uniform where all of them are 0).
+        There for losses with ``gives_probability`` only. A row-wise loss gives them directly; those
+        of one-vs-rest
+        are the binary ones, normalised, as Zadrozny and Elkan recommend (uniform where all of them
+        are 0).
 
         Parameters
         ----------
@@ -403,13 +565,16 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
 
         References
         ----------
-        Zadrozny, B. and Elkan, C. (2002). Transforming classifier scores into multiclass probability estimates.
+        Zadrozny, B. and Elkan, C. (2002). Transforming classifier scores into multiclass
+        probability estimates.
         SIGKDD, 694-699.
         """
         raw = self.decision_function(X)
         if self.loss_.is_multiclass:
             # Only differences of raw predictions count.
-            return self.loss_.predict(np.stack([-raw / 2, raw / 2], axis=1) if raw.ndim == 1 else raw)
+            return self.loss_.predict(
+                np.stack([-raw / 2, raw / 2], axis=1) if raw.ndim == 1 else raw
+            )
         proba = self.loss_.predict(raw)
         if raw.ndim == 1:
             return np.stack([1 - proba, proba], axis=1)
