@@ -117,6 +117,14 @@ def test_overflow_names_the_fit_and_leaves_the_estimator_as_it_was(layout):
     model.set_params(eta0=0.01).partial_fit(X, Y)
 
 
+@pytest.fixture
+def interruptible():
+    """Python's handler: a shell that starts the tests in the background leaves SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def slow_model(estimator, **params):
     return estimator(max_iter=10**9, tol=None, random_state=0, average=True, **params)
 
@@ -129,7 +137,7 @@ def slow_model(estimator, **params):
     (SGDClassifierX, {}),
     (SGDClassifierX, {"n_jobs": 2}),
 ])  # fmt: skip
-def test_ctrl_c_ends_a_fit_within_a_second_at_a_whole_epoch(estimator, params):
+def test_ctrl_c_ends_a_fit_within_a_second_at_a_whole_epoch(interruptible, estimator, params):
     from sklearn_losses import FunctionLoss
 
     if params.get("loss") == "function":
@@ -161,7 +169,7 @@ def test_ctrl_c_ends_a_fit_within_a_second_at_a_whole_epoch(estimator, params):
     model.partial_fit(x, y)
 
 
-def test_ctrl_c_is_seen_within_an_epoch():
+def test_ctrl_c_is_seen_within_an_epoch(interruptible):
     # One epoch takes far longer than the time until the interruption.
     x = np.broadcast_to(X[:1], (10**6, 3)).copy()
     y = np.zeros(10**6)

@@ -15,6 +15,14 @@ ctypedef fused real:
     double
 
 
+cdef inline dict kinds_of(const char** names):
+    """Position of each name in a list that ends with a null pointer."""
+    cdef dict kinds = {}
+    while names[len(kinds)] != NULL:
+        kinds[names[len(kinds)].decode()] = len(kinds)
+    return kinds
+
+
 cdef struct Operand:
     char* data
     Py_ssize_t step        # between samples, in elements

@@ -4,13 +4,17 @@ cimport numpy as cnp
 from cython.parallel cimport prange
 from libc.stdlib cimport calloc, free
 
-from sklearn_losses._kernels._arrays cimport Operand, attach, is_native, load, multiply, real, refuse_overlap, store, sum
+from sklearn_losses._kernels._arrays cimport (
+    Operand, attach, is_native, kinds_of, load, multiply, real, refuse_overlap, store, sum,
+)
 from sklearn_losses._kernels._threads cimport threads_for
 
 cnp.import_array()
 
 cdef extern from "simd.h" namespace "sl" nogil:
-    ctypedef void (*Block32)(const double*, Py_ssize_t, const float*, const float*, float*, float*, float*) noexcept nogil
+    ctypedef void (*Block32)(
+        const double*, Py_ssize_t, const float*, const float*, float*, float*, float*
+    ) noexcept nogil
     ctypedef void (*Block64)(
         const double*, Py_ssize_t, const double*, const double*, double*, double*, double*
     ) noexcept nogil
@@ -39,17 +43,8 @@ cdef int best_level = level
 cdef tuple LEVELS = ("baseline", "x86-64-v3", "x86-64-v4")
 
 
-def _names():
-    cdef list names = []
-    cdef const char** name = pointwise_names()
-    while name[0] != NULL:
-        names.append(name[0].decode())
-        name += 1
-    return names
-
-
 # Struct name -> kind, its position in the header's list.
-KINDS = {name: kind for kind, name in enumerate(_names())}
+KINDS = kinds_of(pointwise_names())
 
 
 def simd_level():

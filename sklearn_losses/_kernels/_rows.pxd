@@ -18,8 +18,6 @@ cdef extern from "simd.h" namespace "sl" nogil:
     ctypedef void (*Axpy64 "sl::Axpy<double>")(double, const double*, double*, Py_ssize_t) noexcept
     Dot32 dot32_at "sl::dot_at<float>"(int level)
     Dot64 dot64_at "sl::dot_at<double>"(int level)
-    Dot32 dot_square32_at "sl::dot_square_at<float>"(int level)
-    Dot64 dot_square64_at "sl::dot_square_at<double>"(int level)
     void prefetch(const void* at, Py_ssize_t size)
     Axpy32 axpy32_at "sl::axpy_at<float>"(int level)
     Axpy64 axpy64_at "sl::axpy_at<double>"(int level)
@@ -36,8 +34,6 @@ cdef struct Rows:
     Py_ssize_t stride   # dense: elements from a row to the next
     Dot32 dot32
     Dot64 dot64
-    Dot32 dot_square32
-    Dot64 dot_square64
     Axpy32 axpy32
     Axpy64 axpy64
 
@@ -53,7 +49,9 @@ cdef inline object _plain(object array, str name, tuple types, int ndim):
         raise TypeError(f"{name} must be a NumPy array; got {type(array).__name__}")
     cdef cnp.ndarray a = <cnp.ndarray> array
     if a.ndim != ndim or cnp.PyArray_TYPE(a) not in types or not cnp.PyArray_ISCARRAY_RO(a):
-        raise ValueError(f"{name}: dtype {a.dtype}, {a.ndim} dimensions, {a.flags} is no layout that rows are read from")
+        raise ValueError(
+            f"{name}: dtype {a.dtype}, {a.ndim} dimensions, {a.flags} is no layout that rows are read from"
+        )
     return array
 
 
@@ -89,8 +87,6 @@ cdef inline int describe_rows(Rows* rows, object X, list keep, int level) except
     rows.single = data.itemsize == 4
     rows.dot32 = dot32_at(level)
     rows.dot64 = dot64_at(level)
-    rows.dot_square32 = dot_square32_at(level)
-    rows.dot_square64 = dot_square64_at(level)
     rows.axpy32 = axpy32_at(level)
     rows.axpy64 = axpy64_at(level)
     return 0
@@ -123,20 +119,9 @@ cdef inline double dot(const Rows* rows, const real* x, const real* w, Py_ssize_
     return total
 
 
-cdef inline double dot_square(
-    const Rows* rows, const real* x, const real* w, Py_ssize_t n, double* square
+cdef inline void foresee(
+    const Rows* rows, Py_ssize_t near, Py_ssize_t far, const real* w, const index* unused
 ) noexcept nogil:
-    """x . w, and in `square` x . x, for a dense row."""
-    cdef double[2] out
-    if real is float:
-        rows.dot_square32(x, w, n, &out[0])
-    else:
-        rows.dot_square64(x, w, n, &out[0])
-    square[0] = out[1]
-    return out[0]
-
-
-cdef inline void foresee(const Rows* rows, Py_ssize_t near, Py_ssize_t far, const real* w, const index* unused) noexcept nogil:
     """Prefetch row `far`, and, of a sparse X, the weights that row `near` touches (its own values came before)."""
     cdef const real* x
     cdef const index* at

@@ -4,7 +4,9 @@ cimport numpy as cnp
 from cython.parallel cimport prange
 from libc.stdlib cimport calloc, free, malloc
 
-from sklearn_losses._kernels._arrays cimport Operand, attach, load, multiply, real, refuse_overlap, rows_from_tile, store, sum, tile_from_rows
+from sklearn_losses._kernels._arrays cimport (
+    Operand, attach, kinds_of, load, multiply, real, refuse_overlap, rows_from_tile, store, sum, tile_from_rows,
+)
 from sklearn_losses._kernels._pointwise cimport simd_level_in_use
 from sklearn_losses._kernels._threads cimport threads_for
 
@@ -41,17 +43,8 @@ cdef enum:
 cdef Py_ssize_t COST = 4
 
 
-def _names():
-    cdef list names = []
-    cdef const char** name = rowwise_names()
-    while name[0] != NULL:
-        names.append(name[0].decode())
-        name += 1
-    return names
-
-
 # Struct name -> kind, its position in the header's list.
-KINDS = {name: kind for kind, name in enumerate(_names())}
+KINDS = kinds_of(rowwise_names())
 
 
 cdef struct Job:

@@ -5,27 +5,63 @@ import numpy as np
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from libc.limits cimport INT_MAX
-from libc.math cimport fabs, pow
+from libc.math cimport fabs
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 
 from sklearn_losses._kernels._arrays cimport real
 from sklearn_losses._kernels._pointwise cimport Point, point_of, simd_level_in_use, value_gradient
 from sklearn_losses._kernels._rows cimport (
-    Change, Rows, add_row, add_row_tracked, describe_rows, dot_row, dot_square, foresee, get_row, index,
-    prefetch, squared_norm, sums_of,
+    Change, Rows, add_row, add_row_tracked, describe_rows, dot_row, foresee, get_row, index,
+    squared_norm, sums_of,
 )
 from sklearn_losses._kernels._rowwise cimport row_value_gradient
 
 cnp.import_array()
 
-cdef enum Schedule:
-    CONSTANT
-    OPTIMAL
-    INVSCALING
-    ADAPTIVE
-    PA1
-    PA2
+cdef extern from "sgd.h" namespace "sl" nogil:
+    enum Schedule:
+        CONSTANT
+        OPTIMAL
+        INVSCALING
+        ADAPTIVE
+        PA1
+        PA2
+    enum:
+        FAR
+        NEAR
+    ctypedef struct Rule:
+        int schedule
+        double alpha, share_l1, share_l2, eta0, power_t, optimal_init
+    double learning_rate(const Rule& rule, double t, double last)
+    double shrinkage(const Rule& rule, double eta)
+    double penalty(const Rule& rule, double square, double absolute)
+    double clipped(double gradient)
+    ctypedef struct LoneState:
+        double t, eta, scale, square
+        Py_ssize_t position, seen, touched
+        double loss_sum, objective_sum
+    cdef cppclass Lone[T]:
+        const T* x
+        Py_ssize_t stride, n_features
+        const void* indices
+        const void* indptr
+        const double* y
+        const double* weight
+        double weight_positive, weight_negative
+        const uint8_t* held_out
+        const int32_t* order
+        Py_ssize_t n_rows, stop
+        Point point
+        const double* params
+        const Rule* rule
+        bint fit_intercept
+        double intercept_decay, least_scale
+        Py_ssize_t most_touched
+        T* w
+        double* intercept
+        LoneState state
+    void lone_steps[T, I](Lone[T]* run, bint sparse, int level, const I* unused)
 
 SCHEDULES = {
     "constant": CONSTANT,
@@ -36,9 +72,12 @@ SCHEDULES = {
     "pa2": PA2,
 }
 
-# scikit-learn's constants: larger gradients are clipped, and the intercept moves less on sparse data.
-cdef double MAX_GRADIENT = 1e12
+# scikit-learn's: the intercept moves less on sparse data.
 cdef double SPARSE_INTERCEPT_DECAY = 0.01
+
+# The norms of the weights are kept up to date by their changes, and summed anew once so many times as many coordinates
+# were changed as there are.
+cdef Py_ssize_t TOUCHED = 64
 
 # Between two looks for Ctrl-C: about a tenth of a second (an element costs about a nanosecond, a row and output 30).
 cdef Py_ssize_t WORK_BETWEEN_LOOKS = 60_000_000
@@ -48,12 +87,6 @@ cdef Py_ssize_t WORK_OF_CALL = 20_000
 
 
 # What stays the same during a fit.
-# Steps ahead of a shuffled row that its values are asked for, and then the weights that a sparse one touches.
-cdef enum:
-    FAR = 5
-    NEAR = 2
-
-
 cdef struct Plan:
     Py_ssize_t batch_size
     int n_outputs
@@ -70,15 +103,10 @@ cdef struct Plan:
     bint rowwise
     bint fit_intercept
     double intercept_decay
-    Schedule schedule
-    double alpha
-    double share_l1             # 0 without such a penalty
-    double share_l2
-    double eta0
-    double power_t
-    double optimal_init
+    Rule rule                   # shares are 0 without such a penalty
     double average              # the step at which averaging starts; 0: never
     double least_scale
+    bint lone                   # steps of one sample and one output, which sgd.h takes
 
 
 # The arrays of the fit, in X's type where void.
@@ -193,20 +221,13 @@ cdef int step(
     cdef real* average = <real*> v.w_average
     cdef real* q = <real*> v.q
     cdef double* update = v.gradient
-    cdef double loss = 0.0, c, weight, along = 0.0, square = 0.0
-    cdef bint penalised = plan.share_l1 > 0.0 or plan.share_l2 > 0.0
-    cdef bint passive_aggressive = plan.schedule == PA1 or plan.schedule == PA2
+    cdef double loss = 0.0, c, weight, rate, inverse
+    cdef bint penalised = plan.rule.share_l1 > 0.0 or plan.rule.share_l2 > 0.0
+    cdef bint passive_aggressive = plan.rule.schedule == PA1 or plan.rule.schedule == PA2
     cdef bint changed = False
-    # One dense sample: what its step does to the squared norm follows from x . w and x . x, which cost one pass.
-    cdef bint one_dense = size == 1 and n_outputs == 1 and not rows.sparse and plan.share_l1 == 0.0 and penalised
 
     # raw
-    if one_dense:
-        get_row(rows, v.rows[0], &x, &at)
-        along = dot_square(rows, x, <const real*> w, n_features, &square)
-        v.raw[0] = s.scale * along + v.intercept[0]
-        v.target[0] = plan.y[v.rows[0]]
-    for b in range(0 if one_dense else size):
+    for b in range(size):
         n = get_row(rows, v.rows[b], &x, &at)
         for k in range(n_outputs):
             v.raw[b * n_outputs + k] = s.scale * dot_row(rows, x, at, n, w + k * n_features) + v.intercept[k]
@@ -231,16 +252,12 @@ cdef int step(
     s.objective_sum += loss
     s.seen += size
     if penalised and not passive_aggressive:
-        s.objective_sum += size * plan.alpha * (
-            plan.share_l2 * 0.5 * s.norms_seen.square * s.scale * s.scale
-            + plan.share_l1 * s.norms_seen.absolute * s.scale
+        s.objective_sum += size * penalty(
+            plan.rule, s.norms_seen.square * s.scale * s.scale, s.norms_seen.absolute * s.scale
         )
 
     # learning rate
-    if plan.schedule == OPTIMAL:
-        s.eta = 1.0 / (plan.alpha * (plan.optimal_init + s.t - 1.0))
-    elif plan.schedule == INVSCALING:
-        s.eta = plan.eta0 / pow(s.t, plan.power_t)
+    s.eta = learning_rate(plan.rule, s.t, s.eta)
 
     # gradient -> update
     for b in range(size):
@@ -250,27 +267,24 @@ cdef int step(
         if passive_aggressive:
             n = get_row(rows, v.rows[b], &x, &at)
             c = squared_norm(x, n)
-            if plan.schedule == PA1:
+            if plan.rule.schedule == PA1:
                 if c == 0.0 and size == 1:
                     return 0
-                c = min(plan.eta0, v.value[b] / c) if c > 0.0 else 0.0
+                c = min(plan.rule.eta0, v.value[b] / c) if c > 0.0 else 0.0
             else:
-                c = v.value[b] / (c + 0.5 / plan.eta0)
+                c = v.value[b] / (c + 0.5 / plan.rule.eta0)
             c = c if v.gradient[b] < 0.0 else (-c if v.gradient[b] > 0.0 else v.gradient[b])
             update[b] = c * weight / size
         else:
+            rate = -s.eta * weight / size
             for k in range(b * n_outputs, (b + 1) * n_outputs):
-                c = v.gradient[k]
-                c = -MAX_GRADIENT if c < -MAX_GRADIENT else c
-                c = MAX_GRADIENT if c > MAX_GRADIENT else c
-                update[k] = -s.eta * c * weight / size
+                update[k] = clipped(v.gradient[k]) * rate
 
     # weights
-    if plan.share_l2 > 0.0:
-        s.scale *= max(0.0, 1.0 - plan.share_l2 * s.eta * plan.alpha)
-        if s.scale < plan.least_scale:
-            along *= s.scale
-            fold_scale(plan, v, s, w)
+    s.scale *= shrinkage(plan.rule, s.eta)
+    if s.scale < plan.least_scale:
+        fold_scale(plan, v, s, w)
+    inverse = 1.0 / s.scale
     for b in range(size):
         n = get_row(rows, v.rows[b], &x, &at)
         for k in range(n_outputs):
@@ -278,19 +292,16 @@ cdef int step(
             if c != 0.0:
                 changed = True
                 if at != NULL and penalised:
-                    add_row_tracked(c / s.scale, x, at, n, w + k * n_features, &s.norms)
+                    add_row_tracked(c * inverse, x, at, n, w + k * n_features, &s.norms)
                 else:
-                    add_row(rows, c / s.scale, x, at, n, w + k * n_features)
+                    add_row(rows, c * inverse, x, at, n, w + k * n_features)
                 s.touched += n
                 if plan.fit_intercept:
                     v.intercept[k] += c * plan.intercept_decay
     if changed and penalised:
-        if one_dense:
-            c = update[0] / s.scale
-            s.norms.square += c * (2.0 * along + c * square)
-        # In full where that costs little beside the additions.
-        if s.touched >= (64 if one_dense else 8) * plan.size or not (rows.sparse or one_dense):
-            s.norms = sums_of(rows, <const real*> w, plan.size, plan.share_l1 > 0.0)
+        # In full where that costs no more than the additions did: at every such step of a dense fit.
+        if not rows.sparse or s.touched >= TOUCHED * plan.size:
+            s.norms = sums_of(rows, <const real*> w, plan.size, plan.rule.share_l1 > 0.0)
             s.touched = 0
         s.norms_seen = s.norms
 
@@ -301,7 +312,7 @@ cdef int step(
             n = get_row(rows, v.rows[b], &x, &at)
             for k in range(n_outputs):
                 add_row(
-                    rows, -s.average_a * update[b * n_outputs + k] / s.scale, x, at, n, average + k * n_features
+                    rows, -s.average_a * update[b * n_outputs + k] * inverse, x, at, n, average + k * n_features
                 )
         if c < 1.0:
             s.average_b /= 1.0 - c
@@ -310,8 +321,8 @@ cdef int step(
             v.intercept_average[k] += (v.intercept[k] - v.intercept_average[k]) * c
 
     # L1
-    if plan.share_l1 > 0.0:
-        s.u += plan.share_l1 * s.eta * plan.alpha
+    if plan.rule.share_l1 > 0.0:
+        s.u += plan.rule.share_l1 * s.eta * plan.rule.alpha
         for b in range(size if rows.sparse else 1):  # a second truncation of a coordinate changes nothing
             n = get_row(rows, v.rows[b], &x, &at)
             for k in range(n_outputs):
@@ -321,23 +332,74 @@ cdef int step(
     return 0
 
 
+cdef void take_lone_steps(
+    const Plan* plan, const Rows* rows, const Vectors* v, State* s, Py_ssize_t stop, real* w, const index* unused
+) noexcept nogil:
+    """The steps before position `stop` that sgd.h takes; it stops early at one that `step` must do."""
+    cdef Lone[real] run
+    run.x = <const real*> rows.data
+    run.stride = rows.stride
+    run.n_features = rows.n_features
+    run.indices = rows.indices
+    run.indptr = rows.indptr
+    run.y = plan.y
+    run.weight = plan.weight
+    run.weight_positive = plan.weight_positive
+    run.weight_negative = plan.weight_negative
+    run.held_out = plan.held_out
+    run.order = plan.order
+    run.n_rows = rows.n_rows
+    run.stop = stop
+    run.point = plan.point
+    run.params = plan.params
+    run.rule = &plan.rule
+    run.fit_intercept = plan.fit_intercept
+    run.intercept_decay = plan.intercept_decay
+    run.least_scale = plan.least_scale
+    run.most_touched = TOUCHED * plan.size if plan.rule.share_l2 > 0.0 else <Py_ssize_t> 1 << 62
+    run.w = w
+    run.intercept = v.intercept
+    run.state.t = s.t
+    run.state.eta = s.eta
+    run.state.scale = s.scale
+    run.state.square = s.norms_seen.square
+    run.state.position = s.position
+    run.state.seen = s.seen
+    run.state.touched = s.touched
+    run.state.loss_sum = s.loss_sum
+    run.state.objective_sum = s.objective_sum
+    lone_steps(&run, rows.sparse, simd_level_in_use(), unused)
+    s.t = run.state.t
+    s.eta = run.state.eta
+    s.scale = run.state.scale
+    s.norms.square = run.state.square
+    s.norms_seen.square = run.state.square
+    s.position = run.state.position
+    s.seen = run.state.seen
+    s.touched = run.state.touched
+    s.loss_sum = run.state.loss_sum
+    s.objective_sum = run.state.objective_sum
+
+
 cdef int advance(
     Engine engine, const Plan* plan, const Rows* rows, const Vectors* v, State* s, real* w, const index* unused
 ) except -1 nogil:
     """Steps until the epoch ends (returns 0), or until it is time to look for signals (returns 1)."""
     cdef const real* x
     cdef const index* at
-    cdef Py_ssize_t size, i, far, work = 0, last = rows.n_rows - 1
+    cdef Py_ssize_t size, i, work = 0, last = rows.n_rows - 1, stop
+    # A sparse row's own length is not known before it is read; a look too early or late does no harm.
+    stop = min(rows.n_rows, s.position + 1 + WORK_BETWEEN_LOOKS // (WORK_OF_ROW + min(rows.n_features, 1000)))
     while s.position < rows.n_rows:
+        if plan.lone:
+            take_lone_steps(plan, rows, v, s, stop, w, unused)
+            if s.position >= stop:
+                return s.position < rows.n_rows
         size = 0
         while size < plan.batch_size and s.position < rows.n_rows:
             i = plan.order[s.position]
             if s.position < last - FAR:
-                far = plan.order[s.position + FAR]
-                prefetch(&plan.y[far], 1)
-                if plan.weight != NULL:
-                    prefetch(&plan.weight[far], 1)
-                foresee(rows, plan.order[s.position + NEAR], far, <const real*> w, unused)
+                foresee(rows, plan.order[s.position + NEAR], plan.order[s.position + FAR], <const real*> w, unused)
             s.position += 1
             if plan.held_out != NULL and plan.held_out[i]:
                 continue
@@ -460,16 +522,22 @@ cdef class Engine:
 
         plan.fit_intercept = settings.fit_intercept
         plan.intercept_decay = SPARSE_INTERCEPT_DECAY if self.rows.sparse else 1.0
-        plan.schedule = SCHEDULES[settings.learning_rate]
-        plan.alpha = settings.alpha
-        plan.share_l1 = {"l1": 1.0, "elasticnet": settings.l1_ratio}.get(settings.penalty, 0.0)
-        plan.share_l2 = 1.0 - plan.share_l1 if settings.penalty in ("l2", "elasticnet") else 0.0
-        plan.eta0 = settings.eta0
-        plan.power_t = settings.power_t
-        plan.optimal_init = optimal_init
+        plan.rule.schedule = SCHEDULES[settings.learning_rate]
+        plan.rule.alpha = settings.alpha
+        plan.rule.share_l1 = {"l1": 1.0, "elasticnet": settings.l1_ratio}.get(settings.penalty, 0.0)
+        plan.rule.share_l2 = 1.0 - plan.rule.share_l1 if settings.penalty in ("l2", "elasticnet") else 0.0
+        plan.rule.eta0 = settings.eta0
+        plan.rule.power_t = settings.power_t
+        plan.rule.optimal_init = optimal_init
         plan.least_scale = 1e-6 if self.rows.single else 1e-9
+        # Without what only the general step does. The norm follows from a row's products where no entry is given twice.
+        plan.lone = (
+            plan.batch_size == 1 and n_outputs == 1 and plan.kind >= 0 and not plan.rowwise and plan.average == 0
+            and plan.rule.share_l1 == 0.0 and plan.rule.schedule not in (PA1, PA2)
+            and (not self.rows.sparse or plan.rule.share_l2 == 0.0 or X.has_canonical_format)
+        )
         self.v.q = NULL
-        if plan.share_l1 > 0.0:
+        if plan.rule.share_l1 > 0.0:
             self.q = np.zeros((n_outputs, n_features), dtype)
             self.v.q = cnp.PyArray_DATA(self.q)
 

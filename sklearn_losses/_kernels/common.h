@@ -393,8 +393,8 @@ SL_FN T log1p_unit(T x) {
 #endif
 }
 
-// u^a = 2^n * exp(g), with |g| small, for u = 2^shift * x; where `one_plus` is set, for u = 1 + x, x being exact near 0.
-// The exponent is given to twice the precision: its rounding is multiplied by log(u).
+// u^a = 2^n * exp(g), with |g| small, for u = 2^shift * x; where `one_plus` is set, for u = 1 + x, x being exact near
+// 0. The exponent is given to twice the precision: its rounding is multiplied by log(u).
 template <class T>
 struct PowParts {
     T n, g;

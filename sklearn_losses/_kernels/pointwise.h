@@ -441,7 +441,7 @@ struct SquaredLogError {
     }
 };
 
-// ------------------------------------------------------------------- binary classification, y the positive's probability
+// ----------------------------------------------------------------- binary classification, y the positive's probability
 
 // sigmoid(raw) and 1 - sigmoid(raw), each with its own digits, and -log of both.
 template <class T>

@@ -208,7 +208,8 @@ struct MulticlassFocal : CrossEntropy<T> {
             // Below the normal numbers q^gamma counts as 0.
             const bool gone = q < Format<T>::tiny;
             q = gone ? Format<T>::tiny : q;
-            const T w1 = gone ? T(0) : scaled_pow(T(1), q, gamma - T(1)), w = gamma == T(0) ? T(1) : w1 * q, g1 = gamma * w1;
+            const T w1 = gone ? T(0) : scaled_pow(T(1), q, gamma - T(1)), g1 = gamma * w1;
+            const T w = gamma == T(0) ? T(1) : w1 * q;
             weight[r] = T(self.alpha[c]);
             own_p[r] = p;
             slope[r] = g1 * l * p + w;

@@ -208,8 +208,9 @@ template <class T>
 inline void multiply(T* __restrict x, const T* __restrict by, Index n) {
     for (Index i = 0; i < n; ++i) x[i] *= by[i];
 }
-// Ask for memory that is needed soon: shuffled rows come in no order that a processor could foresee.
-inline void prefetch(const void* at, Index bytes) {
+// Ask for memory that is needed soon: shuffled rows come in no order that a processor could foresee. Always inlined: GCC
+// takes a function that only prefetches for one without effect, and drops calls of it.
+SL_FN void prefetch(const void* at, Index bytes) {
 #if defined(__GNUC__)
     const char* line = static_cast<const char*>(at);
     for (Index i = 0; i < bytes && i < 2048; i += 64) __builtin_prefetch(line + i);
@@ -299,6 +300,14 @@ struct DotBody {
             for (; i + N <= n; i += N) p[0].add_product(x + i, w + i);
             total = fold_packs(p);
         }
+        if constexpr (BYTES > 16) {
+            if (n - i >= N / 2) {
+                Pack<T, BYTES / 2> p[1] = {};
+                p[0].add_product(x + i, w + i);
+                total += fold_packs(p);
+                i += N / 2;
+            }
+        }
         *out = total + dot_tail(x + i, w + i, n - i);
     }
 };
@@ -322,6 +331,16 @@ struct DotSquareBody {
             }
             total = fold_packs(p);
             square = fold_packs(q);
+        }
+        if constexpr (BYTES > 16) {
+            if (n - i >= N / 2) {
+                Pack<T, BYTES / 2> p[1] = {}, q[1] = {};
+                p[0].add_product(x + i, w + i);
+                q[0].add_product(x + i, x + i);
+                total += fold_packs(p);
+                square += fold_packs(q);
+                i += N / 2;
+            }
         }
         out[0] = total + dot_tail(x + i, w + i, n - i);
         out[1] = square + dot_tail(x + i, x + i, n - i);
@@ -351,8 +370,6 @@ template <class T>
 using DotSignature = void(const T*, const T*, Index, double*);
 template <class T>
 Dot<T> dot_at(int level) { return by_width<DotBody, T, DotSignature<T>>(level); }
-template <class T>
-Dot<T> dot_square_at(int level) { return by_width<DotSquareBody, T, DotSignature<T>>(level); }
 template <class T>
 Axpy<T> axpy_at(int level) { return Cloned<AxpyBody<T>, void(T, const T*, T*, Index)>::at(level); }
 
