@@ -156,6 +156,7 @@ def epoch_data(n, d, nonzeros, dtype, n_classes, rng):
         indptr = np.arange(0, n * nonzeros + 1, nonzeros, dtype=np.int32)
         X = sparse.csr_matrix((rng.standard_normal(n * nonzeros), indices.ravel(), indptr), (n, d))
         X = X.astype(dtype)
+        X.sum_duplicates()
     else:
         X = rng.standard_normal((n, d)).astype(dtype)
     w = rng.standard_normal((d, n_classes))
