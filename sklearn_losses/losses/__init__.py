@@ -1,7 +1,6 @@
 """Losses as objects. `LOSSES` maps every name to its class; `get_loss` makes a loss from a name."""
 
-import difflib
-
+from sklearn_losses._parameters import from_name
 from sklearn_losses.losses.base import Loss
 from sklearn_losses.losses.classification import (
     AsymmetricLoss,
@@ -150,16 +149,4 @@ def get_loss(name_or_loss, **params):
     >>> get_loss("huber", delta=1.35)
     HuberLoss(delta=1.35)
     """
-    if isinstance(name_or_loss, Loss):
-        if not params:
-            return name_or_loss
-        loss = type(name_or_loss)(**name_or_loss.get_params(deep=False))
-    elif isinstance(name_or_loss, str) and name_or_loss in LOSSES:
-        loss = LOSSES[name_or_loss]()
-    else:
-        near = difflib.get_close_matches(str(name_or_loss), LOSSES, n=3)
-        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-        raise ValueError(
-            f"loss must be a Loss or one of {sorted(LOSSES)}; got {name_or_loss!r}{hint}"
-        )
-    return loss.set_params(**params)
+    return from_name("loss", name_or_loss, Loss, LOSSES, params)

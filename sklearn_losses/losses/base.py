@@ -1,13 +1,11 @@
 """What every loss object is and does. No arithmetic of a loss stands here: the kernels do it."""
 
-import numbers
-
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
-from sklearn.base import BaseEstimator
 
 from sklearn_losses._array import kernel_array
 from sklearn_losses._kernels import _pointwise, _rowwise
+from sklearn_losses._parameters import Parametric
 from sklearn_losses.links import IdentityLink, Interval
 
 POSITIVE = Interval(0, np.inf)
@@ -16,27 +14,7 @@ UNIT_OPEN = Interval(0, 1)
 UNIT = Interval(0, 1, True, True)
 
 
-def check_number(owner, name, value, interval):
-    """`value` as a float, or the error that names the owner, the parameter, the value and what is
-    allowed.
-    """
-    if isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_):
-        number = float(value)
-        if interval.contains(number):
-            return number
-    raise ValueError(f"{owner}: {name} must be a number in {interval}; got {value!r}")
-
-
-def _same(a, b):
-    """Whether two values of a parameter are equal; arrays as a whole."""
-    if a is b:
-        return True
-    if isinstance(a, np.ndarray | list | tuple) or isinstance(b, np.ndarray | list | tuple):
-        return np.array_equal(a, b)
-    return a == b
-
-
-class Loss(BaseEstimator):
+class Loss(Parametric):
     """Base class of all losses.
 
     A loss is a function of a target `y_true` and a raw prediction, the prediction in link space.
@@ -78,9 +56,6 @@ class Loss(BaseEstimator):
     constant_hessian = False
     approx_hessian = False
 
-    # Parameter name -> the interval that it lies in, in the order in which the kernel takes them.
-    _parameter_intervals = {}
-
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         # A kernel has its class's name; a user's subclass keeps the kernel that it inherits.
@@ -91,15 +66,6 @@ class Loss(BaseEstimator):
 
     # -------------------------------------------------------------------------------- as an object
 
-    def __eq__(self, other):
-        if type(self) is not type(other):
-            return NotImplemented
-        mine, theirs = self.get_params(deep=False), other.get_params(deep=False)
-        return all(_same(mine[name], theirs[name]) for name in mine)
-
-    def __hash__(self):
-        return hash(type(self))  # parameters may change
-
     def __getstate__(self):
         state = dict(super().__getstate__())
         state.pop("_resolved", None)
@@ -107,14 +73,6 @@ class Loss(BaseEstimator):
 
     # ----------------------------------------------------------------------------------------
     # parameters and kernels
-
-    def _numbers(self):
-        """The parameters that `_parameter_intervals` names, checked."""
-        owner = type(self).__name__
-        return [
-            check_number(owner, name, getattr(self, name), interval)
-            for name, interval in self._parameter_intervals.items()
-        ]
 
     def _kernel_params(self):
         """The kernel's name and its parameters."""

@@ -8,6 +8,7 @@ For a margin loss ``phi`` the value is ``y_true * phi(raw) + (1 - y_true) * phi(
 import numpy as np
 from scipy.special import xlogy
 
+from sklearn_losses._parameters import check_number
 from sklearn_losses.links import ClippedLinearLink, HalfLogitLink, Interval, LogitLink
 from sklearn_losses.losses.base import (
     NON_NEGATIVE,
@@ -15,7 +16,6 @@ from sklearn_losses.losses.base import (
     UNIT,
     MeanFitMixin,
     PointwiseLoss,
-    check_number,
 )
 
 

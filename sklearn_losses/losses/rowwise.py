@@ -7,8 +7,9 @@ from scipy.optimize import minimize
 
 from sklearn_losses._array import kernel_array
 from sklearn_losses._kernels import _rowwise
+from sklearn_losses._parameters import check_number
 from sklearn_losses.links import Interval, SoftmaxLink
-from sklearn_losses.losses.base import Loss, check_number
+from sklearn_losses.losses.base import Loss
 
 
 class RowwiseLoss(Loss):

@@ -1,0 +1,83 @@
+"""What losses and schedules share as objects: parameters, checked when used; equality; names."""
+
+import difflib
+import numbers
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+
+
+def check_number(owner, name, value, interval):
+    """`value` as a float, or the error that names the owner, the parameter, the value and what is
+    allowed.
+    """
+    if isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_):
+        number = float(value)
+        if interval.contains(number):
+            return number
+    raise ValueError(f"{owner}: {name} must be a number in {interval}; got {value!r}")
+
+
+def check_integer(owner, name, value, low=1):
+    """`value` as an int that fits in 64 bits, or the error that `check_number` raises."""
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool | np.bool_):
+        if low <= value < 2**63:
+            return int(value)
+    raise ValueError(f"{owner}: {name} must be an integer from {low} to 2**63 - 1; got {value!r}")
+
+
+def from_name(what, given, base, known, params):
+    """The object that `given` stands for: an instance of `base` as it is (a copy where there are
+    `params`), or a name of `known`, a dict of classes, or the error that starts with `what`.
+    """
+    if isinstance(given, base):
+        if not params:
+            return given
+        own = given.get_params(deep=False)
+        # `params` may reach into a nested object, which must stay as it is in `given`.
+        made = type(given)(
+            **{k: clone(v) if isinstance(v, Parametric) else v for k, v in own.items()}
+        )
+    elif isinstance(given, str) and given in known:
+        made = known[given]()
+    else:
+        near = difflib.get_close_matches(str(given), known, n=3)
+        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+        raise ValueError(
+            f"{what} must be an instance of {base.__name__} or one of {sorted(known)}; "
+            f"got {given!r}{hint}"
+        )
+    return made.set_params(**params)
+
+
+def _same(a, b):
+    """Whether two values of a parameter are equal; arrays as a whole."""
+    if a is b:
+        return True
+    if isinstance(a, np.ndarray | list | tuple) or isinstance(b, np.ndarray | list | tuple):
+        return np.array_equal(a, b)
+    return a == b
+
+
+class Parametric(BaseEstimator):
+    """An object that is its parameters: two of one class with equal parameters are equal."""
+
+    # Parameter name -> the interval that it lies in, in the order in which the formula takes them.
+    _parameter_intervals = {}
+
+    def __eq__(self, other):
+        if type(self) is not type(other):
+            return NotImplemented
+        mine, theirs = self.get_params(deep=False), other.get_params(deep=False)
+        return all(_same(mine[name], theirs[name]) for name in mine)
+
+    def __hash__(self):
+        return hash(type(self))  # parameters may change
+
+    def _numbers(self):
+        """The parameters that `_parameter_intervals` names, checked."""
+        owner = type(self).__name__
+        return [
+            check_number(owner, name, getattr(self, name), interval)
+            for name, interval in self._parameter_intervals.items()
+        ]
