@@ -3,11 +3,12 @@ trained with them."""
 
 from importlib.metadata import version
 
-from sklearn_losses import losses, schedules
+from sklearn_losses import losses, optimizers, schedules
 from sklearn_losses._kernels._threads import effective_n_threads
 from sklearn_losses._versions import show_versions
 from sklearn_losses.linear_model import SGDClassifierX, SGDRegressorX
 from sklearn_losses.losses import *  # noqa: F403
+from sklearn_losses.optimizers import *  # noqa: F403
 from sklearn_losses.schedules import *  # noqa: F403
 
 __version__ = version("sklearn-losses")
@@ -16,6 +17,7 @@ __all__ = [
     "SGDClassifierX",
     "SGDRegressorX",
     *(name for name in losses.__all__ if name not in ("POINTWISE", "REDUCED", "ROWWISE")),
+    *optimizers.__all__,
     *schedules.__all__,
     "__version__",
     "effective_n_threads",

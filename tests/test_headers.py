@@ -105,7 +105,7 @@ def compile_ptx(source):
     library = nvrtc()
     if library is None:
         pytest.skip("the wheel nvidia-cuda-nvrtc is not installed (extra: test)")
-    names = ["common.h", "pointwise.h", "rowwise.h"]
+    names = ["common.h", "optimizers.h", "pointwise.h", "rowwise.h"]
     texts = (ctypes.c_char_p * len(names))(*(text(name).encode() for name in names))
     includes = (ctypes.c_char_p * len(names))(*(name.encode() for name in names))
     options = [b"--gpu-architecture=compute_80", b"--std=c++17"]

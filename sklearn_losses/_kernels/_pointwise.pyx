@@ -247,6 +247,10 @@ cdef Point point_of(int kind) noexcept nogil:
     return pointwise_point(kind, level)
 
 
+cdef LossBlock loss_block_of(int kind) noexcept nogil:
+    return <LossBlock> pointwise_block64(kind, VALUE | GRADIENT, level)
+
+
 cdef void value_gradient(
     int kind, const double* params, Py_ssize_t n, const double* y, const double* raw, double* value, double* gradient
 ) noexcept nogil:

@@ -99,6 +99,9 @@ Block<T> block_of(int outputs, int level) {
     }
 }
 
+// What the solvers call: blocks of samples, in double.
+using LossBlock = Block<double>;
+
 // One sample, in double: what a stochastic step of one sample calls.
 using PointSignature = void(const double* params, double y, double raw, double* value, double* gradient);
 using Point = PointSignature*;
@@ -256,6 +259,7 @@ struct Pack {
         lanes += *reinterpret_cast<const Unaligned*>(x) * *reinterpret_cast<const Unaligned*>(w);
     }
     SL_FN void add(const Pack& other) { lanes += other.lanes; }
+    SL_FN void add_scaled(T c, const T* x) { lanes += c * *reinterpret_cast<const Unaligned*>(x); }
 #else
     T lanes[N];
     SL_FN void add_product(const T* x, const T* w) {
@@ -264,7 +268,13 @@ struct Pack {
     SL_FN void add(const Pack& other) {
         for (int j = 0; j < N; ++j) lanes[j] += other.lanes[j];
     }
+    SL_FN void add_scaled(T c, const T* x) {
+        for (int j = 0; j < N; ++j) lanes[j] += c * x[j];
+    }
 #endif
+    SL_FN void add_to(double* g) const {
+        for (int j = 0; j < N; ++j) g[j] += double(lanes[j]);
+    }
 };
 // Several packs of partial sums hide the latency of a fused multiply-add. They are folded into one while they are in
 // registers; the last one's lanes, and the elements that fill no pack, are added one by one.

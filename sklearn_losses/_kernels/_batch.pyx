@@ -1,0 +1,807 @@
+"""Batches of rows: the gradient of the objective over all of them, and an epoch of steps of any optimizer."""
+
+import numpy as np
+
+cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
+from cython.parallel cimport prange
+from libc.math cimport INFINITY, sqrt
+from libc.stdint cimport int32_t, uint64_t
+from libc.string cimport memset
+
+from sklearn_losses._kernels._arrays cimport kinds_of
+from sklearn_losses._kernels._pointwise cimport LossBlock, loss_block_of, simd_level_in_use
+from sklearn_losses._kernels._rows cimport Rows, describe_rows
+from sklearn_losses._kernels._rowwise cimport row_value_gradient
+
+from sklearn_losses._kernels._threads import effective_n_threads
+
+cnp.import_array()
+
+cdef extern from "batch.h" namespace "sl" nogil:
+    enum Target:
+        SHARED
+        SEPARATE
+        CODES
+    enum Memory:
+        NO_MEMORY
+        RECORD
+        CHANGE
+        CHANGE_AND_RECORD
+    enum Phase:
+        SCORES
+        LOSS
+        GRADIENTS
+    enum:
+        TALL
+        MOST_RANGES
+    ctypedef int (*RowLoss)(
+        int, const double*, int, Py_ssize_t, const double*, const double*, const double*, double*, double*
+    ) noexcept nogil
+    ctypedef struct Task:
+        Py_ssize_t n_features
+        int n_outputs
+        const void* values
+        const void* indices
+        const void* indptr
+        Py_ssize_t stride
+        const double* y
+        int target
+        double negative
+        const double* weight
+        double weight_factor
+        const double* weight_positive
+        const double* weight_negative
+        const double* offset
+        bint offset_separate
+        LossBlock block
+        const double* params
+        Py_ssize_t params_stride
+        RowLoss row_loss
+        int kind
+        bint fit_intercept
+    ctypedef struct Chunk:
+        const Py_ssize_t* rows
+        Py_ssize_t n
+        double inverse
+        Py_ssize_t piece
+        double* raw
+        double* value
+        double* gradient
+        double* target
+        double* memory
+        int memory_mode
+    ctypedef struct Sums:
+        double loss, norm, bad
+    ctypedef struct Moment:
+        const double* params
+        double rate, t, l2
+    ctypedef struct Move:
+        Moment moment
+        double l1, scale, average
+    ctypedef struct Touched:
+        int32_t* at
+        int32_t* missed
+        Py_ssize_t n, settled
+    ctypedef struct Slab64 "sl::Slab<double>":
+        double* w
+        double* g
+        double* s[3]
+        const double* low
+        const double* high
+        double* average
+        Py_ssize_t n
+    ctypedef struct Run:
+        Task task
+        Chunk chunk
+        int level, optimizer
+        void* w
+        void* s[3]
+        const void* low
+        const void* high
+        double* average
+        double* g
+        Py_ssize_t size
+        const double* intercept
+        double* intercept_gradient
+        double* scratch
+        Sums* sums
+        double* norms
+        int n_pieces, phases
+        bint fresh, steps_at_once
+        Move move
+        double* mean
+        double mean_keep, batch
+        Py_ssize_t* bounds
+        int n_ranges
+        bint penalised
+        int32_t* mark
+        int32_t* count
+        const double* share
+        int32_t step
+        Touched* touched
+    ctypedef void (*Pass)(void* run, int piece) noexcept nogil
+    ctypedef struct Passes:
+        Pass touch, rows, gradient, columns, update, rest
+    Passes passes_for(bint single, bint wide)
+    Py_ssize_t blocks_of(Py_ssize_t n)
+    void step_intercepts(const Run& run, const Slab64& slab, double* mean)
+    void shuffle_rows(int32_t* rows, Py_ssize_t n, uint64_t seed)
+    int states_of(int optimizer)
+    const char** optimizer_names()
+
+# Struct name -> kind, its position in the header's list.
+KINDS = kinds_of(optimizer_names())
+
+cdef dict TARGETS = {"shared": SHARED, "separate": SEPARATE, "codes": CODES}
+
+# A batch is taken in chunks of so many scores, which bounds what is held of them, and of so many rows.
+cdef Py_ssize_t CHUNK_SCORES = 65536
+cdef Py_ssize_t MOST_CHUNK_ROWS = 2048
+
+# Dense rows: as many sums of the gradient at once as fit, of MOST_PIECES, and at least LEAST_PIECES.
+cdef Py_ssize_t MOST_PIECES = 16
+cdef Py_ssize_t LEAST_PIECES = 4
+cdef Py_ssize_t SUMS = 1 << 18
+
+# Sparse rows: features are taken in ranges from this many rows a batch on; below, searching each row costs too much.
+cdef Py_ssize_t LEAST_ROWS_FOR_RANGES = 32
+
+# Nanoseconds of work that are worth a thread. Within an epoch one region follows the other, so that the threads still
+# wait awake: see _threads.pyx for what it costs when they sleep.
+cdef Py_ssize_t LEAST_WORK = 4000
+# Nanoseconds of a row and output, and of one of its elements: dense and sparse.
+cdef double ROW_COST = 20.0
+cdef double DENSE_COST = 0.15
+cdef double SPARSE_COST = 4.0
+
+# Nanoseconds between two looks for Ctrl-C.
+cdef double BETWEEN_LOOKS = 5e7
+# A Python loss costs microseconds a call.
+cdef double CALL_COST = 2e4
+
+
+cdef void each(Pass function, void* run, Py_ssize_t n, int threads) noexcept nogil:
+    cdef int i
+    if threads <= 1 or n <= 1:
+        for i in range(n):
+            function(run, i)
+    else:
+        for i in prange(n, num_threads=threads, schedule="static"):
+            function(run, i)
+
+
+cdef class Problem:
+    """Data and loss of linear models that are fitted together: the mean loss over rows, and its gradient.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), C order, or CSR matrix or array; float32 or float64
+        Not copied.
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs), float64
+        As the loss takes it.
+    losses : list of Loss
+        One for all outputs, or one for each: then of one class.
+    n_outputs : int
+    target : {"shared", "separate", "codes"}
+        What y holds: a target for all outputs, one for each output, or the code of the one output whose target is 1.
+        A row-wise loss takes codes as "shared", and distributions over the classes as "separate".
+    negative : float
+        The target of the other outputs with "codes".
+    rows : ndarray of shape (n_rows,), int32, or None
+        The samples that count; None: all.
+    sample_weight : ndarray of shape (n_samples,), float64, or None
+    weight_factor : float
+        Factor of `sample_weight`.
+    weight_positive, weight_negative : ndarray of shape (n_outputs,), float64, or None
+        Factors of the weights of samples whose target is above 0, and of the others. Pointwise losses only.
+    offset : ndarray of shape (n_samples,) or (n_samples, n_outputs), float64, or None
+        Added to the raw predictions.
+    fit_intercept : bool
+    batch_size : int
+        Of the largest batch.
+    n_threads : int or None
+        As `effective_n_threads` takes it.
+    """
+
+    cdef Run run
+    cdef Rows rows
+    cdef Passes passes
+    cdef list keep
+    cdef object losses
+    cdef object dtype
+    cdef Py_ssize_t n_samples, n_rows, n_features, chunk_rows, most_pieces
+    cdef int n_outputs, threads
+    cdef double row_work
+    cdef double intercept_norm
+    cdef Py_ssize_t* row_buffer
+    cdef int32_t* order
+    cdef cnp.ndarray w, intercept, g, intercept_gradient, order_array, rows_given
+    cdef cnp.ndarray raw, value, gradient, target
+
+    def __init__(
+        self, X, y, losses, int n_outputs, *, target="shared", double negative=0.0, rows=None, sample_weight=None,
+        double weight_factor=1.0, weight_positive=None, weight_negative=None, offset=None, bint fit_intercept=True,
+        Py_ssize_t batch_size=MOST_CHUNK_ROWS, n_threads=1,
+    ):
+        cdef Run* run = &self.run
+        cdef Task* task = &run.task
+        memset(run, 0, sizeof(Run))
+        self.keep = []
+        describe_rows(&self.rows, X, self.keep, simd_level_in_use())
+        self.n_samples, self.n_features = X.shape
+        self.n_outputs = n_outputs
+        self.losses = losses
+        self.dtype = np.dtype(np.float32 if self.rows.single else np.float64)
+        self.threads = effective_n_threads(n_threads)
+        self.passes = passes_for(self.rows.single, self.rows.wide)
+        run.level = simd_level_in_use()
+        if rows is None:
+            if self.n_samples > np.iinfo(np.int32).max:
+                raise ValueError(f"at most {np.iinfo(np.int32).max} samples can be shuffled; got {self.n_samples}")
+            self.rows_given = np.arange(self.n_samples, dtype=np.int32)
+        else:
+            self.rows_given = self.own(rows, np.int32, (len(rows),))
+        self.n_rows = len(self.rows_given)
+        self.order_array = self.rows_given.copy()
+        self.order = <int32_t*> cnp.PyArray_DATA(self.order_array)
+
+        task.n_features = self.n_features
+        task.n_outputs = n_outputs
+        task.values = self.rows.data
+        task.indices = self.rows.indices
+        task.indptr = self.rows.indptr if self.rows.sparse else NULL
+        task.stride = self.rows.stride
+        separate = (self.n_samples, n_outputs)
+        task.y = self.pointer(y, separate if target == "separate" else (self.n_samples,))
+        task.target = TARGETS[target]
+        task.negative = negative
+        task.weight = self.pointer(sample_weight, (self.n_samples,))
+        task.weight_factor = weight_factor
+        task.weight_positive = self.pointer(weight_positive, (n_outputs,))
+        task.weight_negative = self.pointer(weight_negative, (n_outputs,))
+        task.offset_separate = offset is not None and np.ndim(offset) == 2
+        task.offset = self.pointer(offset, separate if task.offset_separate else (self.n_samples,))
+        task.fit_intercept = fit_intercept
+        self.set_losses(losses)
+        self.allocate(batch_size)
+
+    cdef cnp.ndarray own(self, array, dtype, shape):
+        array = np.require(array, dtype, "CA")
+        if array.shape != shape:
+            raise ValueError(f"expected an array of shape {shape}; got {array.shape}")
+        self.keep.append(array)
+        return array
+
+    cdef const double* pointer(self, array, shape) except? NULL:
+        if array is None:
+            return NULL
+        return <const double*> cnp.PyArray_DATA(self.own(array, np.float64, shape))
+
+    cdef int set_losses(self, losses) except -1:
+        cdef Task* task = &self.run.task
+        resolved = [loss._resolve() for loss in losses]
+        if len(losses) not in (1, self.n_outputs) or len({kind for kind, _ in resolved}) != 1:
+            raise ValueError("one loss is needed, or one of the same class for each output")
+        kind, first = resolved[0]
+        params = np.concatenate([params for _, params in resolved])
+        task.params = self.pointer(params, (len(params),))
+        task.params_stride = len(first) if len(losses) > 1 else 0
+        task.block = NULL
+        task.row_loss = NULL
+        task.kind = -1 if kind is None else kind
+        if losses[0].is_multiclass:
+            task.row_loss = row_value_gradient
+        elif kind is not None:
+            task.block = loss_block_of(kind)
+        return 0
+
+    cdef int allocate(self, Py_ssize_t batch_size) except -1:
+        cdef Run* run = &self.run
+        cdef Chunk* chunk = &run.chunk
+        cdef Py_ssize_t K = self.n_outputs, rows, pieces, nonzeros
+        run.size = K * self.n_features
+        batch_size = max(1, min(batch_size, self.n_rows))
+        rows = min(max(CHUNK_SCORES // K, 256), MOST_CHUNK_ROWS)
+        self.chunk_rows = rows = min(rows, batch_size)
+        pieces = min(max(SUMS // max(run.size, 1), LEAST_PIECES), MOST_PIECES)
+        self.most_pieces = pieces = min(pieces, (rows + TALL - 1) // TALL)
+
+        self.w = np.zeros((self.n_features, K) if self.rows.sparse else (K, self.n_features), self.dtype)
+        run.w = cnp.PyArray_DATA(self.w)
+        self.intercept = np.zeros(K)
+        run.intercept = <double*> cnp.PyArray_DATA(self.intercept)
+        self.g = np.zeros((1 if self.rows.sparse else pieces) * run.size)
+        run.g = <double*> cnp.PyArray_DATA(self.g)
+        self.intercept_gradient = np.zeros(pieces * K)
+        run.intercept_gradient = <double*> cnp.PyArray_DATA(self.intercept_gradient)
+        self.raw, self.value, self.gradient, self.target = (np.empty(rows * K) for _ in range(4))
+        chunk.raw = <double*> cnp.PyArray_DATA(self.raw)
+        chunk.value = <double*> cnp.PyArray_DATA(self.value)
+        chunk.gradient = <double*> cnp.PyArray_DATA(self.gradient)
+        chunk.target = <double*> cnp.PyArray_DATA(self.target)
+        row_buffer = np.empty(rows, np.intp)
+        scratch = np.empty(pieces * TALL * K)
+        sums = np.zeros(pieces * sizeof(Sums), np.uint8)
+        norms = np.zeros(max(K * blocks_of(self.n_features), MOST_RANGES) + 1)
+        self.keep += [row_buffer, scratch, sums, norms]
+        self.row_buffer = <Py_ssize_t*> cnp.PyArray_DATA(<cnp.ndarray> row_buffer)
+        chunk.rows = self.row_buffer
+        run.scratch = <double*> cnp.PyArray_DATA(<cnp.ndarray> scratch)
+        run.sums = <Sums*> cnp.PyArray_DATA(<cnp.ndarray> sums)
+        run.norms = <double*> cnp.PyArray_DATA(<cnp.ndarray> norms)
+        chunk.memory_mode = NO_MEMORY
+        if self.rows.sparse:
+            nonzeros = (<cnp.ndarray?> self.keep[0]).shape[0]
+            self.row_work = ROW_COST * K + SPARSE_COST * K * nonzeros / max(self.n_samples, 1)
+            self.allocate_sparse(batch_size)
+        else:
+            self.row_work = K * (ROW_COST + DENSE_COST * self.n_features)
+        return 0
+
+    cdef int allocate_sparse(self, Py_ssize_t batch_size) except -1:
+        cdef Run* run = &self.run
+        cdef int range_
+        cdef Py_ssize_t start, size
+        cdef int32_t* at
+        cdef int32_t* missed
+        indices, indptr = self.keep[1], self.keep[2]
+        # Ranges of about as many entries; the columns of a row must be sorted for them.
+        run.n_ranges = 1
+        bounds = np.array([0, self.n_features])
+        if batch_size >= LEAST_ROWS_FOR_RANGES and len(indices) and _rows_sorted(indices, indptr):
+            run.n_ranges = MOST_RANGES
+            sample = np.sort(indices[:: max(1, len(indices) // 10000)])
+            inner = sample[[len(sample) * i // MOST_RANGES for i in range(1, MOST_RANGES)]].astype(np.intp)
+            bounds = np.concatenate([[0], inner, [self.n_features]])
+        mark = np.zeros(self.n_features, np.int32)
+        run.mark = <int32_t*> cnp.PyArray_DATA(<cnp.ndarray> mark)
+        lists = np.empty(2 * self.n_features, np.int32)
+        self.keep += [mark, lists]
+        at = <int32_t*> cnp.PyArray_DATA(<cnp.ndarray> lists)
+        missed = at + self.n_features
+        for range_ in range(run.n_ranges):
+            start, size = bounds[range_], bounds[range_ + 1] - bounds[range_]
+            run.bounds[range_] = start
+            run.bounds[range_ + 1] = start + size
+            run.touched[range_].at = at + start
+            run.touched[range_].missed = missed + start
+            run.touched[range_].n = 0
+            run.touched[range_].settled = 0
+        return 0
+
+    cdef int call_loss(self, Py_ssize_t size) except -1 with gil:
+        """A Python loss on the chunk."""
+        if len(self.losses) > 1:
+            raise ValueError("a Python loss has no kernel that takes parameters by output")
+        value, gradient = self.losses[0].loss_gradient(self.target[:size], self.raw[:size])
+        self.value[:size] = value
+        self.gradient[:size] = gradient
+        return 0
+
+    cdef inline int threads_for_rows(self, Py_ssize_t rows) noexcept nogil:
+        return <int> max(1, min(<double> self.threads, rows * self.row_work / LEAST_WORK))
+
+    cdef int add_rows(self, Py_ssize_t start, Py_ssize_t stop, bint touch) except -1 nogil:
+        """Add rows [start, stop) of the order to the sums of loss and gradient: 0, or 1 where a raw prediction is not
+        finite."""
+        cdef Run* run = &self.run
+        cdef Py_ssize_t i, n, pieces
+        cdef int threads
+        cdef bint python = run.task.kind < 0
+        run.fresh = True
+        run.n_pieces = 0
+        while start < stop:
+            n = min(stop - start, self.chunk_rows)
+            for i in range(n):
+                self.row_buffer[i] = self.order[start + i]
+            run.chunk.n = n
+            pieces = min(self.most_pieces, (n + TALL - 1) // TALL)
+            run.chunk.piece = ((n + pieces - 1) // pieces + TALL - 1) // TALL * TALL
+            pieces = (n + run.chunk.piece - 1) // run.chunk.piece
+            run.n_pieces = <int> max(run.n_pieces, pieces)
+            threads = self.threads_for_rows(n)
+            if touch:
+                each(self.passes.touch, run, run.n_ranges, threads)
+            run.phases = SCORES if python else SCORES | LOSS | GRADIENTS
+            each(self.passes.rows, run, pieces, threads)
+            if python:
+                self.call_loss(n * self.n_outputs)
+                run.phases = GRADIENTS
+                each(self.passes.rows, run, pieces, threads)
+            if run.task.indptr != NULL:
+                each(self.passes.gradient, run, run.n_ranges, threads)
+            run.fresh = False
+            start += n
+        for i in range(run.n_pieces):
+            if run.sums[i].bad == 2.0:
+                with gil:
+                    raise MemoryError(f"no memory for tiles of {self.n_outputs} classes")
+            if run.sums[i].bad != 0.0:
+                return 1
+        return 0
+
+    cdef double collect(self) noexcept nogil:
+        """Add up the pieces' losses, and their gradients of the intercepts; returns the loss."""
+        cdef Run* run = &self.run
+        cdef double loss = 0.0
+        cdef Py_ssize_t i, k
+        self.intercept_norm = 0.0
+        for i in range(run.n_pieces):
+            loss += run.sums[i].loss
+            if i > 0:
+                for k in range(self.n_outputs):
+                    run.intercept_gradient[k] += run.intercept_gradient[i * self.n_outputs + k]
+        for k in range(self.n_outputs):
+            self.intercept_norm += run.intercept_gradient[k] * run.intercept_gradient[k]
+        return loss
+
+    cdef Py_ssize_t n_blocks(self) noexcept nogil:
+        if self.run.task.indptr != NULL:
+            return self.run.n_ranges
+        return self.n_outputs * blocks_of(self.n_features)
+
+    cdef int threads_for_columns(self) noexcept nogil:
+        return <int> max(1, min(<double> self.threads, self.run.size * <double> self.run.n_pieces / LEAST_WORK))
+
+    cdef double full_gradient(self, int memory_mode) except? -1.0:
+        """The gradient over all rows into g and intercept_gradient; returns the loss, or NaN where a raw prediction is
+        not finite."""
+        cdef Run* run = &self.run
+        cdef Py_ssize_t position = 0, stop
+        cdef Py_ssize_t rows = <Py_ssize_t> max(1.0, BETWEEN_LOOKS * self.threads / self.row_work)
+        cdef double loss = 0.0
+        cdef int bad
+        if run.task.indptr != NULL:
+            self.g[:] = 0.0
+        run.chunk.inverse = 1.0 / max(self.n_rows, 1)
+        run.chunk.memory_mode = memory_mode
+        run.steps_at_once = False
+        total = np.zeros(run.size) if run.task.indptr == NULL and self.n_rows > rows else None
+        intercepts = np.zeros(self.n_outputs)
+        if self.n_rows == 0:
+            self.g[:] = 0.0
+            self.intercept_gradient[:] = 0.0
+        while position < self.n_rows:
+            PyErr_CheckSignals()
+            stop = min(position + rows, self.n_rows)
+            with nogil:
+                bad = self.add_rows(position, stop, False)
+                loss += self.collect()
+                if run.task.indptr == NULL:
+                    each(self.passes.columns, run, self.n_blocks(), self.threads_for_columns())
+            if bad:
+                return float("nan")
+            if total is not None:
+                total += self.g[:run.size]
+            intercepts += self.intercept_gradient[:self.n_outputs]
+            position = stop
+        if total is not None:
+            self.g[:run.size] = total
+        self.intercept_gradient[:self.n_outputs] = intercepts
+        return loss / max(self.n_rows, 1)
+
+    cdef object by_output(self, array):
+        """An array of the weights' layout, of shape (n_outputs, n_features)."""
+        if self.rows.sparse:
+            return array.reshape(self.n_features, self.n_outputs).T
+        return array.reshape(self.n_outputs, self.n_features)
+
+    def set_weights(self, coef, intercept):
+        """Take over weights of shape (n_outputs, n_features) and intercepts of shape (n_outputs,)."""
+        self.by_output(self.w)[...] = coef
+        self.intercept[...] = intercept
+
+    def value_gradient(self, coef, intercept):
+        """The mean loss over the rows, weighted, and its gradient.
+
+        Parameters
+        ----------
+        coef : ndarray of shape (n_outputs, n_features)
+            Rounded to X's dtype.
+        intercept : ndarray of shape (n_outputs,)
+
+        Returns
+        -------
+        value : float
+            NaN where a raw prediction is not finite.
+        coef_gradient : ndarray of shape (n_outputs, n_features), float64
+        intercept_gradient : ndarray of shape (n_outputs,), float64
+        """
+        self.set_weights(coef, intercept)
+        value = self.full_gradient(NO_MEMORY)
+        return (
+            value, np.array(self.by_output(self.g[:self.run.size])), self.intercept_gradient[:self.n_outputs].copy()
+        )
+
+
+def _rows_sorted(indices, indptr):
+    """Whether the columns of each row ascend."""
+    cdef Py_ssize_t start
+    starts = np.zeros(len(indices) + 1, bool)
+    starts[indptr] = True
+    for start in range(0, len(indices) - 1, 1 << 20):  # in parts: the differences take memory
+        part = indices[start : start + (1 << 20) + 1]
+        if not ((part[1:] >= part[:-1]) | starts[start + 1 : start + len(part)]).all():
+            return False
+    return True
+
+
+cdef class Engine(Problem):
+    """An epoch of steps, again and again; the caller counts the epochs.
+
+    Parameters
+    ----------
+    X, y, losses, n_outputs, **problem
+        As `Problem` takes them.
+    coef : ndarray of shape (n_outputs, n_features)
+        Where to start; copied.
+    intercept : ndarray of shape (n_outputs,)
+    optimizer : str
+        A name in `KINDS`. Variance-reduced methods step as "SGD" does.
+    params : ndarray of shape (n_params,), float64
+        Those of the optimizer.
+    memory : {"saga", "svrg"} or None
+        The variance-reduced method.
+    l1, l2 : float
+        Weights of the penalties, alpha included.
+    low, high : ndarray of shape (n_features,) or None
+        Bounds of the weights.
+    clip_norm : float or None
+        The most that the norm of the gradient of a batch may be.
+    average : int
+        The step at which averaging starts; 0: never.
+    share : ndarray of shape (n_features,), float64, or None
+        Share of the rows that have a feature: sparse variance-reduced methods need it.
+    """
+
+    cdef double l1, l2, clip_norm, average_a, average_b, t, eta
+    cdef Py_ssize_t average_from, position, batch
+    cdef double loss_sum, norm_sum
+    cdef Py_ssize_t steps
+    cdef object memory
+    cdef list live, kept
+    cdef tuple scalars_kept
+    cdef list states, intercept_states
+    cdef cnp.ndarray average, intercept_average, mean, intercept_mean, table, params
+    cdef double* intercept_states_at[3]
+    cdef double* intercept_average_at
+    cdef double* intercept_mean_at
+
+    def __init__(
+        self, X, y, losses, n_outputs, *, coef, intercept, str optimizer, params, memory=None, double l1=0.0,
+        double l2=0.0, low=None, high=None, clip_norm=None, Py_ssize_t average=0, share=None, **problem
+    ):
+        cdef Run* run = &self.run
+        cdef int i
+        super().__init__(X, y, losses, n_outputs, **problem)
+        run.optimizer = KINDS[optimizer]
+        self.params = self.own(params, np.float64, (len(params),))
+        run.move.moment.params = <const double*> cnp.PyArray_DATA(self.params)
+        self.l1, self.l2 = l1, l2
+        self.clip_norm = INFINITY if clip_norm is None else clip_norm
+        self.average_from = average
+        self.average_a, self.average_b, self.t, self.eta = 0.0, 1.0, 1.0, 0.0
+        self.set_weights(coef, intercept)
+        self.states = [np.zeros_like(self.w) for _ in range(states_of(run.optimizer))]
+        for i in range(len(self.states)):
+            run.s[i] = cnp.PyArray_DATA(<cnp.ndarray> self.states[i])
+        self.intercept_states = [np.zeros(n_outputs) for _ in self.states]
+        for i in range(3):
+            self.intercept_states_at[i] = NULL
+        for i in range(len(self.states)):
+            self.intercept_states_at[i] = <double*> cnp.PyArray_DATA(<cnp.ndarray> self.intercept_states[i])
+        self.live = [self.w, self.intercept, *self.states, *self.intercept_states]
+        if low is not None:
+            low, high = (self.own(bound, self.dtype, (self.n_features,)) for bound in (low, high))
+            run.low, run.high = cnp.PyArray_DATA(<cnp.ndarray> low), cnp.PyArray_DATA(<cnp.ndarray> high)
+        if average:
+            self.average = np.zeros(run.size)
+            self.intercept_average = np.zeros(n_outputs)
+            run.average = <double*> cnp.PyArray_DATA(self.average)
+            self.intercept_average_at = <double*> cnp.PyArray_DATA(self.intercept_average)
+            self.live += [self.average, self.intercept_average]
+        self.memory = memory
+        self.intercept_mean_at = NULL
+        if memory is not None:
+            run.mean_keep = 1.0 if memory == "saga" else 0.0
+            self.table = np.zeros((self.n_samples, n_outputs))
+            self.mean, self.intercept_mean = np.zeros(run.size), np.zeros(n_outputs)
+            run.chunk.memory = <double*> cnp.PyArray_DATA(self.table)
+            run.mean = <double*> cnp.PyArray_DATA(self.mean)
+            self.intercept_mean_at = <double*> cnp.PyArray_DATA(self.intercept_mean)
+            if self.rows.sparse:
+                count = np.zeros(self.n_features, np.int32)
+                self.keep.append(count)
+                run.count = <int32_t*> cnp.PyArray_DATA(<cnp.ndarray> count)
+                run.share = self.pointer(share, (self.n_features,))
+        run.penalised = memory is None and (l1 > 0.0 or l2 > 0.0)
+        self.kept = [array.copy() for array in self.live]
+        self.scalars_kept = (self.average_a, self.average_b, self.t, self.eta)
+
+    def remember(self):
+        """Fill the memory of a variance-reduced method with the gradients of all rows; False where they are not
+        finite."""
+        value = self.full_gradient(RECORD)
+        self.mean[:] = self.g[:self.run.size]
+        self.intercept_mean[:] = self.intercept_gradient[:self.n_outputs]
+        if self.rows.sparse:
+            self.g[:] = 0.0
+        return bool(np.isfinite(value))
+
+    def epoch(self, const double[::1] rates, Py_ssize_t batch_size, seed=None, stop=None):
+        """One pass over the rows, a step for each batch.
+
+        Parameters
+        ----------
+        rates : ndarray of shape (n_steps,), float64
+            The learning rate of each step.
+        batch_size : int
+            Samples a step; the last batch has what is left.
+        seed : int or None
+            Of the order of the rows, which it alone determines; None: as they come.
+        stop : threading.Event or None
+            Looked at several times a second, with the signals; when set, KeyboardInterrupt is raised.
+
+        Returns
+        -------
+        loss : float
+            Weighted mean over the rows, each before the step that it caused.
+        gradient_norm : float
+            Root of the mean over the steps of the squared norm of the batch's gradient; of the mean gradient that is
+            remembered for the variance-reduced methods.
+        finite : bool
+            False when the epoch was given up because a raw prediction was not finite.
+        """
+        cdef Run* run = &self.run
+        cdef uint64_t seed_
+        cdef int state = 1
+        if rates.shape[0] * batch_size < self.n_rows:
+            raise ValueError(f"{rates.shape[0]} rates are too few for {self.n_rows} rows")
+        self.order_array[:] = self.rows_given
+        if seed is not None:
+            seed_ = seed
+            with nogil:
+                shuffle_rows(self.order, self.n_rows, seed_)
+        self.position = self.steps = 0
+        self.loss_sum = self.norm_sum = 0.0
+        self.batch = batch_size
+        run.step = 0
+        while state == 1:
+            if stop is not None and stop.is_set():
+                raise KeyboardInterrupt
+            PyErr_CheckSignals()
+            with nogil:
+                state = self.advance(&rates[0])
+        if state == 0 and run.task.indptr != NULL:
+            with nogil:
+                each(self.passes.rest, run, run.n_ranges, self.threads)
+        norm = sqrt(self.norm_sum / max(self.steps, 1))
+        if self.memory is not None:
+            norm = float(np.sqrt(np.sum(self.mean**2) + np.sum(self.intercept_mean**2)))
+        return self.loss_sum / max(self.n_rows, 1), norm, state == 0
+
+    cdef int advance(self, const double* rates) except -1 nogil:
+        """Steps until the epoch ends (0), until it is time to look for signals (1), or until one fails (2)."""
+        cdef Py_ssize_t stop
+        cdef double work = 0.0
+        while self.position < self.n_rows:
+            stop = min(self.position + self.batch, self.n_rows)
+            if self.step(self.position, stop, rates[self.steps]):
+                return 2
+            work += (stop - self.position) * self.row_work + (CALL_COST if self.run.task.kind < 0 else 0.0)
+            if self.run.task.indptr == NULL:
+                work += self.run.size
+            self.position = stop
+            self.steps += 1
+            if work > BETWEEN_LOOKS:
+                return 1
+        return 0
+
+    cdef int step(self, Py_ssize_t start, Py_ssize_t stop, double rate) except -1 nogil:
+        """One step on rows [start, stop) of the order: 0, or 1 where it fails."""
+        cdef Run* run = &self.run
+        cdef Move* move = &run.move
+        cdef double c, norm
+        cdef Py_ssize_t k, blocks = self.n_blocks()
+        cdef Py_ssize_t batch = stop - start
+        cdef int threads
+        cdef bint sparse = run.task.indptr != NULL
+        cdef bint clips = self.clip_norm < INFINITY
+        move.moment.rate = self.eta = rate
+        move.moment.t = self.t
+        move.moment.l2 = self.l2
+        move.l1 = self.l1
+        move.scale = 1.0
+        move.average = self.average_a
+        run.chunk.inverse = 1.0 / batch
+        run.chunk.memory_mode = NO_MEMORY
+        if run.mean != NULL:
+            run.chunk.memory_mode = CHANGE_AND_RECORD if run.mean_keep > 0.0 else CHANGE
+            run.mean_keep = batch / <double> self.n_rows if run.mean_keep > 0.0 else 0.0
+            run.batch = batch
+        run.step += 1
+
+        if self.add_rows(start, stop, sparse):
+            return 1
+        self.loss_sum += self.collect()
+
+        threads = self.threads_for_rows(batch) if sparse else self.threads_for_columns()
+        run.steps_at_once = not clips
+        each(self.passes.columns, run, blocks, threads)
+        norm = self.intercept_norm if run.task.fit_intercept else 0.0
+        for k in range(blocks):
+            norm += run.norms[k]
+        self.norm_sum += norm
+        if clips:
+            norm = sqrt(norm)
+            if norm > self.clip_norm:
+                move.scale = self.clip_norm / norm
+            each(self.passes.update, run, blocks, threads)
+        if run.task.fit_intercept:
+            self.move_intercepts()
+
+        # Averages (Bottou, Stochastic Gradient Descent Tricks, 2012, section 5.3): (average + a * w) / b.
+        if 0 < self.average_from <= self.t:
+            c = 1.0 / (self.t - self.average_from + 1.0)
+            if c < 1.0:
+                self.average_b /= 1.0 - c
+            self.average_a += c * self.average_b
+            for k in range(self.n_outputs):
+                self.intercept_average_at[k] += c * (run.intercept[k] - self.intercept_average_at[k])
+        self.t += 1.0
+        return 0
+
+    cdef void move_intercepts(self) noexcept nogil:
+        cdef Slab64 slab
+        cdef Py_ssize_t i
+        slab.w = <double*> self.run.intercept
+        slab.g = self.run.intercept_gradient
+        slab.low = slab.high = NULL
+        slab.average = NULL
+        slab.n = self.n_outputs
+        for i in range(3):
+            slab.s[i] = self.intercept_states_at[i]
+        step_intercepts(self.run, slab, self.intercept_mean_at)
+
+    def save(self):
+        """Remember where the fit stands; False, and nothing remembered, when a weight is not finite."""
+        if not (np.isfinite(self.w).all() and np.isfinite(self.intercept).all()):
+            return False
+        for kept, array in zip(self.kept, self.live):
+            kept[...] = array
+        self.scalars_kept = (self.average_a, self.average_b, self.t, self.eta)
+        return True
+
+    def coef(self):
+        """The weights at the last `save`: ndarray of shape (n_outputs, n_features)."""
+        return np.array(self.by_output(self.kept[0]), order="C")
+
+    def intercepts(self):
+        """The intercepts at the last `save`: ndarray of shape (n_outputs,)."""
+        return self.kept[1].copy()
+
+    def averages(self):
+        """Averaged weights and intercepts at the last `save`, or (None, None) where no step was averaged."""
+        a, b, t, _ = self.scalars_kept
+        if not 0 < self.average_from <= t - 1.0:
+            return None, None
+        *_, average, intercept = self.kept
+        average = (average + a * self.kept[0].ravel()) / b
+        return np.array(self.by_output(average).astype(self.dtype), order="C"), intercept.copy()
+
+    def get_state(self):
+        """All that the next epoch depends on but data, parameters and order, at the last `save`: a dict."""
+        state = {"arrays": [array.copy() for array in self.kept], "scalars": self.scalars_kept}
+        if self.memory is not None:
+            state["memory"] = [self.table.copy(), self.mean.copy(), self.intercept_mean.copy()]
+        return state
+
+    def set_state(self, state):
+        """Go on from what `get_state` returned."""
+        for array, kept, given in zip(self.live, self.kept, state["arrays"], strict=True):
+            array[...] = kept[...] = given
+        self.scalars_kept = self.average_a, self.average_b, self.t, self.eta = state["scalars"]
+        if self.memory is not None:
+            for array, given in zip((self.table, self.mean, self.intercept_mean), state["memory"], strict=True):
+                array[...] = given

@@ -1,0 +1,585 @@
+// CPU only: the gradient of a batch of rows, and the step that follows it, in pieces that threads can take.
+//
+// X is dense or CSR, and the outputs are n_outputs. Weights are (n_outputs, n_features) for dense rows, whose products
+// run along the features, and (n_features, n_outputs) for sparse ones, which touch all outputs of a feature together.
+// A piece is the same whatever the number of threads, and pieces are added in order: so are the bits.
+//
+//   dense:  rows(piece)                      scores, loss, and the piece's own sum of the gradient
+//           columns(piece)                   adds up the sums;  update(piece) steps
+//   CSR:    touch(range)                     makes up for the penalty that the range's features missed
+//           rows(piece)                      scores and loss
+//           columns(range)                   adds to the gradient;  update(range) steps the features that were touched
+#ifndef SKLEARN_LOSSES_BATCH_H
+#define SKLEARN_LOSSES_BATCH_H
+
+#include "moves.h"
+
+namespace sl {
+
+// -------------------------------------------------------------------------------------------------- dense products
+
+// out[r] = x[r] . w for four rows: w is read once.
+template <class T, int BYTES>
+struct ScoresBody {
+    static SL_FN void run(const T* const* x, const T* __restrict w, Index n, double* out) {
+        enum { N = Pack<T, BYTES>::N };
+        Pack<T, BYTES> p[4] = {};
+        Index i = 0;
+        for (; i + N <= n; i += N)
+            for (int r = 0; r < 4; ++r) p[r].add_product(x[r] + i, w + i);
+        for (int r = 0; r < 4; ++r) {
+            Pack<T, BYTES> one[1] = {p[r]};
+            out[r] = fold_packs(one) + dot_tail(x[r] + i, w + i, n - i);
+        }
+    }
+};
+// g += sum over rows of c[r] * x[r], summed in registers over up to TALL rows, then in double.
+enum { TALL = 32 };
+template <class T, int BYTES>
+struct GradientBody {
+    static SL_FN void run(const T* const* x, const T* __restrict c, Index rows, double* __restrict g, Index n) {
+        enum { N = Pack<T, BYTES>::N, PACKS = 4 };
+        Index i = 0;
+        for (; i + PACKS * N <= n; i += PACKS * N) {
+            Pack<T, BYTES> p[PACKS] = {};
+            for (Index r = 0; r < rows; ++r)
+                for (int k = 0; k < PACKS; ++k) p[k].add_scaled(c[r], x[r] + i + k * N);
+            for (int k = 0; k < PACKS; ++k) p[k].add_to(g + i + k * N);
+        }
+        for (; i + N <= n; i += N) {
+            Pack<T, BYTES> p = {};
+            for (Index r = 0; r < rows; ++r) p.add_scaled(c[r], x[r] + i);
+            p.add_to(g + i);
+        }
+        for (; i < n; ++i) {
+            T total = 0;
+            for (Index r = 0; r < rows; ++r) total += c[r] * x[r][i];
+            g[i] += double(total);
+        }
+    }
+};
+
+// --------------------------------------------------------------------------------------------------------- the task
+
+// Where a sample's target stands: one for all outputs, one for each, or a class code that is 1 for its own output.
+enum Target { SHARED, SEPARATE, CODES };
+
+using RowLoss = int (*)(int kind, const double* params, int n_classes, Index n, const double* codes,
+                        const double* target, const double* raw, double* value, double* gradient);
+
+// What is learned from. The arrays are by sample, and by output where there are several, C order; null where not given.
+struct Task {
+    Index n_features;
+    int n_outputs;
+    const void* values;
+    const void* indices;
+    const void* indptr;  // null: dense
+    Index stride;
+    const double* y;
+    int target;
+    double negative;  // the target of the other outputs under CODES
+    const double* weight;
+    double weight_factor;
+    const double* weight_positive;  // by output: of samples whose target is above 0, and of the others
+    const double* weight_negative;
+    const double* offset;
+    bool offset_separate;
+    LossBlock block;  // pointwise losses; null: the caller computes the loss between `scores` and `coefficients`
+    const double* params;
+    Index params_stride;  // from an output's parameters to the next's; 0: the same
+    RowLoss row_loss;  // row-wise losses
+    int kind;
+    bool fit_intercept;
+};
+
+// Remembered gradients of all samples, (n_samples, n_outputs), of the variance-reduced methods.
+enum Memory { NO_MEMORY, RECORD, CHANGE, CHANGE_AND_RECORD };
+
+// The part of a batch that is processed at a time, and its arrays; each is (rows, n_outputs) but `rows`.
+struct Chunk {
+    const Index* rows;
+    Index n;
+    double inverse;  // of the batch's size: the gradient is a mean
+    Index piece;     // rows of a piece
+    double* raw;
+    double* value;     // (rows,) for row-wise losses
+    double* gradient;  // of the raw predictions; then the coefficients of the rows in the gradient of the weights
+    double* target;
+    double* memory;
+    int memory_mode;
+};
+struct Sums {
+    double loss;       // weighted
+    double norm;       // squares of the gradient
+    double bad;        // 1 where a raw prediction is not finite
+    double unused[5];  // a line of its own
+};
+
+// The weights that a sample's loss is multiplied by.
+SL_FN double weight_of(const Task& task, Index row, int k, double target) {
+    double weight = task.weight ? task.weight[row] * task.weight_factor : 1.0;
+    if (task.weight_positive) weight *= (target > 0.0 ? task.weight_positive : task.weight_negative)[k];
+    return weight;
+}
+SL_FN double target_of(const Task& task, Index row, int k) {
+    if (task.target == SEPARATE) return task.y[row * task.n_outputs + k];
+    if (task.target == CODES) return task.y[row] == double(k) ? 1.0 : task.negative;
+    return task.y[row];
+}
+// Raw predictions and targets of a block of rows are by output, (n_outputs, n) for pointwise losses and (n, n_outputs)
+// for row-wise ones: as the losses take them.
+struct Layout {
+    Index row, output;
+    SL_FN Layout(const Task& task, Index n) : row(task.row_loss ? task.n_outputs : 1), output(task.row_loss ? 1 : n) {}
+};
+
+// Intercepts and offsets onto the raw predictions of rows [first, first + n) of the chunk, and their targets.
+inline void complete_scores(const Task& task, const Chunk& chunk, Index first, Index n, const double* intercept,
+                            Sums* sums) {
+    const Layout at(task, n);
+    double* raw = chunk.raw + first * task.n_outputs;
+    double* target = chunk.target + first * task.n_outputs;
+    const bool by_output = !task.row_loss || task.target == SEPARATE;
+    for (Index b = 0; b < n; ++b) {
+        const Index row = chunk.rows[first + b];
+        if (!by_output) target[b] = task.y[row];
+        for (int k = 0; k < task.n_outputs; ++k) {
+            double& r = raw[b * at.row + k * at.output];
+            r += intercept[k];
+            if (task.offset) r += task.offset[task.offset_separate ? row * task.n_outputs + k : row];
+            if (!(std::fabs(r) <= 1.7976931348623157e308)) sums->bad = 1.0;
+            if (by_output) target[b * at.row + k * at.output] = target_of(task, row, k);
+        }
+    }
+}
+inline int evaluate_loss(const Task& task, const Chunk& chunk, Index first, Index n) {
+    const Index at = first * task.n_outputs;
+    if (task.row_loss) {
+        const bool soft = task.target == SEPARATE;
+        return task.row_loss(task.kind, task.params, task.n_outputs, n, soft ? nullptr : chunk.target + at,
+                             soft ? chunk.target + at : nullptr, chunk.raw + at, chunk.value + at,
+                             chunk.gradient + at);
+    }
+    for (int k = 0; k < task.n_outputs; ++k)
+        task.block(task.params + k * task.params_stride, n, chunk.target + at + k * n, chunk.raw + at + k * n,
+                   chunk.value + at + k * n, chunk.gradient + at + k * n, nullptr);
+    return 0;
+}
+// Weigh the losses and gradients; gradients become (rows, n_outputs) coefficients in the gradient of the weights, whose
+// sums over rows are the intercepts'. `scratch` holds n * n_outputs.
+inline void weigh(const Task& task, const Chunk& chunk, Index first, Index n, double* intercept_gradient,
+                  double* scratch, Sums* sums) {
+    const Layout at(task, n);
+    const Index K = task.n_outputs, start = first * K;
+    double* gradient = chunk.gradient + start;
+    for (Index b = 0; b < n; ++b) {
+        const Index row = chunk.rows[first + b];
+        double* old = chunk.memory_mode ? chunk.memory + row * K : nullptr;
+        for (int k = 0; k < K; ++k) {
+            const Index from = b * at.row + k * at.output;
+            const double t = task.row_loss ? 0.0 : chunk.target[start + from];
+            const double weight = weight_of(task, row, k, t);
+            double c = weight * gradient[from];
+            if (!task.row_loss || k == 0) sums->loss += weight * chunk.value[start + (task.row_loss ? b : from)];
+            if (old) {
+                const double change = chunk.memory_mode == RECORD ? c : c - old[k];
+                if (chunk.memory_mode != CHANGE) old[k] = c;
+                c = change;
+            }
+            c *= chunk.inverse;
+            scratch[b * K + k] = c;
+            intercept_gradient[k] += c;
+        }
+    }
+    for (Index i = 0; i < n * K; ++i) gradient[i] = scratch[i];
+}
+
+// ------------------------------------------------------------------------------------------------------- dense pieces
+
+template <class T>
+using ScoresSignature = void(const T* const*, const T*, Index, double*);
+template <class T>
+using GradientSignature = void(const T* const*, const T*, Index, double*, Index);
+
+template <class T>
+struct DenseKernels {
+    ScoresSignature<T>* scores;
+    GradientSignature<T>* gradient;
+    Dot<T> dot;
+};
+template <class T>
+DenseKernels<T> dense_kernels(int level) {
+    return {by_width<ScoresBody, T, ScoresSignature<T>>(level), by_width<GradientBody, T, GradientSignature<T>>(level),
+            dot_at<T>(level)};
+}
+
+enum { DENSE_AHEAD = 8 };  // rows ahead that are prefetched
+
+template <class T>
+void dense_scores(const Task& task, const Chunk& chunk, Index first, Index n, const T* w, const DenseKernels<T>& kernels) {
+    const Layout at(task, n);
+    const T* x[4];
+    double* raw = chunk.raw + first * task.n_outputs;
+    for (Index b = 0; b < n; b += 4) {
+        const Index rows = n - b < 4 ? n - b : 4;
+        for (Index r = 0; r < rows; ++r) {
+            x[r] = static_cast<const T*>(task.values) + chunk.rows[first + b + r] * task.stride;
+            const Index far = first + b + r + DENSE_AHEAD;
+            if (far < chunk.n)
+                prefetch(static_cast<const T*>(task.values) + chunk.rows[far] * task.stride,
+                         task.n_features * Index(sizeof(T)));
+        }
+        for (int k = 0; k < task.n_outputs; ++k) {
+            const T* wk = w + k * task.n_features;
+            double out[4];
+            if (rows == 4)
+                kernels.scores(x, wk, task.n_features, out);
+            else
+                for (Index r = 0; r < rows; ++r) kernels.dot(x[r], wk, task.n_features, out + r);
+            for (Index r = 0; r < rows; ++r) raw[(b + r) * at.row + k * at.output] = out[r];
+        }
+    }
+}
+template <class T>
+void dense_gradient(const Task& task, const Chunk& chunk, Index first, Index n, double* g,
+                    const DenseKernels<T>& kernels) {
+    const T* x[TALL];
+    T c[TALL];
+    for (Index b = 0; b < n; ++b) x[b] = static_cast<const T*>(task.values) + chunk.rows[first + b] * task.stride;
+    for (int k = 0; k < task.n_outputs; ++k) {
+        bool any = false;
+        for (Index b = 0; b < n; ++b) {
+            c[b] = T(chunk.gradient[(first + b) * task.n_outputs + k]);
+            any = any || c[b] != T(0);
+        }
+        if (any) kernels.gradient(x, c, n, g + k * task.n_features, task.n_features);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------ sparse pieces
+
+// A row's values and columns.
+template <class T, class I>
+struct Entries {
+    const T* x;
+    const I* at;
+    Index n;
+    SL_FN Entries(const Task& task, Index row) {
+        const I* indptr = static_cast<const I*>(task.indptr);
+        x = static_cast<const T*>(task.values) + indptr[row];
+        at = static_cast<const I*>(task.indices) + indptr[row];
+        n = Index(indptr[row + 1] - indptr[row]);
+    }
+};
+enum { AHEAD = 4, MOST_AHEAD = 128 };  // rows ahead that are prefetched, and entries of one
+
+template <class T, class I>
+void sparse_scores(const Task& task, const Chunk& chunk, Index first, Index n, const T* w) {
+    const Layout at(task, n);
+    const Index K = task.n_outputs;
+    double* raw = chunk.raw + first * K;
+    for (Index b = 0; b < n; ++b) {
+        const Entries<T, I> row(task, chunk.rows[first + b]);
+        if (first + b + AHEAD < chunk.n) {
+            const Entries<T, I> next(task, chunk.rows[first + b + AHEAD]);
+            for (Index j = 0; j < next.n && j < MOST_AHEAD; ++j) prefetch(w + next.at[j] * K, K * Index(sizeof(T)));
+        }
+        if (K == 1) {
+            double s[2] = {0, 0};
+            Index j = 0;
+            for (; j + 2 <= row.n; j += 2)
+                for (int i = 0; i < 2; ++i) s[i] += double(w[row.at[j + i]]) * double(row.x[j + i]);
+            if (j < row.n) s[0] += double(w[row.at[j]]) * double(row.x[j]);
+            raw[b] = s[0] + s[1];
+            continue;
+        }
+        for (Index k = 0; k < K; ++k) raw[b * at.row + k * at.output] = 0.0;
+        for (Index j = 0; j < row.n; ++j) {
+            const double x = double(row.x[j]);
+            const T* wj = w + row.at[j] * K;
+            for (Index k = 0; k < K; ++k) raw[b * at.row + k * at.output] += x * double(wj[k]);
+        }
+    }
+}
+// Where a row's entries of columns [low, high) stand: columns are sorted, unless there is one range only.
+template <class I>
+SL_FN Index lower_bound(const I* at, Index n, Index column) {
+    Index low = 0;
+    while (n > 0) {
+        const Index half = n / 2;
+        const bool before = Index(at[low + half]) < column;
+        low = before ? low + half + 1 : low;
+        n = before ? n - half - 1 : half;
+    }
+    return low;
+}
+template <class T, class I>
+SL_FN void range_of(const Entries<T, I>& row, const Index* bounds, int range, int n_ranges, Index* from, Index* to) {
+    *from = range == 0 ? 0 : lower_bound(row.at, row.n, bounds[range]);
+    *to = range == n_ranges - 1 ? row.n : lower_bound(row.at, row.n, bounds[range + 1]);
+}
+
+// Features of a range that the step has touched, and how many steps before it had left each of them alone.
+struct Touched {
+    std::int32_t* at;
+    std::int32_t* missed;
+    Index n, settled;  // features; those whose missed steps are made up for
+};
+enum { MOST_RANGES = 4 };
+
+// ---------------------------------------------------------------------------------------------------------- the passes
+
+enum Phase { SCORES = 1, LOSS = 2, GRADIENTS = 4 };
+enum { BLOCK_COLUMNS = 2048 };
+
+// All that a pass needs; T's arrays are void. One step after another uses it.
+struct Run {
+    Task task;
+    Chunk chunk;
+    int level, optimizer;
+    void* w;
+    void* s[3];
+    const void* low;
+    const void* high;
+    double* average;
+    double* g;   // dense: the sums of the pieces, one after the other; CSR: 0 where no row of the batch has an entry
+    Index size;  // of the weights
+    const double* intercept;
+    double* intercept_gradient;  // by piece and output
+    double* scratch;             // by piece: TALL rows, n_outputs
+    Sums* sums;                  // by piece
+    double* norms;               // by block of columns, or by range
+    int n_pieces, phases;
+    bool fresh;          // the pieces' sums start anew
+    bool steps_at_once;  // a block of columns steps as soon as its gradient is there
+    Move move;
+    double* mean;  // variance-reduced methods; null: others
+    double mean_keep, batch;
+    Index bounds[MOST_RANGES + 1];
+    int n_ranges;
+    bool penalised;       // features that are not touched have something to make up for
+    std::int32_t* mark;   // the last step that touched a feature
+    std::int32_t* count;  // entries in the batch; null where nobody asks
+    const double* share;  // of the samples that have a feature
+    std::int32_t step;    // in the epoch, from 1
+    Touched touched[MOST_RANGES];
+};
+using Pass = void (*)(void* run, int piece);
+struct Passes {
+    Pass touch, rows, gradient, columns, update, rest;
+};
+
+inline Index blocks_of(Index n) { return (n + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS; }
+
+template <class T, class I>
+struct PassesOf {
+    static Slab<T> slab(const Run& run) {
+        return {static_cast<T*>(run.w), run.g,
+                {static_cast<T*>(run.s[0]), static_cast<T*>(run.s[1]), static_cast<T*>(run.s[2])},
+                static_cast<const T*>(run.low), static_cast<const T*>(run.high), run.average, run.size};
+    }
+    static Reduced<T> reduced(const Run& run) { return {run.mean, run.mean_keep, run.count, run.share, run.batch}; }
+
+    static void rows(void* run_, int piece) {
+        const Run& run = *static_cast<Run*>(run_);
+        const Task& task = run.task;
+        const T* w = static_cast<const T*>(run.w);
+        double* g = run.g + piece * run.size;
+        double* intercepts = run.intercept_gradient + piece * task.n_outputs;
+        Sums* sums = run.sums + piece;
+        if (run.fresh && (run.phases & SCORES)) {
+            *sums = Sums();
+            for (int k = 0; k < task.n_outputs; ++k) intercepts[k] = 0.0;
+            if (!task.indptr)
+                for (Index i = 0; i < run.size; ++i) g[i] = 0.0;
+        }
+        const DenseKernels<T> kernels = dense_kernels<T>(run.level);
+        const Index start = piece * run.chunk.piece;
+        const Index stop = start + run.chunk.piece < run.chunk.n ? start + run.chunk.piece : run.chunk.n;
+        for (Index first = start; first < stop; first += TALL) {
+            const Index n = stop - first < TALL ? stop - first : Index(TALL);
+            if (run.phases & SCORES) {
+                if (task.indptr)
+                    sparse_scores<T, I>(task, run.chunk, first, n, w);
+                else
+                    dense_scores<T>(task, run.chunk, first, n, w, kernels);
+                complete_scores(task, run.chunk, first, n, run.intercept, sums);
+            }
+            if ((run.phases & LOSS) && evaluate_loss(task, run.chunk, first, n) < 0) sums->bad = 2.0;
+            if (run.phases & GRADIENTS) {
+                weigh(task, run.chunk, first, n, intercepts, run.scratch + piece * TALL * task.n_outputs, sums);
+                if (!task.indptr) dense_gradient<T>(task, run.chunk, first, n, g, kernels);
+            }
+        }
+    }
+
+    // CSR: a range of features. Dense: a block of columns of one output.
+    static void columns(void* run_, int block) {
+        const Run& run = *static_cast<Run*>(run_);
+        if (run.task.indptr) {
+            double norm = 0.0;
+            const Touched& touched = run.touched[block];
+            for (Index j = 0; j < touched.n; ++j)
+                for (Index k = 0; k < run.task.n_outputs; ++k) {
+                    const double g = run.g[touched.at[j] * run.task.n_outputs + k];
+                    norm += g * g;
+                }
+            run.norms[block] = norm;
+        } else {
+            Index n;
+            double* g = run.g + block_start(run, block, &n);
+            for (int piece = 1; piece < run.n_pieces; ++piece) {
+                const double* more = g + piece * run.size;
+                for (Index i = 0; i < n; ++i) g[i] += more[i];
+            }
+            double norm[4] = {0, 0, 0, 0};
+            for (Index i = 0; i < n; ++i) norm[i % 4] += g[i] * g[i];
+            run.norms[block] = (norm[0] + norm[1]) + (norm[2] + norm[3]);
+        }
+        if (run.steps_at_once) update(run_, block);
+    }
+    static Index block_start(const Run& run, int block, Index* n) {
+        const Index blocks = blocks_of(run.task.n_features);
+        const Index column = (block % blocks) * BLOCK_COLUMNS, left = run.task.n_features - column;
+        *n = left < BLOCK_COLUMNS ? left : Index(BLOCK_COLUMNS);
+        return (block / blocks) * run.task.n_features + column;
+    }
+    static void update(void* run_, int block) {
+        Run& run = *static_cast<Run*>(run_);
+        const Slab<T> all = slab(run);
+        if (run.task.indptr) {
+            Touched& touched = run.touched[block];
+            if (run.mean) {
+                const Reduced<T> terms = reduced(run);
+                ReducedBody<T>::run(&run.move, &all, &terms, touched.at, touched.n, run.task.n_outputs);
+            } else {
+                optimizer_mover<T>(run.optimizer, run.level)
+                    .touched(&run.move, &all, touched.at, touched.n, run.task.n_outputs);
+            }
+            touched.n = touched.settled = 0;
+            return;
+        }
+        Index n;
+        const Index start = block_start(run, block, &n), column = start % run.task.n_features;
+        const auto from = [](auto* array, Index at) { return array ? array + at : nullptr; };
+        const Slab<T> part = {all.w + start, all.g + start,
+                              {from(all.s[0], start), from(all.s[1], start), from(all.s[2], start)},
+                              from(all.low, column), from(all.high, column), from(all.average, start), n};
+        if (run.mean) {
+            Reduced<T> terms = reduced(run);
+            terms.mean += start;
+            ReducedBody<T>::run(&run.move, &part, &terms, nullptr, n, 1);
+        } else {
+            const Mover<T> mover = optimizer_mover<T>(run.optimizer, run.level);
+            (part.low ? mover.bounded : mover.free)(&run.move, &part);
+        }
+        if (part.average)
+            for (Index i = 0; i < n; ++i) part.average[i] -= run.move.average * part.g[i];
+    }
+
+    static void touch(void* run_, int range) {
+        Run& run = *static_cast<Run*>(run_);
+        Touched& touched = run.touched[range];
+        for (Index b = 0; b < run.chunk.n; ++b) {
+            const Entries<T, I> row(run.task, run.chunk.rows[b]);
+            Index from, to;
+            range_of(row, run.bounds, range, run.n_ranges, &from, &to);
+            if (b + AHEAD < run.chunk.n) {
+                const Entries<T, I> next(run.task, run.chunk.rows[b + AHEAD]);
+                for (Index j = 0; j < next.n && j < MOST_AHEAD; ++j) prefetch(run.mark + next.at[j], 1);
+            }
+            for (Index j = from; j < to; ++j) {
+                const Index feature = Index(row.at[j]);
+                if (run.mark[feature] != run.step) {
+                    touched.at[touched.n] = std::int32_t(feature);
+                    touched.missed[touched.n++] = run.step - 1 - run.mark[feature];
+                    run.mark[feature] = run.step;
+                    if (run.count) run.count[feature] = 0;
+                }
+                if (run.count) run.count[feature] += 1;
+            }
+        }
+        if (run.penalised) make_up(run, touched);
+        touched.settled = touched.n;
+    }
+    // The penalty that the range's features missed up to the last step of the epoch.
+    static void rest(void* run_, int range) {
+        Run& run = *static_cast<Run*>(run_);
+        Touched& touched = run.touched[range];
+        for (Index j = run.bounds[range]; j < run.bounds[range + 1]; ++j) {
+            if (run.mark[j] < run.step) {
+                touched.at[touched.n] = std::int32_t(j);
+                touched.missed[touched.n++] = run.step - run.mark[j];
+            }
+            run.mark[j] = 0;
+        }
+        if (run.penalised) make_up(run, touched);
+        touched.n = touched.settled = 0;
+    }
+    static void make_up(const Run& run, const Touched& touched) {
+        const Slab<T> all = slab(run);
+        optimizer_mover<T>(run.optimizer, run.level)
+            .rest(&run.move, &all, touched.at + touched.settled, touched.missed + touched.settled,
+                  touched.n - touched.settled, run.task.n_outputs);
+    }
+    static void gradient(void* run_, int range) {
+        const Run& run = *static_cast<Run*>(run_);
+        const Index K = run.task.n_outputs;
+        for (Index b = 0; b < run.chunk.n; ++b) {
+            const Entries<T, I> row(run.task, run.chunk.rows[b]);
+            const double* c = run.chunk.gradient + b * K;
+            Index from, to;
+            range_of(row, run.bounds, range, run.n_ranges, &from, &to);
+            if (b + AHEAD < run.chunk.n) {
+                const Entries<T, I> next(run.task, run.chunk.rows[b + AHEAD]);
+                for (Index j = 0; j < next.n && j < MOST_AHEAD; ++j)
+                    prefetch(run.g + next.at[j] * K, K * Index(sizeof(double)));
+            }
+            for (Index j = from; j < to; ++j) {
+                const double x = double(row.x[j]);
+                double* gj = run.g + row.at[j] * K;
+                for (Index k = 0; k < K; ++k) gj[k] += x * c[k];
+            }
+        }
+    }
+};
+
+template <class T, class I>
+Passes passes_of() {
+    using P = PassesOf<T, I>;
+    return {&P::touch, &P::rows, &P::gradient, &P::columns, &P::update, &P::rest};
+}
+inline Passes passes_for(bool single, bool wide) {
+    if (single) return wide ? passes_of<float, std::int64_t>() : passes_of<float, std::int32_t>();
+    return wide ? passes_of<double, std::int64_t>() : passes_of<double, std::int32_t>();
+}
+// The intercepts' step: in double, without penalty or bounds.
+inline void step_intercepts(const Run& run, const Slab<double>& slab, double* mean) {
+    Move move = run.move;
+    move.l1 = move.moment.l2 = 0.0;
+    if (mean) {
+        const Reduced<double> terms = {mean, run.mean_keep, nullptr, nullptr, 1.0};
+        ReducedBody<double>::run(&move, &slab, &terms, nullptr, slab.n, 1);
+    } else {
+        optimizer_mover<double>(run.optimizer, 0).free(&move, &slab);
+    }
+}
+// The order of an epoch: rows shuffled by a generator (splitmix64) that seed and epoch alone determine.
+inline void shuffle_rows(std::int32_t* rows, Index n, std::uint64_t seed) {
+    for (Index i = n - 1; i > 0; --i) {
+        std::uint64_t z = (seed += 0x9e3779b97f4a7c15ull);
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+        z ^= z >> 31;
+        // Of 32 bits, the bias is below n / 2^32.
+        const Index j = Index(((z >> 32) * std::uint64_t(i + 1)) >> 32);
+        const std::int32_t taken = rows[i];
+        rows[i] = rows[j];
+        rows[j] = taken;
+    }
+}
+inline int states_of(int optimizer) { return optimizer_mover<double>(optimizer, 0).states; }
+
+}  // namespace sl
+
+#endif

@@ -1,0 +1,202 @@
+// CPU only: loops of the optimizers' steps over coordinates, compiled for each instruction set.
+#ifndef SKLEARN_LOSSES_MOVES_H
+#define SKLEARN_LOSSES_MOVES_H
+
+#include "optimizers.h"
+#include "simd.h"
+
+namespace sl {
+
+// The arrays of a run of coordinates. `low` and `high` are null where there are no bounds, `average` where nothing is
+// averaged.
+template <class T>
+struct Slab {
+    T* w;
+    double* g;
+    T* s[3];
+    const T* low;
+    const T* high;
+    double* average;
+    Index n;
+};
+// One step: `scale` is the gradient's factor (clipping), `average` that of the changes of the weights in the averages.
+struct Move {
+    Moment moment;
+    double l1, scale, average;
+};
+
+template <class T, class O>
+SL_FN T move_one(const O& optimizer, const Slab<T>& slab, Index i, T g, const Prox<T>& prox) {
+    T state[3];
+    for (int k = 0; k < O::STATES; ++k) state[k] = slab.s[k][i];
+    const T to = optimizer(slab.w[i], g, state, prox);
+    for (int k = 0; k < O::STATES; ++k) slab.s[k][i] = state[k];
+    return to;
+}
+template <class T>
+SL_FN Prox<T> prox_of(const Slab<T>& slab, Index feature, T l1) {
+    return slab.low ? Prox<T>{l1, slab.low[feature], slab.high[feature]} : Prox<T>{l1, -inf_<T>(), inf_<T>()};
+}
+
+// All coordinates of a run. g receives the changes.
+template <template <class> class O, class T, bool BOUNDED>
+struct MoveBody {
+    static SL_FN void run(const Move* move, const Slab<T>* slab_) {
+        const Slab<T> slab = *slab_;
+        const O<T> optimizer(move->moment);
+        const T scale = T(move->scale), l1 = T(move->l1), l2 = T(O<T>::DECOUPLED ? 0.0 : move->moment.l2);
+        T* __restrict w = slab.w;
+        double* __restrict g = slab.g;
+        T* __restrict s0 = slab.s[0];
+        T* __restrict s1 = slab.s[1];
+        T* __restrict s2 = slab.s[2];
+        const T* __restrict low = slab.low;
+        const T* __restrict high = slab.high;
+        for (Index i = 0; i < slab.n; ++i) {
+            Prox<T> prox = {l1, -inf_<T>(), inf_<T>()};
+            if constexpr (BOUNDED) prox = {l1, low[i], high[i]};
+            T state[3];
+            if constexpr (O<T>::STATES > 0) state[0] = s0[i];
+            if constexpr (O<T>::STATES > 1) state[1] = s1[i];
+            if constexpr (O<T>::STATES > 2) state[2] = s2[i];
+            const T to = optimizer(w[i], scale * T(g[i]) + l2 * w[i], state, prox);
+            if constexpr (O<T>::STATES > 0) s0[i] = state[0];
+            if constexpr (O<T>::STATES > 1) s1[i] = state[1];
+            if constexpr (O<T>::STATES > 2) s2[i] = state[2];
+            g[i] = double(to) - double(w[i]);
+            w[i] = to;
+        }
+    }
+};
+// Those of the features `at`, n_outputs each. g is 0 afterwards.
+template <template <class> class O, class T>
+struct MoveTouchedBody {
+    static SL_FN void run(const Move* move, const Slab<T>* slab_, const std::int32_t* at, Index n, Index n_outputs) {
+        const Slab<T> slab = *slab_;
+        const O<T> optimizer(move->moment);
+        const T scale = T(move->scale), l1 = T(move->l1), l2 = T(O<T>::DECOUPLED ? 0.0 : move->moment.l2);
+        for (Index j = 0; j < n; ++j) {
+            const Prox<T> prox = prox_of(slab, at[j], l1);
+            for (Index i = at[j] * n_outputs; i < (at[j] + 1) * n_outputs; ++i) {
+                const T from = slab.w[i];
+                const T to = move_one(optimizer, slab, i, scale * T(slab.g[i]) + l2 * from, prox);
+                slab.w[i] = to;
+                slab.g[i] = 0.0;
+                if (slab.average) slab.average[i] -= move->average * (double(to) - double(from));
+            }
+        }
+    }
+};
+// What the penalty alone does in `missed` steps, at the present rate: |w| -> max(0, kept |w| - lost), so many times.
+SL_FN double shrunk(double w, double kept, double lost, std::int32_t missed) {
+    double a = 1.0, b = 0.0, p = kept, q = lost;  // the map's power, by squaring
+    for (; missed > 0; missed >>= 1) {
+        if (missed & 1) b = p * b + q, a = p * a;
+        q = p * q + q, p = p * p;
+    }
+    const double left = a * std::fabs(w) - b;
+    return left <= 0.0 ? 0.0 : (w < 0.0 ? -left : left);
+}
+template <template <class> class O, class T>
+struct RestBody {
+    // `missed` is of each of the features `at`.
+    static SL_FN void run(const Move* move, const Slab<T>* slab_, const std::int32_t* at, const std::int32_t* missed,
+                          Index n, Index n_outputs) {
+        const Slab<T> slab = *slab_;
+        const O<T> optimizer(move->moment);
+        for (Index j = 0; j < n; ++j)
+            for (Index i = at[j] * n_outputs; missed[j] > 0 && i < (at[j] + 1) * n_outputs; ++i) {
+                const T from = slab.w[i];
+                if (from == T(0)) continue;
+                T state[3];
+                for (int k = 0; k < O<T>::STATES; ++k) state[k] = slab.s[k][i];
+                const double length = double(optimizer.length(state));
+                const double decay = (O<T>::DECOUPLED ? move->moment.rate : length) * move->moment.l2;
+                const double kept = decay > 1.0 ? 0.0 : 1.0 - decay;
+                const Prox<T> prox = prox_of(slab, at[j], T(0));
+                const T to = prox(T(shrunk(double(from), kept, length * move->l1, missed[j])), T(0));
+                slab.w[i] = to;
+                if (slab.average) slab.average[i] -= move->average * (double(to) - double(from));
+            }
+    }
+};
+
+// The step of variance-reduced methods: `mean` is the mean over all samples of the gradients that are remembered, g the
+// batch's mean change to them. Of sparse rows, the terms that all samples have in common count for a feature as often as
+// the batch's rows have it, over how often that is expected (Pedregosa, Leblond & Lacoste-Julien, 2017).
+template <class T>
+struct Reduced {
+    double* mean;
+    double keep;  // share of g that enters the mean: batch / n for SAGA, 0 for SVRG
+    const std::int32_t* count;
+    const double* share;  // of the samples that have a feature
+    double batch;
+};
+template <class T>
+struct ReducedBody {
+    static SL_FN void run(const Move* move, const Slab<T>* slab_, const Reduced<T>* reduced_, const std::int32_t* at,
+                          Index n, Index n_outputs) {
+        const Slab<T> slab = *slab_;
+        const Reduced<T> reduced = *reduced_;
+        const double rate = move->moment.rate, l2 = move->moment.l2;
+        for (Index j = 0; j < n; ++j) {
+            const Index feature = at ? Index(at[j]) : j, first = at ? feature * n_outputs : j;
+            const double share = at ? double(reduced.count[feature]) / (reduced.share[feature] * reduced.batch) : 1.0;
+            const Prox<T> prox = prox_of(slab, feature, T(move->l1));
+            for (Index i = first; i < first + n_outputs; ++i) {
+                const double from = double(slab.w[i]), g = slab.g[i];
+                const T to = prox(T(from - rate * (move->scale * g + share * (reduced.mean[i] + l2 * from))),
+                                  T(rate * share));
+                reduced.mean[i] += reduced.keep * g;
+                slab.w[i] = to;
+                slab.g[i] = at ? 0.0 : double(to) - from;
+                if (at && slab.average) slab.average[i] -= move->average * (double(to) - from);
+            }
+        }
+    }
+};
+
+template <class T>
+using MoveSignature = void(const Move*, const Slab<T>*);
+template <class T>
+using MoveTouchedSignature = void(const Move*, const Slab<T>*, const std::int32_t*, Index, Index);
+template <class T>
+using RestSignature = void(const Move*, const Slab<T>*, const std::int32_t*, const std::int32_t*, Index, Index);
+template <class T>
+using ReducedSignature = void(const Move*, const Slab<T>*, const Reduced<T>*, const std::int32_t*, Index, Index);
+
+// One optimizer's loops at one level.
+template <class T>
+struct Mover {
+    MoveSignature<T>* free;
+    MoveSignature<T>* bounded;
+    MoveTouchedSignature<T>* touched;
+    RestSignature<T>* rest;
+    int states;
+};
+template <template <class> class O, class T>
+Mover<T> mover_of(int level) {
+    const int narrow = level < 1 ? level : 1;  // scattered coordinates are taken one by one
+    return {Cloned<MoveBody<O, T, false>, MoveSignature<T>>::at(level),
+            Cloned<MoveBody<O, T, true>, MoveSignature<T>>::at(level),
+            Cloned<MoveTouchedBody<O, T>, MoveTouchedSignature<T>>::at(narrow),
+            Cloned<RestBody<O, T>, RestSignature<T>>::at(narrow), O<T>::STATES};
+}
+template <class T>
+Mover<T> optimizer_mover(int kind, int level) {
+    using Chooser = Mover<T> (*)(int);
+#define SL_MOVER(O) &mover_of<O, T>,
+    static const Chooser table[] = {SL_OPTIMIZER_LIST(SL_MOVER)};
+#undef SL_MOVER
+    return table[kind](level);
+}
+inline const char** optimizer_names() {
+#define SL_NAME(O) #O,
+    static const char* names[] = {SL_OPTIMIZER_LIST(SL_NAME) nullptr};
+#undef SL_NAME
+    return names;
+}
+
+}  // namespace sl
+
+#endif

@@ -1,0 +1,192 @@
+// One step of each optimizer for one coordinate: weight, gradient and state in, weight and state out.
+//
+// The penalty's L2 part is in the gradient already (unless `decoupled`); its L1 part and the bounds are the proximal
+// operator's, which each optimizer calls with the length of its own step for this coordinate, so that the fixed points
+// are those of the penalised objective. Compiled for the CPU (batch.h) and for the device from this one text.
+#ifndef SKLEARN_LOSSES_OPTIMIZERS_H
+#define SKLEARN_LOSSES_OPTIMIZERS_H
+
+#include "common.h"
+
+namespace sl {
+
+template <class T>
+SL_FN T clamp_(T x, T low, T high) {
+    const T at_least = x < low ? low : x;
+    return at_least > high ? high : at_least;
+}
+
+// prox of length * (l1 |w| + indicator of [low, high]): soft thresholding, then projection.
+template <class T>
+struct Prox {
+    T l1, low, high;
+    SL_FN T operator()(T w, T length) const {
+        const T left = abs_(w) - length * l1;
+        const T soft = left <= T(0) ? T(0) : (w < T(0) ? -left : left);
+        return clamp_(soft, low, high);
+    }
+};
+
+// What every optimizer's constructor gets: its parameters, the learning rate, the number of the step (from 1), and the
+// weight of the L2 penalty for those that take it themselves.
+struct Moment {
+    const double* params;
+    double rate, t, l2;
+};
+
+// The length that the penalty alone moves a coordinate by: none before its first gradient, whose size it depends on.
+template <class T>
+SL_FN T scaled_length(T rate, T second, T eps) {
+    return second > T(0) ? rate / (sqrt_(second) + eps) : T(0);
+}
+
+template <class T>
+struct SGD {
+    enum { STATES = 0, DECOUPLED = 0 };
+    T rate;
+    SL_FN explicit SGD(const Moment& m) : rate(T(m.rate)) {}
+    SL_FN T operator()(T w, T g, T*, const Prox<T>& prox) const { return prox(w - rate * g, rate); }
+    SL_FN T length(const T*) const { return rate; }
+};
+
+// The velocity takes in what the proximal operator changed (the inertial proximal step of Ochs et al., 2014); without
+// penalty and bounds that is nothing.
+template <class T>
+struct Momentum {
+    enum { STATES = 1, DECOUPLED = 0 };
+    T rate, momentum;
+    SL_FN explicit Momentum(const Moment& m) : rate(T(m.rate)), momentum(T(m.params[0])) {}
+    SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
+        const T v = momentum * s[0] - rate * g, to = w + v, after = prox(to, rate);
+        s[0] = v + (after - to);
+        return after;
+    }
+    SL_FN T length(const T*) const { return rate; }
+};
+
+// The weights are those at which the next gradient is taken (Bengio et al., 2013); prox acts on the iterate behind them,
+// w - momentum * v, as in FISTA.
+template <class T>
+struct Nesterov {
+    enum { STATES = 1, DECOUPLED = 0 };
+    T rate, momentum;
+    SL_FN explicit Nesterov(const Moment& m) : rate(T(m.rate)), momentum(T(m.params[0])) {}
+    SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
+        const T to = w - rate * g, after = prox(to, rate);
+        s[0] = momentum * s[0] - rate * g + (after - to);
+        return clamp_(after + momentum * s[0], prox.low, prox.high);
+    }
+    SL_FN T length(const T*) const { return rate; }
+};
+
+template <class T>
+struct AdaGrad {
+    enum { STATES = 1, DECOUPLED = 0 };
+    T rate, eps;
+    SL_FN explicit AdaGrad(const Moment& m) : rate(T(m.rate)), eps(T(m.params[0])) {}
+    SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
+        s[0] += g * g;
+        const T step = rate / (sqrt_(s[0]) + eps);
+        return prox(w - step * g, step);
+    }
+    SL_FN T length(const T* s) const { return scaled_length(rate, s[0], eps); }
+};
+
+template <class T>
+struct RMSProp {
+    enum { STATES = 1, DECOUPLED = 0 };
+    T rate, rho, rest, eps;
+    SL_FN explicit RMSProp(const Moment& m)
+        : rate(T(m.rate)), rho(T(m.params[0])), rest(T(1.0 - m.params[0])), eps(T(m.params[1])) {}
+    SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
+        s[0] = rho * s[0] + rest * g * g;
+        const T step = rate / (sqrt_(s[0]) + eps);
+        return prox(w - step * g, step);
+    }
+    SL_FN T length(const T* s) const { return scaled_length(rate, s[0], eps); }
+};
+
+// Constants of the Adam family: beta1, beta2, eps; bias corrections of step t.
+template <class T>
+struct AdamTerms {
+    T rate, beta1, rest1, beta2, rest2, eps, correct1, correct2;
+    SL_FN explicit AdamTerms(const Moment& m)
+        : rate(T(m.rate)), beta1(T(m.params[0])), rest1(T(1.0 - m.params[0])), beta2(T(m.params[1])),
+          rest2(T(1.0 - m.params[1])), eps(T(m.params[2])), correct1(T(1.0 / (1.0 - pow(m.params[0], m.t)))),
+          correct2(T(1.0 / (1.0 - pow(m.params[1], m.t)))) {}
+    SL_FN void moments(T g, T* s) const {
+        s[0] = beta1 * s[0] + rest1 * g;
+        s[1] = beta2 * s[1] + rest2 * g * g;
+    }
+    SL_FN T step(T second) const { return rate / (sqrt_(second * correct2) + eps); }
+    SL_FN T length_of(T second) const { return scaled_length(rate, second * correct2, eps); }
+};
+
+template <class T>
+struct Adam : AdamTerms<T> {
+    enum { STATES = 2, DECOUPLED = 0 };
+    SL_FN explicit Adam(const Moment& m) : AdamTerms<T>(m) {}
+    SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
+        this->moments(g, s);
+        const T step = this->step(s[1]);
+        return prox(w - step * (s[0] * this->correct1), step);
+    }
+    SL_FN T length(const T* s) const { return this->length_of(s[1]); }
+};
+
+template <class T>
+struct AMSGrad : AdamTerms<T> {
+    enum { STATES = 3, DECOUPLED = 0 };
+    SL_FN explicit AMSGrad(const Moment& m) : AdamTerms<T>(m) {}
+    SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
+        this->moments(g, s);
+        s[2] = s[2] > s[1] ? s[2] : s[1];
+        const T step = this->step(s[2]);
+        return prox(w - step * (s[0] * this->correct1), step);
+    }
+    SL_FN T length(const T* s) const { return this->length_of(s[2]); }
+};
+
+template <class T>
+struct AdamW : AdamTerms<T> {
+    enum { STATES = 2, DECOUPLED = 1 };
+    T kept;
+    SL_FN explicit AdamW(const Moment& m) : AdamTerms<T>(m), kept(T(1.0 - m.rate * m.l2)) {}
+    SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
+        this->moments(g, s);
+        const T step = this->step(s[1]);
+        return prox(kept * w - step * (s[0] * this->correct1), step);
+    }
+    SL_FN T length(const T* s) const { return this->length_of(s[1]); }
+};
+
+template <class T>
+struct NAdam : AdamTerms<T> {
+    enum { STATES = 2, DECOUPLED = 0 };
+    T ahead;  // bias correction of the first moment one step on
+    SL_FN explicit NAdam(const Moment& m)
+        : AdamTerms<T>(m), ahead(T(1.0 / (1.0 - pow(m.params[0], m.t + 1.0)))) {}
+    SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
+        this->moments(g, s);
+        const T step = this->step(s[1]);
+        const T first = this->beta1 * (s[0] * this->ahead) + this->rest1 * (g * this->correct1);
+        return prox(w - step * first, step);
+    }
+    SL_FN T length(const T* s) const { return this->length_of(s[1]); }
+};
+
+// Every optimizer that steps coordinate by coordinate: SL_OPTIMIZER_LIST(X) calls X(struct).
+#define SL_OPTIMIZER_LIST(X) \
+    X(SGD)                   \
+    X(Momentum)              \
+    X(Nesterov)              \
+    X(AdaGrad)               \
+    X(RMSProp)               \
+    X(Adam)                  \
+    X(AMSGrad)               \
+    X(AdamW)                 \
+    X(NAdam)
+
+}  // namespace sl
+
+#endif

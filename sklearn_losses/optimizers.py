@@ -1,0 +1,526 @@
+"""Optimizers: one class each, named as published. No arithmetic: that is in
+``_kernels/optimizers.h``, and in the solvers of the finite-sum and full-batch methods."""
+
+import numpy as np
+
+from sklearn_losses._parameters import Parametric, check_integer, from_name
+from sklearn_losses.links import Interval
+
+__all__ = [
+    "GD",
+    "LBFGS",
+    "NAG",
+    "OPTIMIZERS",
+    "SAGA",
+    "SGD",
+    "SVRG",
+    "AdaGrad",
+    "Adam",
+    "AdamW",
+    "Momentum",
+    "NAdam",
+    "Optimizer",
+    "RMSProp",
+    "get_optimizer",
+]
+
+_POSITIVE = Interval(0, np.inf)
+_FRACTION = Interval(0, 1, low_inclusive=True)
+
+
+class Optimizer(Parametric):
+    """Base class of the optimizers: parameters, checked when a fit begins.
+
+    Attributes
+    ----------
+    name : str
+        What the estimators' `optimizer` and `get_optimizer` accept for it.
+    recommended_rate : float or None
+        The constant learning rate that ``learning_rate="optimal"`` stands for; None where it is
+        another rule, which the class's docstring says.
+    full_batch : bool
+        Whether each iteration takes all samples, and finds the length of its step itself.
+    memory : {"saga", "svrg"} or None
+        The variance-reduced method that steps as this optimizer does.
+    """
+
+    name = None
+    recommended_rate = None
+    full_batch = False
+    memory = None
+
+    # Factor of the rate that "optimal" gives to `SGD`, where `recommended_rate` is None.
+    def _share_of_sgds_rate(self):
+        return 1.0
+
+    def _kernel_params(self):
+        """The kernel's name and its parameters, checked."""
+        return type(self).__name__, np.array(self._numbers(), dtype=np.float64)
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: ``w -= eta * g``.
+
+    ``learning_rate="optimal"`` is Bottou's ``1 / (alpha * (t0 + t - 1))``.
+
+    On sparse data a step moves the features that the batch has. The L2 and L1 penalties of the
+    steps that left a feature alone are made up for, at the rate of the moment, before it is next
+    used and at the end of the epoch: that is the lazy rule of all optimizers here but `SAGA` and
+    `SVRG`.
+
+    With ``batch_size=1`` and nothing else beyond scikit-learn's parameters, the estimators run
+    scikit-learn's algorithm, step for step, whose L1 penalty is the cumulative one; otherwise L1 is
+    taken by the proximal step (soft thresholding by ``eta * alpha``).
+
+    References
+    ----------
+    Robbins, H. and Monro, S. (1951). A stochastic approximation method. Annals of Mathematical
+    Statistics 22, 400-407. Duchi, J. and Singer, Y. (2009). Efficient online and batch learning
+    using forward backward splitting. JMLR 10, 2899-2934.
+
+    Examples
+    --------
+    >>> from sklearn_losses import SGD
+    >>> SGD().name
+    'sgd'
+    """
+
+    name = "sgd"
+
+
+class Momentum(Optimizer):
+    """The heavy ball: ``v = momentum * v - eta * g; w += v``.
+
+    With L1 or bounds, v is the change of w after the proximal step (inertial proximal descent, Ochs
+    et al., 2014). On sparse data the velocity of a feature that the batch does not have stays as it
+    is, and its weight moves by the penalty alone, as `SGD` says.
+    ``learning_rate="optimal"`` is that of `SGD` times ``1 - momentum``.
+
+    Parameters
+    ----------
+    momentum : float, default=0.9
+        In [0, 1).
+
+    References
+    ----------
+    Polyak, B. (1964). Some methods of speeding up the convergence of iteration methods. USSR
+    Computational Mathematics 4, 1-17. Sutskever, I., Martens, J., Dahl, G. and Hinton, G. (2013). On
+    the importance of initialization and momentum in deep learning. ICML, eq. 1 and 2.
+
+    Examples
+    --------
+    >>> from sklearn_losses import Momentum, SGDClassifierX
+    >>> SGDClassifierX(optimizer=Momentum(momentum=0.8)).get_params()["optimizer__momentum"]
+    0.8
+    """
+
+    name = "momentum"
+    _parameter_intervals = {"momentum": _FRACTION}
+
+    def __init__(self, momentum=0.9):
+        self.momentum = momentum
+
+    def _share_of_sgds_rate(self):
+        return 1.0 - self._numbers()[0]
+
+
+class NAG(Momentum):
+    """Nesterov's accelerated gradient: ``v = momentum * v - eta * g; w += momentum * v - eta * g``.
+
+    The weights are those at which the gradient is taken (Bengio et al., 2013). With L1 the
+    proximal step acts on the iterate behind them, ``w - momentum * v``, as in FISTA. On sparse data
+    and for ``learning_rate="optimal"``: as `Momentum`.
+
+    Parameters
+    ----------
+    momentum : float, default=0.9
+        In [0, 1).
+
+    References
+    ----------
+    Nesterov, Y. (1983). A method for solving a convex programming problem with convergence rate
+    O(1/k^2). Bengio, Y., Boulanger-Lewandowski, N. and Pascanu, R. (2013). Advances in optimizing
+    recurrent networks. ICASSP, eq. 6 and 7.
+
+    Examples
+    --------
+    >>> from sklearn_losses import get_optimizer
+    >>> get_optimizer("nesterov", momentum=0.95)
+    NAG(momentum=0.95)
+    """
+
+    name = "nesterov"
+
+    def _kernel_params(self):
+        return "Nesterov", super()._kernel_params()[1]
+
+
+class AdaGrad(Optimizer):
+    """Adaptive subgradients: ``s += g**2; w -= eta * g / (sqrt(s) + eps)``.
+
+    L1 is taken by the composite mirror step: soft thresholding by ``alpha`` times the coordinate's
+    own length of step. On sparse data s of a feature that the batch does not have stays as it is;
+    its weight moves by the penalty alone, as `SGD` says, and not at all before its first gradient.
+    ``learning_rate="optimal"`` is 0.01.
+
+    Parameters
+    ----------
+    eps : float, default=1e-10
+        In (0, inf).
+
+    References
+    ----------
+    Duchi, J., Hazan, E. and Singer, Y. (2011). Adaptive subgradient methods for online learning and
+    stochastic optimization. JMLR 12, 2121-2159, section 5.
+
+    Examples
+    --------
+    >>> from sklearn_losses import AdaGrad
+    >>> AdaGrad().recommended_rate
+    0.01
+    """
+
+    name = "adagrad"
+    recommended_rate = 0.01
+    _parameter_intervals = {"eps": _POSITIVE}
+
+    def __init__(self, eps=1e-10):
+        self.eps = eps
+
+
+class RMSProp(Optimizer):
+    """``v = rho * v + (1 - rho) * g**2; w -= eta * g / (sqrt(v) + eps)``.
+
+    L1 and sparse data: as `AdaGrad`. ``learning_rate="optimal"`` is 0.001.
+
+    Parameters
+    ----------
+    rho : float, default=0.9
+        In [0, 1).
+    eps : float, default=1e-8
+        In (0, inf).
+
+    References
+    ----------
+    Tieleman, T. and Hinton, G. (2012). Lecture 6.5: RMSProp. COURSERA: Neural Networks for Machine
+    Learning.
+
+    Examples
+    --------
+    >>> from sklearn_losses import RMSProp
+    >>> RMSProp(rho=0.99).get_params()
+    {'eps': 1e-08, 'rho': 0.99}
+    """
+
+    name = "rmsprop"
+    recommended_rate = 0.001
+    _parameter_intervals = {"rho": _FRACTION, "eps": _POSITIVE}
+
+    def __init__(self, rho=0.9, eps=1e-8):
+        self.rho = rho
+        self.eps = eps
+
+
+class Adam(Optimizer):
+    """Adaptive moments.
+
+    ::
+
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        w -= eta * m / (1 - beta1**t) / (sqrt(v / (1 - beta2**t)) + eps)
+
+    The L2 penalty is part of g. L1 is taken by soft thresholding by ``alpha`` times
+    ``eta / (sqrt(v / (1 - beta2**t)) + eps)`` (Yun, Lozano and Yang, 2021). On sparse data the
+    moments of a feature that the batch does not have stay as they are, t counts all steps, and the
+    weight moves by the penalty alone, as `SGD` says, not at all before its first gradient.
+    ``learning_rate="optimal"`` is 0.001.
+
+    Parameters
+    ----------
+    beta1, beta2 : float, default=0.9, 0.999
+        In [0, 1).
+    eps : float, default=1e-8
+        In (0, inf).
+    amsgrad : bool, default=False
+        Whether the largest v so far stands for v in the step.
+
+    References
+    ----------
+    Kingma, D. and Ba, J. (2015). Adam: a method for stochastic optimization. ICLR, algorithm 1.
+    Reddi, S., Kale, S. and Kumar, S. (2018). On the convergence of Adam and beyond. ICLR,
+    algorithm 2 (here with Adam's bias corrections). Yun, J., Lozano, A. and Yang, E. (2021).
+    Adaptive proximal gradient methods for structured neural networks. NeurIPS.
+
+    Examples
+    --------
+    >>> from sklearn_losses import Adam
+    >>> Adam(beta1=0.8) == Adam(beta1=0.8)
+    True
+    """
+
+    name = "adam"
+    recommended_rate = 0.001
+    _parameter_intervals = {"beta1": _FRACTION, "beta2": _FRACTION, "eps": _POSITIVE}
+
+    def __init__(self, beta1=0.9, beta2=0.999, eps=1e-8, amsgrad=False):
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.eps = eps
+        self.amsgrad = amsgrad
+
+    def _kernel_params(self):
+        if not isinstance(self.amsgrad, bool | np.bool_):
+            raise ValueError(f"Adam: amsgrad must be True or False; got {self.amsgrad!r}")
+        name, params = super()._kernel_params()
+        return ("AMSGrad" if self.amsgrad else name), params
+
+
+class AdamW(Optimizer):
+    """`Adam` with decoupled weight decay: ``w -= eta * alpha * w`` beside Adam's step.
+
+    The L2 penalty is not part of g, so that its strength does not depend on the size of a feature's
+    gradients; the limit is then not the minimiser of the L2-penalised objective. L1 is taken as by
+    `Adam`. On sparse data as `Adam`; the decay of missed steps is made up for at the rate of the
+    moment. ``learning_rate="optimal"`` is 0.001.
+
+    Parameters
+    ----------
+    beta1, beta2 : float, default=0.9, 0.999
+        In [0, 1).
+    eps : float, default=1e-8
+        In (0, inf).
+
+    References
+    ----------
+    Loshchilov, I. and Hutter, F. (2019). Decoupled weight decay regularization. ICLR, algorithm 2.
+
+    Examples
+    --------
+    >>> from sklearn_losses import AdamW
+    >>> AdamW()
+    AdamW()
+    """
+
+    name = "adamw"
+    recommended_rate = 0.001
+    _parameter_intervals = {"beta1": _FRACTION, "beta2": _FRACTION, "eps": _POSITIVE}
+
+    def __init__(self, beta1=0.9, beta2=0.999, eps=1e-8):
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.eps = eps
+
+
+class NAdam(AdamW):
+    """`Adam` with Nesterov's momentum.
+
+    In the step of `Adam`, ``m / (1 - beta1**t)`` becomes
+    ``beta1 * m / (1 - beta1**(t + 1)) + (1 - beta1) * g / (1 - beta1**t)``. The L2 penalty is part
+    of g; L1 and sparse data: as `Adam`. ``learning_rate="optimal"`` is 0.002.
+
+    Parameters
+    ----------
+    beta1, beta2 : float, default=0.9, 0.999
+        In [0, 1).
+    eps : float, default=1e-8
+        In (0, inf).
+
+    References
+    ----------
+    Dozat, T. (2016). Incorporating Nesterov momentum into Adam. ICLR workshop, algorithm 2, with a
+    constant momentum.
+
+    Examples
+    --------
+    >>> from sklearn_losses import NAdam
+    >>> NAdam().recommended_rate
+    0.002
+    """
+
+    name = "nadam"
+    recommended_rate = 0.002
+
+
+class SAGA(Optimizer):
+    """Variance-reduced descent that remembers the last gradient of every sample.
+
+    One number a sample and output is stored. The first pass fills the memory; a step moves by the
+    change of the batch's gradients plus the mean of all remembered ones, so that a constant
+    learning rate converges linearly on smooth and strongly convex objectives. On sparse data a step
+    moves the features that the batch has, with the mean and the penalties of a feature taken as
+    often as its samples over what is expected (Pedregosa, Leblond and Lacoste-Julien, 2017).
+
+    ``learning_rate="optimal"`` is ``1 / (3 L)``, with L the largest second derivative of the loss
+    seen on up to 4096 samples (at the start, at the best constant, and after each epoch) times the
+    largest squared norm of a sample, plus the L2 penalty; for a loss without derivative, the rule
+    of `SGD`. A fit ends when an epoch changes no weight by more than `tol` times the largest one.
+
+    References
+    ----------
+    Defazio, A., Bach, F. and Lacoste-Julien, S. (2014). SAGA: a fast incremental gradient method
+    with support for non-strongly convex composite objectives. NeurIPS, algorithm 1.
+    Pedregosa, F., Leblond, R. and Lacoste-Julien, S. (2017). Breaking the nonsmooth barrier: a
+    scalable parallel method for composite optimization. NeurIPS, section 2.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn_losses import SGDClassifierX
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = SGDClassifierX(
+    ...     "multinomial", optimizer="saga", learning_rate="optimal", random_state=0
+    ... )
+    >>> round(model.fit(X, y).score(X, y), 2)
+    0.97
+    """
+
+    name = "saga"
+    memory = "saga"
+
+    def _kernel_params(self):
+        return "SGD", np.array(self._numbers(), dtype=np.float64)
+
+
+class SVRG(SAGA):
+    """Variance-reduced descent around a snapshot of the weights.
+
+    Every so many epochs a pass over all samples takes their gradients at the present weights, of
+    which one number a sample and output is stored. Sparse data, ``learning_rate="optimal"`` and
+    `tol`: as `SAGA`.
+
+    Parameters
+    ----------
+    every : int, default=2
+        Epochs between two snapshots, at least 1.
+
+    References
+    ----------
+    Johnson, R. and Zhang, T. (2013). Accelerating stochastic gradient descent using predictive
+    variance reduction. NeurIPS, figure 1, option I.
+
+    Examples
+    --------
+    >>> from sklearn_losses import SVRG
+    >>> SVRG(every=1).memory
+    'svrg'
+    """
+
+    name = "svrg"
+    memory = "svrg"
+
+    def __init__(self, every=2):
+        self.every = every
+
+    def _kernel_params(self):
+        check_integer("SVRG", "every", self.every)
+        return super()._kernel_params()
+
+
+class GD(Optimizer):
+    """Full-batch proximal gradient descent with line search.
+
+    Each iteration takes all samples. The first trial step has the Barzilai-Borwein length, and is
+    halved until the quadratic model with that step bounds the loss (Beck and Teboulle, 2009); L1
+    and bounds are taken by the proximal step. `learning_rate`, `eta0` and `batch_size` have no
+    effect. A fit ends when no coordinate of the gradient of the objective (of its generalised
+    gradient, with L1 or bounds) exceeds `tol`.
+
+    References
+    ----------
+    Beck, A. and Teboulle, M. (2009). A fast iterative shrinkage-thresholding algorithm for linear
+    inverse problems. SIAM Journal on Imaging Sciences 2, 183-202, section 3. Barzilai, J. and
+    Borwein, J. (1988). Two-point step size gradient methods. IMA Journal of Numerical Analysis 8.
+
+    Examples
+    --------
+    >>> from sklearn_losses import GD
+    >>> GD().full_batch
+    True
+    """
+
+    name = "gd"
+    full_batch = True
+
+
+class LBFGS(Optimizer):
+    """Limited-memory BFGS, SciPy's L-BFGS-B, on the objective over all samples.
+
+    L1 is solved exactly, by splitting each weight into its positive and its negative part; bounds
+    are L-BFGS-B's own. Losses without derivative are refused, but for those that have a smooth
+    counterpart, which is followed to its limit: "quantile", "absolute_error" and "hinge".
+    `learning_rate`, `eta0`, `batch_size` and `shuffle` have no effect. A fit ends when no
+    coordinate of the projected gradient exceeds `tol`.
+
+    Parameters
+    ----------
+    corrections : int, default=10
+        How many steps the approximation of the Hessian remembers, at least 1.
+
+    References
+    ----------
+    Byrd, R., Lu, P., Nocedal, J. and Zhu, C. (1995). A limited memory algorithm for bound
+    constrained optimization. SIAM Journal on Scientific Computing 16, 1190-1208.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn_losses import SGDRegressorX
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = SGDRegressorX("poisson", optimizer="lbfgs", alpha=1e-6, tol=1e-6)
+    >>> round(model.fit(X, y).score(X, y), 2)
+    0.51
+    """
+
+    name = "lbfgs"
+    full_batch = True
+
+    def __init__(self, corrections=10):
+        self.corrections = corrections
+
+
+OPTIMIZERS = {
+    c.name: c
+    for c in (
+        SGD,
+        Momentum,
+        NAG,
+        AdaGrad,
+        RMSProp,
+        Adam,
+        AdamW,
+        NAdam,
+        SAGA,
+        SVRG,
+        GD,
+        LBFGS,
+    )
+}
+
+
+def get_optimizer(optimizer, **params):
+    """The optimizer that a name or an object stands for.
+
+    Parameters
+    ----------
+    optimizer : str or Optimizer
+        A name in `OPTIMIZERS`, or an optimizer.
+    **params
+        Parameters to set; an object that is given stays as it is.
+
+    Returns
+    -------
+    optimizer : Optimizer
+
+    Raises
+    ------
+    ValueError
+        For a name that is not known; the message has the nearest ones.
+
+    Examples
+    --------
+    >>> from sklearn_losses import get_optimizer
+    >>> get_optimizer("adam", beta1=0.5)
+    Adam(beta1=0.5)
+    """
+    return from_name("optimizer", optimizer, Optimizer, OPTIMIZERS, params)
