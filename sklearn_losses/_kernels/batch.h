@@ -22,35 +22,35 @@ namespace sl {
 template <class T, int BYTES>
 struct ScoresBody {
     static SL_FN void run(const T* const* x, const T* __restrict w, Index n, double* out) {
-        enum { N = Pack<T, BYTES>::N };
-        Pack<T, BYTES> p[4] = {};
+        using P = Pack<T, BYTES>;
+        typename P::Value p[4] = {};
         Index i = 0;
-        for (; i + N <= n; i += N)
-            for (int r = 0; r < 4; ++r) p[r].add_product(x[r] + i, w + i);
-        for (int r = 0; r < 4; ++r) {
-            Pack<T, BYTES> one[1] = {p[r]};
-            out[r] = fold_packs(one) + dot_tail(x[r] + i, w + i, n - i);
+        for (; i + P::N <= n; i += P::N) {
+            const typename P::Value wi = P::load(w + i);
+            for (int r = 0; r < 4; ++r) p[r] += P::load(x[r] + i) * wi;
         }
+        for (int r = 0; r < 4; ++r) out[r] = P::sum(p[r]) + dot_tail(x[r] + i, w + i, n - i);
     }
 };
 // g += sum over rows of c[r] * x[r], summed in registers over up to TALL rows, then in double.
 enum { TALL = 32 };
 template <class T, int BYTES>
 struct GradientBody {
+    template <int PACKS>
+    static SL_FN void columns(const T* const* x, const T* __restrict c, Index rows, double* __restrict g, Index i) {
+        using P = Pack<T, BYTES>;
+        typename P::Value p[PACKS] = {};
+        for (Index r = 0; r < rows; ++r)
+            for (int k = 0; k < PACKS; ++k) p[k] += c[r] * P::load(x[r] + i + k * P::N);
+        T sums[PACKS * P::N];
+        for (int k = 0; k < PACKS; ++k) P::store(sums + k * P::N, p[k]);
+        for (int j = 0; j < PACKS * P::N; ++j) g[i + j] += double(sums[j]);
+    }
     static SL_FN void run(const T* const* x, const T* __restrict c, Index rows, double* __restrict g, Index n) {
         enum { N = Pack<T, BYTES>::N, PACKS = 4 };
         Index i = 0;
-        for (; i + PACKS * N <= n; i += PACKS * N) {
-            Pack<T, BYTES> p[PACKS] = {};
-            for (Index r = 0; r < rows; ++r)
-                for (int k = 0; k < PACKS; ++k) p[k].add_scaled(c[r], x[r] + i + k * N);
-            for (int k = 0; k < PACKS; ++k) p[k].add_to(g + i + k * N);
-        }
-        for (; i + N <= n; i += N) {
-            Pack<T, BYTES> p = {};
-            for (Index r = 0; r < rows; ++r) p.add_scaled(c[r], x[r] + i);
-            p.add_to(g + i);
-        }
+        for (; i + PACKS * N <= n; i += PACKS * N) columns<PACKS>(x, c, rows, g, i);
+        for (; i + N <= n; i += N) columns<1>(x, c, rows, g, i);
         for (; i < n; ++i) {
             T total = 0;
             for (Index r = 0; r < rows; ++r) total += c[r] * x[r][i];

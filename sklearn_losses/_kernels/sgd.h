@@ -1,8 +1,7 @@
-// CPU only: the formulas of a stochastic step, and the loop over steps of one sample and one output.
+// CPU only: an epoch of scikit-learn's stochastic gradient descent: one sample a step, one output, a pointwise loss.
 //
-// `_sgd.pyx` holds the step in general (any batch, outputs, L1, averages). What nearly every fit of one sample a step
-// does stands here, fused and compiled for each instruction set; a step that is not like that is left to the general
-// one. Both take their formulas from this file.
+// The weights are scale * w, so that the shrinkage of an L2 penalty is one product. Two loops over the rows share
+// everything but the rows: dense ones look ahead, sparse ones do not need to.
 #ifndef SKLEARN_LOSSES_SGD_H
 #define SKLEARN_LOSSES_SGD_H
 
@@ -15,166 +14,429 @@ enum Schedule { CONSTANT, OPTIMAL, INVSCALING, ADAPTIVE, PA1, PA2 };
 // Penalty and learning rate of a fit.
 struct Rule {
     int schedule;
-    double alpha, share_l1, share_l2, eta0, power_t, optimal_init;
+    double alpha, share_l1, share_l2;  // the shares are 0 without such a penalty
+    double eta0, power_t, optimal_init;
 };
 // Of step t; `last` is that of the step before.
 SL_FN double learning_rate(const Rule& rule, double t, double last) {
     if (rule.schedule == OPTIMAL) return 1.0 / (rule.alpha * (rule.optimal_init + t - 1.0));
-    if (rule.schedule == INVSCALING) return rule.eta0 / std::pow(t, rule.power_t);
+    if (rule.schedule == INVSCALING) return scaled_pow(rule.eta0, t, -rule.power_t);
     return last;
-}
-// The factor of all weights by which a step takes its share of the L2 penalty.
-SL_FN double shrinkage(const Rule& rule, double eta) {
-    return rule.share_l2 > 0.0 ? max_(0.0, 1.0 - rule.share_l2 * eta * rule.alpha) : 1.0;
-}
-// The penalty's part of the objective.
-SL_FN double penalty(const Rule& rule, double square, double absolute) {
-    return rule.alpha * (rule.share_l2 * 0.5 * square + rule.share_l1 * absolute);
 }
 // scikit-learn's bound on a gradient.
 SL_FN double clipped(double gradient) {
     const double low = gradient < -1e12 ? -1e12 : gradient;
     return low > 1e12 ? 1e12 : low;
 }
+// The step of a passive-aggressive rule along the row: Crammer et al. (2006). `square` is that of the row's norm.
+SL_FN double passive_aggressive(const Rule& rule, double value, double gradient, double square) {
+    const double full = rule.schedule == PA1 ? value / square : value / (square + 0.5 / rule.eta0);
+    const double size = rule.schedule == PA1 && full > rule.eta0 ? rule.eta0 : full;
+    return gradient < 0.0 ? size : (gradient > 0.0 ? -size : gradient);
+}
+// The cumulative L1 penalty of Tsuruoka, Tsujii and Ananiadou (2009) on one weight, or on a register of them: u is what
+// it could have received so far, q what it did.
+template <class V, class T>
+SL_FN V truncated(const V& w, const V& q, T u, T per_scale) {
+    const V zero = {}, down = w - (u + q) * per_scale, up = w + (u - q) * per_scale;
+    return w > zero ? (down < zero ? zero : down) : (w < zero ? (up > zero ? zero : up) : w);
+}
 
-// What changes from step to step.
-struct LoneState {
-    double t, eta, scale, square;  // the weights are scale * w, and `square` is w . w
-    Index position, seen, touched;
-    double loss_sum, objective_sum;
+// What changes from step to step, the vectors apart. The norms are those of w.
+struct State {
+    double t, eta, scale, intercept;
+    double average_a, average_b, intercept_average;  // the averages are (average + average_a * w) / average_b
+    double u;
+    // As the objective takes them, which is scikit-learn's way: the truncation that ends a step does not show in the
+    // next sample's penalty. With L1 on sparse rows, where they follow from their changes, also as they are.
+    double square, absolute, square_now, absolute_now;
+    Index touched;  // coordinates changed since the norms were last summed in full
+    // Of the epoch:
+    Index position;
+    double loss_sum, gradient_sum;          // of the loss, and of the square of its gradient's norm
+    double square_sum, absolute_sum;        // of the norms, those of scale * w
+    bool finite;
 };
-template <class T>
-struct Lone {
-    const T* x;
-    Index stride, n_features;
+
+struct Run {
+    const void* x;  // float or double, as are the weights
+    Index n_features;
+    // Dense: where the last rows have a copy, from `first_last` on, that can be read a register past the row's end.
+    const void* last_rows;
+    Index first_last;
     const void* indices;
     const void* indptr;
+    bool repeats;  // a sparse row may give an entry twice
     const double* y;
-    const double* weight;  // or null
-    double weight_positive, weight_negative;
-    const std::uint8_t* held_out;  // or null
-    const std::int32_t* order;
-    Index n_rows, stop;  // steps end before position `stop`
+    const double* weight;       // of a sample; null: all 1
+    double weight_of_sign[2];   // of samples with y <= 0, and of those with y > 0
+    const std::int32_t* path;   // the rows in their order, and AHEAD more, any rows
+    Index stop;                 // steps end before this position
     Point point;
     const double* params;
-    const Rule* rule;
+    Rule rule;
+    double average_from;  // the step at which averaging starts
     bool fit_intercept;
     double intercept_decay, least_scale;
     Index most_touched;
-    T* w;
-    double* intercept;
-    LoneState state;
+    void *w, *average, *q;  // dense: padded with zeros to whole registers
+    State state;
+};
+template <class T>
+struct Typed : Run {
+    const T *x, *last_rows;
+    T *w, *average, *q;
+    SL_FN explicit Typed(const Run& run)
+        : Run(run),
+          x(static_cast<const T*>(run.x)),
+          last_rows(static_cast<const T*>(run.last_rows)),
+          w(static_cast<T*>(run.w)),
+          average(static_cast<T*>(run.average)),
+          q(static_cast<T*>(run.q)) {}
 };
 
-// One row: its products with the weights and with itself, and its addition to the weights.
-template <class T, int BYTES>
-struct DenseRow {
-    const T* x;
-    Index n;
-    SL_FN DenseRow(const Lone<T>& run, Index i) : x(run.x + i * run.stride), n(run.n_features) {}
-    SL_FN void dot(const T* w, double* out) const { DotSquareBody<T, BYTES>::run(x, w, n, out); }
-    SL_FN void add(T c, T* w) const { AxpyBody<T>::run(c, x, w, n); }
-    static SL_FN void foresee(const Lone<T>& run, Index, Index far) {
-        prefetch(run.x + far * run.stride, run.n_features * Index(sizeof(T)));
+// Rows ahead of a step for which values are asked, and then, of a sparse row, the weights.
+enum { AHEAD = 8, NEAR = 3 };
+
+#if defined(__GNUC__)
+#define SL_RARE __attribute__((noinline, cold))
+#else
+#define SL_RARE __declspec(noinline)
+#endif
+
+// The norms, summed in full.
+template <class T>
+SL_RARE State summed(const Run& run, State s) {
+    const T* w = static_cast<const T*>(run.w);
+    double square[4] = {}, absolute[4] = {};
+    for (Index j = 0; j < run.n_features; ++j) {
+        square[j % 4] += double(w[j]) * double(w[j]);
+        absolute[j % 4] += abs_(double(w[j]));
+    }
+    s.square_now = (square[0] + square[1]) + (square[2] + square[3]);
+    s.absolute_now = (absolute[0] + absolute[1]) + (absolute[2] + absolute[3]);
+    if (run.rule.share_l1 == 0.0) s.square = s.square_now;
+    s.touched = 0;
+    return s;
+}
+// The scale made 1, and the averages what their array holds.
+template <class T>
+SL_RARE State folded(const Run& run_, State s) {
+    const Typed<T> run(run_);
+    for (Index j = 0; j < run.n_features; ++j) {
+        if (run.average) run.average[j] = T((run.average[j] + s.average_a * run.w[j]) / s.average_b);
+        run.w[j] = T(run.w[j] * s.scale);
+    }
+    s.average_a = 0.0;
+    s.average_b = 1.0;
+    for (double* square : {&s.square, &s.square_now}) *square *= s.scale * s.scale;
+    for (double* absolute : {&s.absolute, &s.absolute_now}) *absolute *= s.scale;
+    s.scale = 1.0;
+    return s;
+}
+
+// Dense rows, a register at a time, the last one masked. The pass over the weights that adds a row also multiplies the
+// new ones with a row to come, so that they are read once. With no L1 that is the row after the next: the next row's
+// product follows from that with the weights before the addition and from the product of both rows, and the loss does
+// not wait for the pass.
+template <class T, int BYTES, bool L1>
+struct DenseRows {
+    using P = Pack<T, BYTES>;
+    using V = typename P::Value;
+    static constexpr bool l1 = L1;
+    double product, square;  // of the step's row with w, and with itself
+
+    SL_FN DenseRows(const Typed<T>& run) : whole((run.n_features - 1) / P::N) {
+        T lanes[P::N];
+        for (Index j = 0; j < P::N; ++j) lanes[j] = whole * P::N + j < run.n_features ? T(1) : T(0);
+        last = P::load(lanes) > V{};
+        const Index position = run.state.position;
+        x = row(run, position);
+        x_next = row(run, position + 1);
+        product = dot_tail(x, run.w, run.n_features);
+        square = dot_tail(x, x, run.n_features);
+        if (!L1) {
+            next_product = dot_tail(x_next, run.w, run.n_features);
+            next_square = dot_tail(x_next, x_next, run.n_features);
+            both = dot_tail(x, x_next, run.n_features);
+        }
+    }
+    static SL_FN void foresee(const Typed<T>& run, Index far, Index) {
+        prefetch(run.x + far * run.n_features, run.n_features * Index(sizeof(T)));
+    }
+    // After w was multiplied by the factor.
+    SL_FN void scaled(double factor) {
+        product *= factor;
+        if (!L1) next_product *= factor;
+    }
+    SL_FN void add_to_average(const Typed<T>& run, T c) const { AxpyBody<T>::run(c, x, run.average, run.n_features); }
+
+    // Add c * x to w, penalise, and go on to the next row.
+    SL_FN void step(const Typed<T>& run, State& s, double c_, double per_scale_, bool changed) {
+        const T* ahead = L1 ? x_next : row(run, s.position + 2);
+        const T c = T(c_), u = T(s.u), scale = T(s.scale), per_scale = T(per_scale_);
+        V products[2] = {}, squares[2] = {}, others[2] = {}, absolutes[2] = {};
+        const auto part = [&](Index at, int i, const auto& cut) SL_INLINE {
+            const V new_x = cut(P::load(ahead + at));
+            V w = P::load(run.w + at) + c * cut(P::load(x + at));
+            squares[i] += new_x * new_x;
+            if constexpr (L1) {
+                const V q = P::load(run.q + at), cut_w = truncated<V, T>(w, q, u, per_scale);
+                others[i] += w * w;
+                absolutes[i] += w < V{} ? -w : w;
+                P::store(run.q + at, q + scale * (cut_w - w));
+                w = cut_w;
+            } else {
+                others[i] += new_x * cut(P::load(x_next + at));
+            }
+            products[i] += new_x * w;
+            P::store(run.w + at, w);
+        };
+        const auto all = [](const V& v) SL_INLINE -> V { return v; };
+        Index k = 0;
+        for (; k + 2 <= whole; k += 2) {
+            part(k * P::N, 0, all);
+            part((k + 1) * P::N, 1, all);
+        }
+        if (k < whole) part(k * P::N, 0, all);
+        part(whole * P::N, 1, [this](const V& v) SL_INLINE -> V { return P::masked(v, last); });
+
+        const double new_product = P::sum(products[0] + products[1]), new_square = P::sum(squares[0] + squares[1]);
+        const double other = P::sum(others[0] + others[1]);
+        if constexpr (L1) {
+            if (changed) {
+                s.square = other;
+                s.absolute = P::sum(absolutes[0] + absolutes[1]);
+            }
+            product = new_product;
+            square = new_square;
+            x = x_next;
+            x_next = row(run, s.position + 2);
+        } else {
+            s.square += c * (2.0 * product + c * square);
+            s.touched += run.n_features;
+            product = next_product + c * both;
+            square = next_square;
+            next_product = new_product;
+            next_square = new_square;
+            both = other;
+            x = x_next;
+            x_next = ahead;
+        }
+    }
+
+  private:
+    Index whole;
+    typename P::Mask last;
+    const T *x, *x_next;
+    double next_product, next_square, both;  // of the next row with w and with itself, and with the step's row
+
+    static SL_FN const T* row(const Typed<T>& run, Index position) {
+        const Index i = run.path[position];
+        return i < run.first_last ? run.x + i * run.n_features : run.last_rows + (i - run.first_last) * run.n_features;
     }
 };
-template <class T, class I>
-struct SparseRow {
+
+// Sparse rows. Successive rows have few columns in common, so the processor itself works ahead.
+template <class T, class I, bool L1>
+struct SparseRows {
+    static constexpr bool l1 = L1;
+    double product, square;
+
+    SL_FN SparseRows(const Typed<T>& run) { set(run, run.state.position); }
+    static SL_FN void foresee(const Typed<T>& run, Index far, Index position) {
+        const Index near = run.path[position + NEAR];
+        const I* indptr = static_cast<const I*>(run.indptr);
+        const I* indices = static_cast<const I*>(run.indices);
+        const Index n = Index(indptr[far + 1] - indptr[far]);
+        prefetch(run.x + indptr[far], n * Index(sizeof(T)));
+        prefetch(indices + indptr[far], n * Index(sizeof(I)));
+        for (Index j = indptr[near]; j < Index(indptr[near + 1]); ++j) {
+            prefetch(run.w + indices[j]);
+            if (L1) prefetch(run.q + indices[j]);
+        }
+    }
+    SL_FN void scaled(double factor) { product *= factor; }
+    SL_FN void add_to_average(const Typed<T>& run, T c) const {
+        for (Index j = 0; j < n; ++j) run.average[at[j]] += c * x[j];
+    }
+
+    SL_FN void step(const Typed<T>& run, State& s, double c_, double per_scale, bool changed) {
+        const T c = T(c_);
+        s.touched += n;
+        if (!L1 && !run.repeats) {
+            if (changed)
+                for (Index j = 0; j < n; ++j) run.w[at[j]] += c * x[j];
+            s.square += c * (2.0 * product + c * square);
+        } else {
+            double squares = 0, absolutes = 0;
+            const auto count = [&](double before, double after) SL_INLINE {
+                squares += (after - before) * (after + before);
+                absolutes += abs_(after) - abs_(before);
+            };
+            if (changed) {
+                for (Index j = 0; j < n; ++j) {
+                    const T w = run.w[at[j]];
+                    count(w, run.w[at[j]] = w + c * x[j]);
+                }
+                s.square = s.square_now += squares;
+                s.absolute = s.absolute_now += absolutes;
+            }
+            if constexpr (L1) {
+                squares = absolutes = 0;
+                for (Index j = 0; j < n; ++j) {
+                    const double w = run.w[at[j]], q = run.q[at[j]];
+                    const T cut_w = T(truncated<double, double>(w, q, s.u, per_scale));
+                    run.w[at[j]] = cut_w;
+                    run.q[at[j]] = T(q + s.scale * (cut_w - w));
+                    count(w, cut_w);
+                }
+                s.square_now += squares;
+                s.absolute_now += absolutes;
+            }
+        }
+        set(run, s.position + 1);
+    }
+
+  private:
     const T* x;
     const I* at;
     Index n;
-    SL_FN SparseRow(const Lone<T>& run, Index i) {
+
+    SL_FN void set(const Typed<T>& run, Index position) {
         const I* indptr = static_cast<const I*>(run.indptr);
-        x = run.x + indptr[i];
-        at = static_cast<const I*>(run.indices) + indptr[i];
-        n = Index(indptr[i + 1] - indptr[i]);
-    }
-    SL_FN void dot(const T* w, double* out) const {
-        double a = 0, b = 0, square = 0;
+        const Index i = run.path[position], start = Index(indptr[i]);
+        x = run.x + start;
+        at = static_cast<const I*>(run.indices) + start;
+        n = Index(indptr[i + 1]) - start;
+        double a = 0, b = 0, c = 0;
         Index j = 0;
         for (; j + 2 <= n; j += 2) {
-            a += double(w[at[j]]) * double(x[j]);
-            b += double(w[at[j + 1]]) * double(x[j + 1]);
-            square += double(x[j]) * double(x[j]) + double(x[j + 1]) * double(x[j + 1]);
+            a += double(run.w[at[j]]) * double(x[j]);
+            b += double(run.w[at[j + 1]]) * double(x[j + 1]);
+            c += double(x[j]) * double(x[j]) + double(x[j + 1]) * double(x[j + 1]);
         }
         if (j < n) {
-            a += double(w[at[j]]) * double(x[j]);
-            square += double(x[j]) * double(x[j]);
+            a += double(run.w[at[j]]) * double(x[j]);
+            c += double(x[j]) * double(x[j]);
         }
-        out[0] = a + b;
-        out[1] = square;
-    }
-    SL_FN void add(T c, T* w) const {
-        for (Index j = 0; j < n; ++j) w[at[j]] += c * x[j];
-    }
-    static SL_FN void foresee(const Lone<T>& run, Index near, Index far) {
-        const SparseRow a(run, far), b(run, near);
-        prefetch(a.x, a.n * Index(sizeof(T)));
-        prefetch(a.at, a.n * Index(sizeof(I)));
-        for (Index j = 0; j < b.n && j < 128; ++j) prefetch(run.w + b.at[j], 1);
+        product = a + b;
+        square = c;
     }
 };
 
-// Steps ahead of a shuffled row that its values are asked for, and then the weights that a sparse one touches.
-enum { FAR = 8, NEAR = 3 };
-
-// Steps until `stop`, or until one that the general step must do: where the scale becomes too small, or where the norm
-// has to be summed anew.
-template <class T, class Row>
-struct LoneBody {
-    static SL_FN void run(Lone<T>* run_) {
-        const Lone<T> run = *run_;
-        const Rule rule = *run.rule;
-        const bool penalised = rule.share_l2 > 0.0;
-        LoneState s = run.state;
-        double intercept = *run.intercept;
+// Steps until position `stop`, or until a raw prediction is not finite.
+template <class T, class Rows>
+struct Steps {
+    static SL_FN void run(Run* run_) {
+        const Typed<T> run(*run_);
+        const Rule rule = run.rule;
+        const bool passive = rule.schedule == PA1 || rule.schedule == PA2;
+        const double bias = run.fit_intercept ? 1.0 : 0.0, bias_step = bias * run.intercept_decay;
+        const double decay_l1 = rule.share_l1 * rule.alpha, decay_l2 = rule.share_l2 * rule.alpha;
+        State s = run.state;
+        Rows rows(run);
         for (; s.position < run.stop; ++s.position) {
-            const Index i = run.order[s.position];
-            if (run.held_out && run.held_out[i]) continue;
-            // Whatever the gradient is not needed for is computed beside it: divisions would wait for it otherwise.
-            const double eta = learning_rate(rule, s.t, s.eta), scale = s.scale * shrinkage(rule, eta);
-            if (scale < run.least_scale || s.touched >= run.most_touched) break;
-            const double inverse = 1.0 / scale, y = run.y[i];
-            double rate = -eta * (y > 0.0 ? run.weight_positive : run.weight_negative);
-            if (run.weight) rate *= run.weight[i];
-            if (s.position + FAR < run.n_rows) {
-                const Index far = run.order[s.position + FAR];
-                prefetch(run.y + far, 1);
-                if (run.weight) prefetch(run.weight + far, 1);
-                Row::foresee(run, run.order[s.position + NEAR], far);
+            const Index i = run.path[s.position], far = run.path[s.position + AHEAD];
+            const double y = run.y[i];
+            double weight = run.weight_of_sign[y > 0.0];
+            prefetch(run.y + far);
+            if (run.weight) {
+                weight *= run.weight[i];
+                prefetch(run.weight + far);
             }
-            const Row row(run, i);
-            double product[2], value, gradient;
-            row.dot(run.w, product);
-            run.point(run.params, y, s.scale * product[0] + intercept, &value, &gradient);
+            rows.foresee(run, far, s.position);
+
+            const double raw = s.scale * rows.product + s.intercept;
+            if (!(abs_(raw) <= Format<double>::max)) {
+                s.finite = false;
+                break;
+            }
+            double value, gradient;
+            run.point(run.params, y, raw, &value, &gradient);
             s.loss_sum += value;
-            s.objective_sum += value + (penalised ? penalty(rule, s.square * s.scale * s.scale, 0.0) : 0.0);
-            s.seen += 1;
-            s.t += 1.0;
-            s.eta = eta;
-            s.scale = scale;
-            const double update = clipped(gradient) * rate;
-            if (update != 0.0) {
-                const double c = update * inverse;
-                row.add(T(c), run.w);
-                s.square += c * (2.0 * product[0] + c * product[1]);
-                s.touched += row.n;
-                if (run.fit_intercept) intercept += update * run.intercept_decay;
+            s.gradient_sum += (gradient * weight) * (gradient * weight) * (rows.square + bias);
+            s.square_sum += s.square * (s.scale * s.scale);
+            if (Rows::l1) s.absolute_sum += s.absolute * s.scale;
+
+            double update;
+            if (passive) {
+                if (rule.schedule == PA1 && rows.square == 0.0) {  // no step at all
+                    run_->state.position = s.position + 1;
+                    rows = Rows(Typed<T>(*run_));
+                    continue;
+                }
+                update = passive_aggressive(rule, value, gradient, rows.square) * weight;
+            } else {
+                s.eta = learning_rate(rule, s.t, s.eta);
+                update = clipped(gradient) * (-s.eta * weight);
             }
+            // Whatever the gradient is not needed for is computed beside it: divisions would wait for it otherwise.
+            s.scale *= max_(0.0, 1.0 - decay_l2 * s.eta);
+            if (s.scale < run.least_scale) {
+                rows.scaled(s.scale);
+                s = folded<T>(run, s);
+            }
+            const double per_scale = 1.0 / s.scale, c = update * per_scale;
+            s.intercept += update * bias_step;
+            if (s.t >= run.average_from) {
+                // Bottou, Stochastic Gradient Descent Tricks (2012), section 5.3.
+                const double share = 1.0 / (s.t - run.average_from + 1.0);
+                rows.add_to_average(run, T(-s.average_a * c));
+                if (share < 1.0) s.average_b /= 1.0 - share;
+                s.average_a += share * s.average_b * s.scale;
+                s.intercept_average += (s.intercept - s.intercept_average) * share;
+            }
+            if (Rows::l1) s.u += decay_l1 * s.eta;
+            rows.step(run, s, c, per_scale, update != 0.0);
+            if (s.touched >= run.most_touched) s = summed<T>(run, s);
+            s.t += 1.0;
         }
-        *run.intercept = intercept;
         run_->state = s;
     }
 };
 
 template <class T, int BYTES>
-using DenseLoneBody = LoneBody<T, DenseRow<T, BYTES>>;
-template <class T, class I>
-void lone_steps(Lone<T>* run, bool sparse, int level, const I*) {
-    if (sparse)
-        Cloned<LoneBody<T, SparseRow<T, I>>, void(Lone<T>*)>::at(level < 1 ? level : 1)(run);
-    else
-        by_width<DenseLoneBody, T, void(Lone<T>*)>(level)(run);
+using DenseSteps = Steps<T, DenseRows<T, BYTES, false>>;
+template <class T, int BYTES>
+using DenseStepsL1 = Steps<T, DenseRows<T, BYTES, true>>;
+template <class T, class I, bool L1>
+using SparseSteps = Cloned<Steps<T, SparseRows<T, I, L1>>, void(Run*)>;
+
+template <class T>
+void (*steps_of(const Run& run, int index_size, int level))(Run*) {
+    const int narrow = level < 1 ? level : 1;
+    const bool l1 = run.rule.share_l1 > 0.0;
+    if (index_size == 4)
+        return l1 ? SparseSteps<T, std::int32_t, true>::at(narrow) : SparseSteps<T, std::int32_t, false>::at(narrow);
+    if (index_size == 8)
+        return l1 ? SparseSteps<T, std::int64_t, true>::at(narrow) : SparseSteps<T, std::int64_t, false>::at(narrow);
+    // The widest registers slow down what is computed beside them, and short rows do not make up for it.
+    if (run.n_features * Index(sizeof(T)) < 512) level = narrow;
+    return l1 ? by_width<DenseStepsL1, T, void(Run*)>(level) : by_width<DenseSteps, T, void(Run*)>(level);
+}
+
+// ---------------------------------------------------------------------- what _sgd.pyx calls; `single` is float in X
+
+// Rows are dense where `index_size` is 0, and sparse with indices of that many bytes otherwise.
+inline void take_steps(Run* run, bool single, int index_size, int level) {
+    (single ? steps_of<float>(*run, index_size, level) : steps_of<double>(*run, index_size, level))(run);
+}
+// The norms of the weights that a fit starts from.
+inline void sum_norms(Run* run, bool single) {
+    State& s = run->state;
+    s = single ? summed<float>(*run, s) : summed<double>(*run, s);
+    s.square = s.square_now;
+    s.absolute = s.absolute_now;
+}
+template <class T>
+bool all_finite(const Run& run) {
+    bool all = true;
+    for (Index j = 0; j < run.n_features; ++j) all &= abs_(static_cast<const T*>(run.w)[j]) <= Format<T>::max;
+    return all && abs_(run.state.intercept) <= Format<double>::max;
+}
+inline bool is_finite(const Run& run, bool single) {
+    return run.state.finite && (single ? all_finite<float>(run) : all_finite<double>(run));
 }
 
 }  // namespace sl

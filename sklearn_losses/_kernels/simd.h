@@ -65,6 +65,41 @@ struct Cloned<Body, void(A...)> {
     }
 };
 
+// One register of T: with GCC and clang a vector type, since left to find the vectors themselves they keep some of the
+// partial sums below in memory. Elsewhere it is one number. What is written with operators serves both.
+template <class T, int BYTES>
+struct Pack {
+#if defined(__GNUC__)
+    enum { N = BYTES / sizeof(T) };
+    typedef T Value __attribute__((vector_size(BYTES)));
+    typedef typename Format<T>::Int Mask __attribute__((vector_size(BYTES)));  // of a comparison: -1 or 0
+    typedef T Unaligned __attribute__((vector_size(BYTES), aligned(sizeof(T)), may_alias));
+    static SL_FN Value load(const T* x) { return *reinterpret_cast<const Unaligned*>(x); }
+    static SL_FN void store(T* x, const Value& v) { *reinterpret_cast<Unaligned*>(x) = v; }
+    static SL_FN Value masked(const Value& v, const Mask& m) { return Value(Mask(v) & m); }
+    static SL_FN double sum(const Value& v) {
+        if constexpr (BYTES > 16) {
+            typename Pack<T, BYTES / 2>::Value low, high;
+            std::memcpy(&low, &v, BYTES / 2);
+            std::memcpy(&high, reinterpret_cast<const char*>(&v) + BYTES / 2, BYTES / 2);
+            return Pack<T, BYTES / 2>::sum(low + high);
+        } else if constexpr (N == 4) {
+            return double((v[0] + v[2]) + (v[1] + v[3]));
+        } else {
+            return double(v[0] + v[1]);
+        }
+    }
+#else
+    enum { N = 1 };
+    using Value = T;
+    using Mask = typename Format<T>::Int;
+    static SL_FN Value load(const T* x) { return *x; }
+    static SL_FN void store(T* x, Value v) { *x = v; }
+    static SL_FN Value masked(Value v, Mask m) { return m ? v : T(0); }
+    static SL_FN double sum(Value v) { return double(v); }
+#endif
+};
+
 // -------------------------------------------------------------------------------------------------- pointwise blocks
 
 // Which outputs a block writes. VALUE | GRADIENT | HESSIAN together are made of two calls.
@@ -108,9 +143,19 @@ using Point = PointSignature*;
 template <template <class> class Loss>
 struct PointBody {
     static SL_FN void run(const double* params, double y, double raw, double* value, double* gradient) {
-        const Out<double> o = Loss<double>(params)(y, raw);
-        *gradient = o.gradient;
-        *value = o.value;
+        // A register of the same sample: vectorised, the formula has no branches that a processor could mispredict.
+        using P = Pack<double, 16>;
+        const Loss<double> loss(params);
+        double y_[P::N], raw_[P::N], value_[P::N], gradient_[P::N];
+        P::store(y_, y - P::Value{});
+        P::store(raw_, raw - P::Value{});
+        for (int i = 0; i < P::N; ++i) {
+            const Out<double> o = loss(y_[i], raw_[i]);
+            value_[i] = o.value;
+            gradient_[i] = o.gradient;
+        }
+        *value = value_[0];
+        *gradient = gradient_[0];
     }
 };
 // Cloned for the fused multiply-add, which halves the latency of its polynomials; wider registers are of no use to it.
@@ -213,14 +258,17 @@ inline void multiply(T* __restrict x, const T* __restrict by, Index n) {
 }
 // Ask for memory that is needed soon: shuffled rows come in no order that a processor could foresee. Always inlined: GCC
 // takes a function that only prefetches for one without effect, and drops calls of it.
-SL_FN void prefetch(const void* at, Index bytes) {
+SL_FN void prefetch(const void* at) {
 #if defined(__GNUC__)
-    const char* line = static_cast<const char*>(at);
-    for (Index i = 0; i < bytes && i < 2048; i += 64) __builtin_prefetch(line + i);
-    __builtin_prefetch(line + (bytes > 0 ? bytes - 1 : 0));
+    __builtin_prefetch(at);
 #else
-    (void)at, (void)bytes;
+    (void)at;
 #endif
+}
+SL_FN void prefetch(const void* at, Index bytes) {
+    const char* line = static_cast<const char*>(at);
+    for (Index i = 0; i < bytes && i < 2048; i += 64) prefetch(line + i);
+    prefetch(line + (bytes > 0 ? bytes - 1 : 0));
 }
 // Rows of a C-order array into a tile, element (k, r) at [k * TILE_ROWS + r], and back.
 template <class T>
@@ -246,46 +294,6 @@ inline double sum(const T* x, Index n) {
 
 // ---------------------------------------------------------------------------------------------------- vectors, dense
 
-// One register of T. With GCC and clang it is a vector type: left to find the vectors themselves, they keep some of
-// the partial sums below in memory.
-template <class T, int BYTES>
-struct Pack {
-    enum { N = BYTES / sizeof(T) };
-#if defined(__GNUC__)
-    typedef T Value __attribute__((vector_size(BYTES)));
-    typedef T Unaligned __attribute__((vector_size(BYTES), aligned(sizeof(T)), may_alias));
-    Value lanes;
-    SL_FN void add_product(const T* x, const T* w) {
-        lanes += *reinterpret_cast<const Unaligned*>(x) * *reinterpret_cast<const Unaligned*>(w);
-    }
-    SL_FN void add(const Pack& other) { lanes += other.lanes; }
-    SL_FN void add_scaled(T c, const T* x) { lanes += c * *reinterpret_cast<const Unaligned*>(x); }
-#else
-    T lanes[N];
-    SL_FN void add_product(const T* x, const T* w) {
-        for (int j = 0; j < N; ++j) lanes[j] += x[j] * w[j];
-    }
-    SL_FN void add(const Pack& other) {
-        for (int j = 0; j < N; ++j) lanes[j] += other.lanes[j];
-    }
-    SL_FN void add_scaled(T c, const T* x) {
-        for (int j = 0; j < N; ++j) lanes[j] += c * x[j];
-    }
-#endif
-    SL_FN void add_to(double* g) const {
-        for (int j = 0; j < N; ++j) g[j] += double(lanes[j]);
-    }
-};
-// Several packs of partial sums hide the latency of a fused multiply-add. They are folded into one while they are in
-// registers; the last one's lanes, and the elements that fill no pack, are added one by one.
-template <class T, int BYTES, int PACKS>
-SL_FN double fold_packs(Pack<T, BYTES> (&p)[PACKS]) {
-    for (int half = PACKS / 2; half >= 1; half /= 2)
-        for (int i = 0; i < half; ++i) p[i].add(p[i + half]);
-    double s[4] = {0, 0, 0, 0};
-    for (int j = 0; j < Pack<T, BYTES>::N; ++j) s[j % 4] += double(p[0].lanes[j]);
-    return (s[0] + s[1]) + (s[2] + s[3]);
-}
 template <class T>
 SL_FN double dot_tail(const T* x, const T* w, Index n) {
     double a = 0, b = 0;
@@ -297,63 +305,28 @@ SL_FN double dot_tail(const T* x, const T* w, Index n) {
     if (i < n) a += double(x[i]) * double(w[i]);
     return a + b;
 }
+// Several packs of partial sums hide the latency of a fused multiply-add.
 template <class T, int BYTES>
 struct DotBody {
     static SL_FN void run(const T* __restrict x, const T* __restrict w, Index n, double* out) {
-        enum { N = Pack<T, BYTES>::N };
+        using P = Pack<T, BYTES>;
         double total = 0;
         Index i = 0;
-        if (n >= N) {
-            Pack<T, BYTES> p[4] = {};
-            for (; i + 4 * N <= n; i += 4 * N)
-                for (int k = 0; k < 4; ++k) p[k].add_product(x + i + k * N, w + i + k * N);
-            for (; i + N <= n; i += N) p[0].add_product(x + i, w + i);
-            total = fold_packs(p);
+        if (n >= P::N) {
+            typename P::Value p[4] = {};
+            for (; i + 4 * P::N <= n; i += 4 * P::N)
+                for (int k = 0; k < 4; ++k) p[k] += P::load(x + i + k * P::N) * P::load(w + i + k * P::N);
+            for (; i + P::N <= n; i += P::N) p[0] += P::load(x + i) * P::load(w + i);
+            total = P::sum((p[0] + p[2]) + (p[1] + p[3]));
         }
         if constexpr (BYTES > 16) {
-            if (n - i >= N / 2) {
-                Pack<T, BYTES / 2> p[1] = {};
-                p[0].add_product(x + i, w + i);
-                total += fold_packs(p);
-                i += N / 2;
+            using Half = Pack<T, BYTES / 2>;
+            if (n - i >= Half::N) {
+                total += Half::sum(Half::load(x + i) * Half::load(w + i));
+                i += Half::N;
             }
         }
         *out = total + dot_tail(x + i, w + i, n - i);
-    }
-};
-// x . w and x . x in one pass: out[0] and out[1].
-template <class T, int BYTES>
-struct DotSquareBody {
-    static SL_FN void run(const T* __restrict x, const T* __restrict w, Index n, double* out) {
-        enum { N = Pack<T, BYTES>::N };
-        double total = 0, square = 0;
-        Index i = 0;
-        if (n >= N) {
-            Pack<T, BYTES> p[2] = {}, q[2] = {};
-            for (; i + 2 * N <= n; i += 2 * N)
-                for (int k = 0; k < 2; ++k) {
-                    p[k].add_product(x + i + k * N, w + i + k * N);
-                    q[k].add_product(x + i + k * N, x + i + k * N);
-                }
-            for (; i + N <= n; i += N) {
-                p[0].add_product(x + i, w + i);
-                q[0].add_product(x + i, x + i);
-            }
-            total = fold_packs(p);
-            square = fold_packs(q);
-        }
-        if constexpr (BYTES > 16) {
-            if (n - i >= N / 2) {
-                Pack<T, BYTES / 2> p[1] = {}, q[1] = {};
-                p[0].add_product(x + i, w + i);
-                q[0].add_product(x + i, x + i);
-                total += fold_packs(p);
-                square += fold_packs(q);
-                i += N / 2;
-            }
-        }
-        out[0] = total + dot_tail(x + i, w + i, n - i);
-        out[1] = square + dot_tail(x + i, x + i, n - i);
     }
 };
 // w += a * x.
