@@ -13,4 +13,18 @@ from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 fit_context = _fit_context
 
-__all__ = ["Interval", "StrOptions", "check_sample_weight", "fit_context"]
+try:  # scikit-learn 1.9 and later
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:
+
+    class CallbackSupportMixin:
+        """Nothing: this scikit-learn has no callbacks."""
+
+
+__all__ = [
+    "CallbackSupportMixin",
+    "Interval",
+    "StrOptions",
+    "check_sample_weight",
+    "fit_context",
+]

@@ -57,6 +57,10 @@ class Optimizer(Parametric):
         """The kernel's name and its parameters, checked."""
         return type(self).__name__, np.array(self._numbers(), dtype=np.float64)
 
+    def _check(self):
+        """Raise the error of the first parameter that is outside its range."""
+        self._kernel_params()
+
 
 class SGD(Optimizer):
     """Stochastic gradient descent: ``w -= eta * g``.
@@ -68,15 +72,14 @@ class SGD(Optimizer):
     used and at the end of the epoch: that is the lazy rule of all optimizers here but `SAGA` and
     `SVRG`.
 
-    With ``batch_size=1`` and nothing else beyond scikit-learn's parameters, the estimators run
-    scikit-learn's algorithm, step for step, whose L1 penalty is the cumulative one; otherwise L1 is
-    taken by the proximal step (soft thresholding by ``eta * alpha``).
+    L1 is the cumulative penalty, as in scikit-learn: it leaves weights at zero in spite of the
+    gradients' noise, which a proximal step on each batch hardly does.
 
     References
     ----------
     Robbins, H. and Monro, S. (1951). A stochastic approximation method. Annals of Mathematical
-    Statistics 22, 400-407. Duchi, J. and Singer, Y. (2009). Efficient online and batch learning
-    using forward backward splitting. JMLR 10, 2899-2934.
+    Statistics 22, 400-407. Tsuruoka, Y., Tsujii, J. and Ananiadou, S. (2009). Stochastic gradient
+    descent training for L1-regularized log-linear models with cumulative penalty. ACL, 477-485.
 
     Examples
     --------
@@ -104,8 +107,8 @@ class Momentum(Optimizer):
     References
     ----------
     Polyak, B. (1964). Some methods of speeding up the convergence of iteration methods. USSR
-    Computational Mathematics 4, 1-17. Sutskever, I., Martens, J., Dahl, G. and Hinton, G. (2013). On
-    the importance of initialization and momentum in deep learning. ICML, eq. 1 and 2.
+    Computational Mathematics 4, 1-17. Sutskever, I., Martens, J., Dahl, G. and Hinton, G. (2013).
+    On the importance of initialization and momentum in deep learning. ICML, eq. 1 and 2.
 
     Examples
     --------
@@ -372,7 +375,7 @@ class SAGA(Optimizer):
     ...     "multinomial", optimizer="saga", learning_rate="optimal", random_state=0
     ... )
     >>> round(model.fit(X, y).score(X, y), 2)
-    0.97
+    0.98
     """
 
     name = "saga"
@@ -469,7 +472,7 @@ class LBFGS(Optimizer):
     >>> X, y = load_diabetes(return_X_y=True)
     >>> model = SGDRegressorX("poisson", optimizer="lbfgs", alpha=1e-6, tol=1e-6)
     >>> round(model.fit(X, y).score(X, y), 2)
-    0.51
+    0.52
     """
 
     name = "lbfgs"
@@ -477,6 +480,9 @@ class LBFGS(Optimizer):
 
     def __init__(self, corrections=10):
         self.corrections = corrections
+
+    def _check(self):
+        check_integer("LBFGS", "corrections", self.corrections)
 
 
 OPTIMIZERS = {

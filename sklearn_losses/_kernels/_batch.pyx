@@ -75,7 +75,7 @@ cdef extern from "batch.h" namespace "sl" nogil:
         double loss, norm, bad
     ctypedef struct Moment:
         const double* params
-        double rate, t, l2
+        double rate, t, l2, l1_so_far
     ctypedef struct Move:
         Moment moment
         double l1, scale, average
@@ -289,10 +289,10 @@ cdef class Problem:
         task.params_stride = len(first) if len(losses) > 1 else 0
         task.block = NULL
         task.row_loss = NULL
-        task.kind = -1 if kind is None else kind
+        task.kind = kind
         if losses[0].is_multiclass:
             task.row_loss = row_value_gradient
-        elif kind is not None:
+        elif kind >= 0:
             task.block = loss_block_of(kind)
         return 0
 
@@ -555,7 +555,7 @@ cdef class Engine(Problem):
         Share of the rows that have a feature: sparse variance-reduced methods need it.
     """
 
-    cdef double l1, l2, clip_norm, average_a, average_b, t, eta
+    cdef double l1, l2, clip_norm, average_a, average_b, t, l1_so_far
     cdef Py_ssize_t average_from, position, batch
     cdef double loss_sum, norm_sum
     cdef Py_ssize_t steps
@@ -581,7 +581,7 @@ cdef class Engine(Problem):
         self.l1, self.l2 = l1, l2
         self.clip_norm = INFINITY if clip_norm is None else clip_norm
         self.average_from = average
-        self.average_a, self.average_b, self.t, self.eta = 0.0, 1.0, 1.0, 0.0
+        self.average_a, self.average_b, self.t, self.l1_so_far = 0.0, 1.0, 1.0, 0.0
         self.set_weights(coef, intercept)
         self.states = [np.zeros_like(self.w) for _ in range(states_of(run.optimizer))]
         for i in range(len(self.states)):
@@ -617,7 +617,7 @@ cdef class Engine(Problem):
                 run.share = self.pointer(share, (self.n_features,))
         run.penalised = memory is None and (l1 > 0.0 or l2 > 0.0)
         self.kept = [array.copy() for array in self.live]
-        self.scalars_kept = (self.average_a, self.average_b, self.t, self.eta)
+        self.scalars_kept = (self.average_a, self.average_b, self.t, self.l1_so_far)
 
     def remember(self):
         """Fill the memory of a variance-reduced method with the gradients of all rows; False where they are not
@@ -708,9 +708,11 @@ cdef class Engine(Problem):
         cdef int threads
         cdef bint sparse = run.task.indptr != NULL
         cdef bint clips = self.clip_norm < INFINITY
-        move.moment.rate = self.eta = rate
+        move.moment.rate = rate
         move.moment.t = self.t
         move.moment.l2 = self.l2
+        self.l1_so_far += rate * self.l1
+        move.moment.l1_so_far = self.l1_so_far
         move.l1 = self.l1
         move.scale = 1.0
         move.average = self.average_a
@@ -770,7 +772,7 @@ cdef class Engine(Problem):
             return False
         for kept, array in zip(self.kept, self.live):
             kept[...] = array
-        self.scalars_kept = (self.average_a, self.average_b, self.t, self.eta)
+        self.scalars_kept = (self.average_a, self.average_b, self.t, self.l1_so_far)
         return True
 
     def coef(self):
@@ -801,7 +803,7 @@ cdef class Engine(Problem):
         """Go on from what `get_state` returned."""
         for array, kept, given in zip(self.live, self.kept, state["arrays"], strict=True):
             array[...] = kept[...] = given
-        self.scalars_kept = self.average_a, self.average_b, self.t, self.eta = state["scalars"]
+        self.scalars_kept = self.average_a, self.average_b, self.t, self.l1_so_far = state["scalars"]
         if self.memory is not None:
             for array, given in zip((self.table, self.mean, self.intercept_mean), state["memory"], strict=True):
                 array[...] = given

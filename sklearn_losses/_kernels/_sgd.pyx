@@ -239,7 +239,7 @@ cdef class Engine:
 
         self.loss = loss
         kind, params = loss._resolve()
-        if kind is None:
+        if kind < 0:
             self.target = np.empty(1)
             self.raw = np.empty(1)
             run.point = call_loss
@@ -249,7 +249,7 @@ cdef class Engine:
             run.params = self._doubles("the loss's parameters", params, len(params))
         # An average row's; a look too early or late does no harm.
         cdef Py_ssize_t work = WORK_OF_ROW + (len(X.data) // max(n_samples, 1) if self.rows.sparse else n_features)
-        self.between_looks = 1 + WORK_BETWEEN_LOOKS // (WORK_OF_CALL if kind is None else work)
+        self.between_looks = 1 + WORK_BETWEEN_LOOKS // (WORK_OF_CALL if kind < 0 else work)
 
         self.vectors_saved = {name: vector.copy() for name, vector in self.vectors.items()}
         self.saved = run.state
@@ -346,6 +346,7 @@ cdef class Engine:
                 n += not self.held_out[self.order[i]]
             self.path[n] = self.order[0]  # any row: the last one may have been held out
         s.position = 0
+        s.finite = True
         s.loss_sum = s.gradient_sum = s.square_sum = s.absolute_sum = 0.0
         while s.position < n and s.finite:
             if stop is not None and stop.is_set():

@@ -2,6 +2,8 @@
 #ifndef SKLEARN_LOSSES_MOVES_H
 #define SKLEARN_LOSSES_MOVES_H
 
+#include <type_traits>
+
 #include "optimizers.h"
 #include "simd.h"
 
@@ -114,7 +116,13 @@ struct RestBody {
                 const double decay = (O<T>::DECOUPLED ? move->moment.rate : length) * move->moment.l2;
                 const double kept = decay > 1.0 ? 0.0 : 1.0 - decay;
                 const Prox<T> prox = prox_of(slab, at[j], T(0));
-                const T to = prox(T(shrunk(double(from), kept, length * move->l1, missed[j])), T(0));
+                T to;
+                if constexpr (std::is_same<O<T>, CumulativeSGD<T>>::value) {
+                    to = prox(optimizer.penalised(T(shrunk(double(from), kept, 0.0, missed[j])), state), T(0));
+                    slab.s[0][i] = state[0];
+                } else {
+                    to = prox(T(shrunk(double(from), kept, length * move->l1, missed[j])), T(0));
+                }
                 slab.w[i] = to;
                 if (slab.average) slab.average[i] -= move->average * (double(to) - double(from));
             }

@@ -27,11 +27,11 @@ struct Prox {
     }
 };
 
-// What every optimizer's constructor gets: its parameters, the learning rate, the number of the step (from 1), and the
-// weight of the L2 penalty for those that take it themselves.
+// What every optimizer's constructor gets: its parameters, the learning rate, the number of the step (from 1), the
+// weight of the L2 penalty for those that take it themselves, and the sum of the L1 penalties of all steps so far.
 struct Moment {
     const double* params;
-    double rate, t, l2;
+    double rate, t, l2, l1_so_far;
 };
 
 // The length that the penalty alone moves a coordinate by: none before its first gradient, whose size it depends on.
@@ -46,6 +46,26 @@ struct SGD {
     T rate;
     SL_FN explicit SGD(const Moment& m) : rate(T(m.rate)) {}
     SL_FN T operator()(T w, T g, T*, const Prox<T>& prox) const { return prox(w - rate * g, rate); }
+    SL_FN T length(const T*) const { return rate; }
+};
+
+// Stochastic descent with the cumulative L1 penalty of Tsuruoka, Tsujii and Ananiadou (2009), which leaves weights at
+// zero in spite of the gradients' noise. The state is the penalty received so far. A feature that was left alone catches
+// up of itself.
+template <class T>
+struct CumulativeSGD {
+    enum { STATES = 1, DECOUPLED = 0 };
+    T rate, l1_so_far;
+    SL_FN explicit CumulativeSGD(const Moment& m) : rate(T(m.rate)), l1_so_far(T(m.l1_so_far)) {}
+    SL_FN T penalised(T w, T* s) const {
+        const T down = w - (l1_so_far + s[0]), up = w + (l1_so_far - s[0]);
+        const T to = w > T(0) ? (down < T(0) ? T(0) : down) : (w < T(0) ? (up > T(0) ? T(0) : up) : w);
+        s[0] += to - w;
+        return to;
+    }
+    SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
+        return clamp_(penalised(w - rate * g, s), prox.low, prox.high);
+    }
     SL_FN T length(const T*) const { return rate; }
 };
 
@@ -178,6 +198,7 @@ struct NAdam : AdamTerms<T> {
 // Every optimizer that steps coordinate by coordinate: SL_OPTIMIZER_LIST(X) calls X(struct).
 #define SL_OPTIMIZER_LIST(X) \
     X(SGD)                   \
+    X(CumulativeSGD)         \
     X(Momentum)              \
     X(Nesterov)              \
     X(AdaGrad)               \

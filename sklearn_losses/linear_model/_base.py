@@ -1,10 +1,7 @@
-"""What both estimators share: parameters, validation, and the state between calls. No
-arithmetic."""
+"""What both estimators share: validation, fits, and the state between calls. No arithmetic."""
 
-import difflib
 import warnings
 from contextlib import contextmanager
-from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
@@ -12,114 +9,44 @@ from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from sklearn_losses._sklearn_compat import Interval, StrOptions, check_sample_weight
-from sklearn_losses._solvers.sgd import SCHEDULES, Model, Settings
-from sklearn_losses.losses import LOSSES, Loss, get_loss
+from sklearn_losses._kernels._batch import Problem
+from sklearn_losses._sklearn_compat import CallbackSupportMixin, check_sample_weight
+from sklearn_losses._solvers import BATCHES, ONE_SAMPLE, choose_descent
+from sklearn_losses._solvers.fit import Fit, Model
+from sklearn_losses._solvers.run import Hooks, run_fits
+from sklearn_losses.linear_model._parameters import PASSIVE_AGGRESSIVE, Parameters
+from sklearn_losses.optimizers import get_optimizer
 
 MAX_INT = np.iinfo(np.int32).max
 
-# The losses, given by name, whose parameter scikit-learn calls epsilon.
-TAKES_EPSILON = {
-    "huber": "delta",
-    "epsilon_insensitive": "epsilon",
-    "squared_epsilon_insensitive": "epsilon",
-}
+
+def joined(models):
+    """One model of the outputs of several."""
+    return Model(
+        np.concatenate([model.coef for model in models]),
+        np.concatenate([model.intercept for model in models]),
+    )
 
 
-class BaseSGD(BaseEstimator):
+class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
     """Base class of the estimators."""
-
-    _parameter_constraints: dict = {
-        "loss": [str, Loss],
-        "penalty": [StrOptions({"l2", "l1", "elasticnet"}), None],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
-        "fit_intercept": ["boolean"],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left"), None],
-        "shuffle": ["boolean"],
-        "verbose": ["verbose"],
-        "epsilon": [Interval(Real, 0, None, closed="left")],
-        "random_state": ["random_state"],
-        "learning_rate": [StrOptions(set(SCHEDULES))],
-        "eta0": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, None, None, closed="neither")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "warm_start": ["boolean"],
-        "average": [Interval(Integral, 0, None, closed="neither"), "boolean"],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-    }
-
-    # The loss with which the passive-aggressive schedules are defined.
-    _passive_aggressive_loss = None
-
-    # ----------------------------------------------------------------------------------- parameters
-
-    def _resolve_loss(self):
-        """The loss object that `loss` stands for."""
-        if not isinstance(self.loss, str):
-            return self.loss
-        if self.loss not in LOSSES:
-            near = difflib.get_close_matches(self.loss, LOSSES, n=3) or sorted(LOSSES)
-            raise ValueError(f"unknown loss {self.loss!r}; did you mean one of {near}?")
-        if self.loss in TAKES_EPSILON:
-            return get_loss(self.loss, **{TAKES_EPSILON[self.loss]: self.epsilon})
-        return get_loss(self.loss)
-
-    def _check_parameters(self, first_partial_fit=False):
-        """What the constraints on single parameters do not say; returns the loss."""
-        if self.early_stopping and first_partial_fit:
-            raise ValueError("early_stopping should be False with partial_fit")
-        if self.learning_rate == "optimal" and self.alpha == 0:
-            raise ValueError(
-                "alpha must be > 0 since learning_rate is 'optimal'. "
-                "alpha is used to compute the optimal learning rate."
-            )
-        if self.penalty == "elasticnet" and self.l1_ratio is None:
-            raise ValueError("l1_ratio must be set when penalty is 'elasticnet'")
-        loss = self._resolve_loss()
-        needed = self._passive_aggressive_loss
-        if self.learning_rate in ("pa1", "pa2") and not isinstance(loss, LOSSES[needed]):
-            raise ValueError(
-                f"Learning rate {self.learning_rate!r} only works with loss {needed!r}."
-            )
-        if isinstance(loss, LOSSES["root_mean_squared_error"]):
-            raise ValueError(
-                "RootMeanSquaredError is no mean over samples, so stochastic gradients cannot "
-                "minimise it; "
-                "loss='squared_error' has the same minimiser"
-            )
-        loss = self._accept_loss(loss)
-        if not loss.is_multiclass:
-            # checks the loss's own parameters; a row-wise loss first needs its classes
-            loss._resolve()
-        return loss
-
-    def _settings(self, max_iter):
-        return Settings(
-            penalty=self.penalty,
-            alpha=float(self.alpha),
-            l1_ratio=0.0 if self.l1_ratio is None else float(self.l1_ratio),
-            fit_intercept=bool(self.fit_intercept),
-            max_iter=max_iter,
-            tol=self.tol,
-            shuffle=bool(self.shuffle),
-            learning_rate=self.learning_rate,
-            eta0=float(self.eta0),
-            power_t=float(self.power_t),
-            n_iter_no_change=self.n_iter_no_change,
-            average=int(self.average),
-            batch_size=self.batch_size,
-            verbose=int(self.verbose),
-        )
 
     # ----------------------------------------------------------------------------------------- data
 
-    def _check_weights(self, sample_weight, X):
+    def _validate_X(self, X, reset):
+        return validate_data(
+            self,
+            X,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            order="C",
+            accept_large_sparse=True,
+            reset=reset,
+        )
+
+    def _check_weights(self, sample_weight, X, name="sample_weight"):
         """`sample_weight` in float64, or None where all weights are 1."""
         if sample_weight is None:
             return None
@@ -127,16 +54,58 @@ class BaseSGD(BaseEstimator):
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
         if not sample_weight.any():
-            raise ValueError("Sample weights must contain at least one non-zero number.")
+            raise ValueError(f"{name}: Sample weights must contain at least one non-zero number.")
         return sample_weight
+
+    def _validation_arrays(self, X_val, y_val, *others):
+        """What `fit` was given to validate on, or None."""
+        if X_val is None:
+            given = [x is not None for x in (y_val, *others)]
+            if any(given):
+                raise ValueError("y_val, sample_weight_val and offset_val need X_val")
+            return None
+        if y_val is None:
+            raise ValueError("X_val needs y_val")
+        if self.early_stopping:
+            raise ValueError(
+                "early_stopping=True holds out samples of X; with X_val set it to False"
+            )
+        return (X_val, y_val, *others)
+
+    def _validate_validation(self, X_val, y_val):
+        """X_val and y_val as `validate_data` returns X and y."""
+        return validate_data(
+            self,
+            X_val,
+            y_val,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            order="C",
+            accept_large_sparse=True,
+            multi_output=True,
+            reset=False,
+        )
+
+    def _check_offset(self, offset, n_samples, n_outputs, name="offset"):
+        """`offset` in float64, of shape (n_samples,) or (n_samples, n_outputs), or None."""
+        if offset is None:
+            return None
+        offset = check_array(offset, dtype=np.float64, ensure_2d=False, order="C", input_name=name)
+        if offset.shape not in ((n_samples,), (n_samples, n_outputs)):
+            raise ValueError(
+                f"{name} must have shape ({n_samples},) or ({n_samples}, {n_outputs}); "
+                f"got {offset.shape}"
+            )
+        return offset
 
     def _held_out(self, y, sample_weight):
         """Which rows are for validation: a mask, or None without early stopping."""
         if not self.early_stopping:
             return None
-        splitter = StratifiedShuffleSplit if is_classifier(self) else ShuffleSplit
+        stratify = is_classifier(self) and np.ndim(y) == 1
+        splitter = StratifiedShuffleSplit if stratify else ShuffleSplit
         split = splitter(test_size=self.validation_fraction, random_state=self.random_state)
-        _, validation = next(split.split(np.zeros((len(y), 1)), y))
+        _, validation = next(split.split(np.zeros((len(y), 1)), y if stratify else None))
         if sample_weight is not None and not sample_weight[validation].any():
             raise ValueError(
                 "The sample weights for validation set are all zero, consider using a different "
@@ -146,22 +115,63 @@ class BaseSGD(BaseEstimator):
         mask[validation] = True
         return mask
 
-    def _scorer(self, X, y, sample_weight, held_out, loss, classes=None):
-        """``score(coef, intercept)`` on the rows held out, by the estimator's own `score`."""
-        if held_out is None:
-            return None
+    def _judge(self, data, loss, y, classes):
+        """``validate(fit)`` on the rows held out, by the estimator's own `score`."""
+        held_out = data.held_out
         judge = clone(self)
         judge.loss_ = loss
         if classes is not None:
             judge.classes_ = classes
-        X, y = X[held_out], y[held_out]
-        sample_weight = None if sample_weight is None else sample_weight[held_out]
+            judge._rowwise, judge._multilabel = self._rowwise, self._multilabel
+        X, y = data.X[held_out], y[held_out]
+        weight, offset = (
+            None if array is None else array[held_out]
+            for array in (data.sample_weight, data.offset)
+        )
+        measure = self._measure(data, np.flatnonzero(held_out).astype(np.int32))
 
-        def score(coef, intercept):
-            judge._set_weights(Model(coef, intercept))
-            return judge.score(X, y, sample_weight)
+        def validate(fit):
+            model = fit.model()
+            judge.__dict__.update(judge._shown(model))
+            return -judge.score(X, y, weight, offset=offset), measure(model)
 
-        return score
+        return validate
+
+    def _measure(self, data, rows=None):
+        """``measure(model)``: the mean loss on `rows` of data."""
+        problem = Problem(
+            data.X,
+            data.y,
+            data.losses,
+            data.n_outputs,
+            target=data.target,
+            negative=data.negative,
+            rows=rows,
+            sample_weight=data.sample_weight,
+            weight_factor=(
+                1.0
+                if data.sample_weight is None
+                else 1.0 / np.mean(data.sample_weight[slice(None) if rows is None else rows])
+            ),
+            weight_positive=data.weight_positive,
+            weight_negative=data.weight_negative,
+            offset=data.offset,
+        )
+        return lambda model: problem.value_gradient(model.coef, model.intercept)[0]
+
+    def _validation(self, data, validation_data, loss, y, classes=None):
+        """The keyword arguments of `Fit` for validation."""
+        if validation_data is not None:
+            measure = self._measure(validation_data)
+
+            def validate(fit):
+                value = measure(fit.descent.public_model())
+                return value, value
+
+            return {"validate": validate, "restore_best": True}
+        if data.held_out is not None:
+            return {"validate": self._judge(data, loss, y, classes)}
+        return {}
 
     # ---------------------------------------------------------------------- state between two calls
 
@@ -201,74 +211,172 @@ class BaseSGD(BaseEstimator):
             if intercept_init.shape != intercept.shape:
                 raise ValueError(
                     f"Provided intercept_init does not match dataset: expected shape "
-                    f"{intercept.shape}, "
-                    f"got {intercept_init.shape}."
+                    f"{intercept.shape}, got {intercept_init.shape}."
                 )
             intercept = intercept_init.copy()
         return coef, intercept
 
-    def _start(self, n_outputs, n_features, dtype, coef_init, intercept_init, going_on):
-        """The model that a fit starts from, and the number of its first step.
+    def _start(self, n_outputs, X, start, going_on):
+        """The model that a fit starts from, and the averages so far.
 
-        `going_on`: from where the last `partial_fit` or `fit` ended, averages included.
+        `going_on`: from where the last `partial_fit` or `fit` ended.
         """
-        state = getattr(self, "_averaging", None) if going_on else None
-        if state is not None and self.average:
-            return Model(state.coef, state.intercept, state.coef_average, state.intercept_average)
+        averaging = getattr(self, "_averaging", None) if going_on else None
+        if averaging is not None and self.average:
+            return averaging
         if going_on:
-            coef_init, intercept_init = self.coef_, self.intercept_
-        coef, intercept = self._public_weights(n_outputs, n_features, coef_init, intercept_init)
-        model = Model(*self._inner_weights(coef.astype(dtype), intercept))
+            start = self.coef_, self.intercept_
+        coef, intercept = self._public_weights(n_outputs, X.shape[1], *start)
+        model = Model(*self._inner_weights(coef.astype(X.dtype), intercept))
+        averages = None
         if self.average:
             # Averaging switched on later: what there is counts for all the steps that it took.
             late = going_on and self.t_ > self.average
-            model.coef_average = model.coef.copy() if late else np.zeros_like(model.coef)
-            model.intercept_average = (
-                model.intercept.copy() if late else np.zeros_like(model.intercept)
+            averages = Model(
+                model.coef.copy() if late else np.zeros_like(model.coef),
+                model.intercept.copy() if late else np.zeros_like(model.intercept),
             )
-        return model
+        return model, averages
 
     def _inner_weights(self, coef, intercept):
         """From the shapes that users see to those of the solver, one row an output."""
         return coef, intercept
 
-    def _commit(self, results, n_samples, loss, going_on):
-        """Take over what the solver found: `results` holds one Result, or one for each class."""
-        first = results[0].model
-        if len(results) == 1:
-            model = first
-        else:
-            model = Model(
-                np.concatenate([r.model.coef for r in results]),
-                np.concatenate([r.model.intercept for r in results]),
+    def _starting_weights(self, coef_init, intercept_init):
+        """What `fit` starts from."""
+        if self.warm_start is True and hasattr(self, "coef_"):
+            coef_init = self.coef_ if coef_init is None else coef_init
+            intercept_init = self.intercept_ if intercept_init is None else intercept_init
+        return coef_init, intercept_init
+
+    def _kept_states(self, kind, going_on):
+        """The states to go on from: None, or one for each fit."""
+        resume = self.warm_start == "resume" and not going_on and hasattr(self, "coef_")
+        # scikit-learn's algorithm goes on from the coefficients in `partial_fit`.
+        if not resume and not (going_on and kind is not ONE_SAMPLE):
+            return None
+        kept = getattr(self, "_kept", None)
+        if kept is None and not resume:
+            return None
+        if kept is None:
+            raise ValueError(
+                "warm_start='resume' has nothing to go on from: the state was dropped by sparsify()"
             )
-            if first.coef_average is not None:
-                model.coef_average = np.concatenate([r.model.coef_average for r in results])
-                model.intercept_average = np.concatenate(
-                    [r.model.intercept_average for r in results]
+        asked = (kind.__name__, repr(get_optimizer(self.optimizer)))
+        if kept["of"] != asked:
+            if going_on:
+                return None  # another optimizer goes on from the coefficients alone
+            raise ValueError(
+                f"warm_start='resume' goes on with the same parameters; the last fit had "
+                f"{kept['of']}, this one has {asked}"
+            )
+        return kept["fits"]
+
+    def _solve(
+        self, datas, model, averages, loss, settings, kind, seeds, validations, *, going_on, stream
+    ):
+        """Fits of `datas` (one, or one for each output), from `model`: list of Fit, ended or
+        about to be run."""
+        states = self._kept_states(kind, going_on)
+        if states is not None and len(states) != len(datas):
+            raise ValueError(
+                f"warm_start='resume': the last fit had {len(states)} outputs, this one has "
+                f"{len(datas)}"
+            )
+        fits = []
+        for i, data in enumerate(datas):
+            rows = slice(None) if len(datas) == 1 else slice(i, i + 1)
+            options = {"seed": int(seeds[i])}
+            if kind is ONE_SAMPLE:
+                options["t"] = self.t_ if going_on else 1.0
+                options["averages"] = averages and Model(
+                    averages.coef[rows], averages.intercept[rows]
                 )
-        if not going_on:
+            elif kind is BATCHES:
+                options["relative"] = not stream
+            part = Model(model.coef[rows], model.intercept[rows])
+            descent = kind(data, settings, loss, part, **options)
+            state = None if states is None else states[i]
+            if state is not None and going_on:
+                # The stream goes on; what the last call waited for does not.
+                state = {key: state[key] for key in ("engine", "epochs")}
+            fits.append(Fit(descent, settings, loss, state=state, **validations[i]))
+        return fits
+
+    def _commit(self, fits, n_samples, loss, kind, going_on):
+        """Take over what the solver found: one Fit, or one for each output."""
+        if not going_on and fits[0].epochs_before == 0:
             self.t_ = 1.0
-            self.loss_curve_ = []
+            for curve in ("loss", "validation", "grad_norm", "learning_rate"):
+                setattr(self, f"{curve}_curve_", [])
         self.loss_ = loss
-        self.n_iter_ = max(r.n_iter for r in results)
-        # As scikit-learn counts: rows held out for validation take part.
-        self.t_ += self.n_iter_ * -(-n_samples // self.batch_size)
-        # A class that has converged keeps its last objective.
-        self.loss_curve_ = self.loss_curve_ + [
-            float(sum(r.loss_curve[min(epoch, r.n_iter - 1)] for r in results if r.n_iter))
-            for epoch in range(self.n_iter_)
-        ]
-        self._averaging = model if self.average else None
-        if self.average and self.average <= self.t_ - 1.0:
-            self._set_weights(Model(model.coef_average, model.intercept_average))
-        else:
-            self._set_weights(Model(model.coef.copy(), model.intercept))
-        if any(r.interrupted for r in results):
+        n_iter = max(fit.n_iter for fit in fits)
+        self.n_iter_ = n_iter + (0 if going_on else fits[0].epochs_before)
+        longest = max(fits, key=lambda fit: fit.n_iter)
+        self.stop_reason_ = longest.stop_reason
+        # scikit-learn's algorithm counts as scikit-learn does: rows held out take part.
+        self.t_ += n_iter * n_samples if kind is ONE_SAMPLE else longest.steps
+
+        def by_epoch(curves, combine):
+            # A class that has converged keeps its last value.
+            return [
+                float(combine([c[min(epoch, len(c) - 1)] for c in curves if c]))
+                for epoch in range(max(map(len, curves)))
+            ]
+
+        def root_of_squares(values):
+            return np.sqrt(np.sum(np.square(values)))
+
+        self.loss_curve_ = self.loss_curve_ + by_epoch([f.curves.loss for f in fits], sum)
+        self.validation_curve_ = self.validation_curve_ + by_epoch(
+            [f.curves.validation for f in fits], sum
+        )
+        self.grad_norm_curve_ = self.grad_norm_curve_ + by_epoch(
+            [f.curves.gradient_norm for f in fits], root_of_squares
+        )
+        self.learning_rate_curve_ = self.learning_rate_curve_ + by_epoch(
+            [f.curves.rate for f in fits], lambda rates: rates[0]
+        )
+        self._averaging = None
+        if self.average and kind is ONE_SAMPLE:
+            self._averaging = (
+                joined([fit.model() for fit in fits]),
+                joined([fit.descent.averages() for fit in fits]),
+            )
+        self._kept = {
+            "of": (kind.__name__, repr(get_optimizer(self.optimizer))),
+            "fits": [fit.state() for fit in fits],
+        }
+        self.__dict__.update(self._shown(joined([fit.public_model() for fit in fits])))
+        if any(fit.interrupted for fit in fits):
             raise KeyboardInterrupt
 
+    def _run(self, fits, X, y, sample_weight, loss, kind, *, going_on, stream):
+        """Make the fits' epochs, and take over the result."""
+        hooks = None
+        if not stream and getattr(self, "_skl_callbacks", None):
+
+            def attributes():
+                return {"loss_": loss, **self._shown(joined([f.public_model() for f in fits]))}
+
+            hooks = Hooks(self, X, y, sample_weight, fits, attributes)
+        run_fits(fits, self.n_jobs, self.verbose, hooks)
+        self._commit(fits, X.shape[0], loss, kind, going_on)
+        if hooks is not None:
+            hooks.close()
+
+    def _choose(self, loss, settings, plain):
+        """The descent; `plain`: nothing in the data is beyond scikit-learn's algorithm."""
+        kind = choose_descent(loss, settings, plain)
+        if self.learning_rate in PASSIVE_AGGRESSIVE and kind is not ONE_SAMPLE:
+            raise ValueError(
+                f"learning_rate={self.learning_rate!r} is defined for optimizer='sgd' with "
+                "batch_size=1, one output, and no bounds, clip_norm or offset"
+            )
+        return kind
+
     def _warn_after_fit(self):
-        if self.tol is not None and self.n_iter_ == self.max_iter:
+        if self.tol is not None and self.stop_reason_ == "max_iter":
             warnings.warn(
                 "Maximum number of iteration reached before convergence. "
                 "Consider increasing max_iter to improve the fit.",
@@ -285,12 +393,19 @@ class BaseSGD(BaseEstimator):
 
     # ---------------------------------------------------------------------------------- predictions
 
-    def _raw(self, X):
+    def _raw(self, X, offset=None):
         """Raw predictions, of shape (n_samples, n rows of coef_)."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", reset=False)
         coef = self.coef_ if sparse.issparse(self.coef_) else np.atleast_2d(self.coef_)
-        return safe_sparse_dot(X, coef.T, dense_output=True) + self.intercept_
+        raw = safe_sparse_dot(X, coef.T, dense_output=True) + self.intercept_
+        offset = self._shown_offset(offset, X.shape[0], raw.shape[1])
+        if offset is not None:
+            raw = raw + offset.reshape(len(offset), -1).astype(raw.dtype, copy=False)
+        return raw
+
+    def _shown_offset(self, offset, n_samples, n_outputs):
+        return self._check_offset(offset, n_samples, n_outputs)
 
     def densify(self):
         """Convert `coef_` to a dense array, which is what `fit` makes.
@@ -309,13 +424,17 @@ class BaseSGD(BaseEstimator):
         """Convert `coef_` to a sparse matrix: smaller and faster for models that L1 left mostly
         zero.
 
+        What the optimizer remembers is dropped: `partial_fit` goes on from the coefficients alone,
+        and ``warm_start="resume"`` cannot.
+
         Returns
         -------
         self : object
-            Fitted estimator; it predicts, and can be trained further, as before.
+            Fitted estimator; it predicts, and can be trained further.
         """
         check_is_fitted(self)
         self.coef_ = sparse.csr_matrix(np.atleast_2d(self.coef_))
+        self._kept = None
         return self
 
     def __sklearn_tags__(self):

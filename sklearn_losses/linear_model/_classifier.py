@@ -1,19 +1,23 @@
 """Linear classification by stochastic gradient descent."""
 
-from functools import partial
-from numbers import Integral
-from typing import NamedTuple
-
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils import check_random_state, column_or_1d, compute_class_weight
+from sklearn.metrics import accuracy_score
+from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import validate_data
 
 from sklearn_losses._sklearn_compat import StrOptions, fit_context
-from sklearn_losses._solvers.sgd import Settings, descend, one_vs_rest
+from sklearn_losses._solvers import ONE_SAMPLE
 from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
+from sklearn_losses.linear_model._docs import documented
+from sklearn_losses.linear_model._targets import (
+    Targets,
+    class_data,
+    class_weights,
+    lowest_target,
+    read_targets,
+)
 from sklearn_losses.links import IdentityLink
 
 
@@ -29,70 +33,32 @@ def _gives_probability(estimator):
     return True
 
 
-class _Task(NamedTuple):
-    """What the fits of all classes have in common."""
-
-    X: object
-    codes: np.ndarray
-    sample_weight: np.ndarray | None
-    settings: Settings
-    loss: object
-    t: float
-
-
+@documented(passive_aggressive_loss="hinge")
 class SGDClassifierX(ClassifierMixin, BaseSGD):
     """Linear classifier of any loss, trained by stochastic gradient descent.
 
-    It minimises ``mean(sample_weight * loss(y, X @ coef_ + intercept_)) + alpha * penalty(coef_)``.
-    The L1 penalty is the cumulative one of [3]_.
+    It minimises ``mean(sample_weight * loss(y, X @ coef_ + intercept_ + offset)) + alpha *
+    penalty(coef_)``.
 
     Parameters
     ----------
     loss : str or Loss, default="hinge"
         A name in `sklearn_losses.LOSSES`, or a loss object, whose parameters can be searched over
-        as
-        ``loss__gamma``.
+        as ``loss__gamma``.
 
         - Binary losses ("hinge", "log_loss", "focal", ...): more than two classes are trained one
           against the rest.
         - Row-wise losses ("multinomial", "multiclass_hinge", ...) train all classes at once. What
           they need to know of the classes, and is not set, is taken from y.
         - Regression losses with an identity link: as binary losses, on y of -1 and 1.
-    penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
-        ``alpha * ||w||^2 / 2``, ``alpha * ||w||_1``, or a mixture of the two.
-    alpha : float, default=0.0001
-        Strength of the penalty, in [0, inf). The learning rate "optimal" depends on it too.
-    l1_ratio : float or None, default=0.15
-        Share of the L1 penalty in "elasticnet", in [0, 1].
-    fit_intercept : bool, default=True
-        Whether there is an intercept; it is never penalised.
-    max_iter : int, default=1000
-        The most epochs (passes over the data) that `fit` makes, in [1, inf).
-    tol : float or None, default=1e-3
-        An epoch must lower the objective (with early stopping: raise the validation score) by at
-        least this much, or it counts as one without change. None: `fit` makes `max_iter` epochs.
-    shuffle : bool, default=True
-        Whether the samples are shuffled before each epoch.
-    verbose : int, default=0
-        Prints a few lines an epoch if positive.
-    epsilon : float, default=0.1
-        The delta of `loss="huber"` and the epsilon of the two epsilon-insensitive losses, where
-        `loss` is a name; a loss object has its own. In [0, inf), for "huber" (0, inf).
+    <penalties>
     n_jobs : int or None, default=None
-        Threads that train classes against the rest; joblib's meaning. Results do not depend on it.
+        Threads that share a batch, where that is faster, or train classes against the rest;
+        joblib's meaning. Results do not depend on it.
     random_state : int, RandomState instance or None, default=None
         Seeds the shuffling and the choice of validation samples.
-    learning_rate : {"constant", "optimal", "invscaling", "adaptive", "pa1", "pa2"}, \
-            default="optimal"
-        The length eta of step t:
-
-        - "constant": ``eta0``
-        - "optimal": ``1 / (alpha * (t0 + t - 1))``, t0 by Bottou's heuristic
-        - "invscaling": ``eta0 / t**power_t``
-        - "adaptive": eta0, divided by 5 each time that `n_iter_no_change` epochs in a row brought
-          no change, until it is below 1e-6
-        - "pa1", "pa2": passive-aggressive steps [2]_, with eta0 for their C; only with
-          `loss="hinge"`
+    learning_rate : str or Schedule, default="optimal"
+    <schedules>
     eta0 : float, default=0.01
         In (0, inf). Not used by "optimal".
     power_t : float, default=0.5
@@ -102,18 +68,12 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         of the objective.
     validation_fraction : float, default=0.1
         Share of the samples that early stopping holds out, of each class; in (0, 1).
-    n_iter_no_change : int, default=5
-        Epochs in a row without change that end the fit, in [1, inf).
+    <stopping>
     class_weight : dict, "balanced" or None, default=None
-        Class to weight. "balanced": ``n_samples / (n_classes * count)``. As in scikit-learn, with
-        one-vs-rest a class's weight counts in its own classifier only.
-    warm_start : bool, default=False
-        Whether `fit` starts from the last solution; t starts from 1 in any case.
-    average : bool or int, default=False
-        Whether the coefficients are averages over all steps (True), or over the steps from that
-        number on (int) [1]_.
-    batch_size : int, default=1
-        How many samples make a step, in [1, inf): it follows the mean of their gradients.
+        Class to weight. "balanced": ``n_samples / (n_classes * count)``, which `partial_fit` counts
+        over all its calls. As in scikit-learn, with one-vs-rest a class's weight counts in its own
+        classifier only. With several labels a sample: "balanced" or None.
+    <beyond>
 
     Attributes
     ----------
@@ -124,21 +84,14 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
     intercept_ : ndarray of shape (1,) for two classes, else (n_classes,)
         Intercepts, in X's dtype.
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted.
+        The labels, sorted; 0, 1, ... where y had a column for each class.
     loss_ : Loss
         The loss that was minimised; a row-wise one knows its number of classes.
-    loss_curve_ : list of float
-        The objective of each epoch: the mean over its samples, each before its step. With
-        one-vs-rest the sum over the classes, of which one that has converged keeps its last value.
-        `partial_fit` appends.
+    <attributes>
     n_iter_ : int
         Epochs of the last fit; with one-vs-rest, of the class that took most.
     t_ : float
         1 + the number of steps since `fit` began.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, where X has string names.
 
     See Also
     --------
@@ -147,17 +100,18 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
 
     Notes
     -----
-    With ``batch_size=1`` this is scikit-learn 1.9's SGDClassifier, step for step: the same data,
-    parameters and random state give the same coefficients to rounding, on dense and on sparse data.
-    (While the steps are so long that the iteration is chaotic, rounding grows: with "optimal" and
-    a squared loss on unscaled data, for example.) It differs where scikit-learn is wrong:
+    With ``batch_size=1`` and ``optimizer="sgd"`` this is scikit-learn 1.9's SGDClassifier, step for
+    step: the same data, parameters and random state give the same coefficients to rounding, on
+    dense and on sparse data. (While the steps are so long that the iteration is chaotic, rounding
+    grows: with "optimal" and a squared loss on unscaled data, for example.) The L1 penalty is then
+    the cumulative one of [3]_, and classes are trained one by one, each in an order of its own;
+    otherwise all classes are trained in one pass. It differs where scikit-learn is wrong:
 
     - The weights' norm, which enters the objective, is exact on sparse data; there scikit-learn
-    sums
-      over the last sample's features only. Fits may stop after another number of epochs.
+      sums over the last sample's features only. Fits may stop after another number of epochs.
     - Early stopping scores the model itself. scikit-learn leaves out the factor by which the L2
-      penalty has shrunk the weights,
-      and with "log_loss" counts the negative class as misclassified.
+      penalty has shrunk the weights, and with "log_loss" counts the negative class as
+      misclassified.
     - `partial_fit` with `average` keeps the intercept; scikit-learn loses it between two calls.
     - `coef_init`, and the arrays of the last fit, are never written to; a fit that raises an error
       leaves the estimator as it was.
@@ -167,10 +121,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
     of the step on sparse data, averages of L1-penalised weights leave the truncation of single
     steps out, and with early stopping `t_` counts the samples held out.
 
-    Weights and X are in X's type, float32 or float64; raw predictions, losses, gradients and
-    intercepts are computed in float64. Ctrl-C ends a fit within a second with KeyboardInterrupt;
-    the
-    estimator is then fitted, as far as the last whole epoch.
+    <notes>
 
     References
     ----------
@@ -199,7 +150,6 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
 
     _parameter_constraints: dict = {
         **BaseSGD._parameter_constraints,
-        "n_jobs": [Integral, None],
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
@@ -230,6 +180,10 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         warm_start=False,
         average=False,
         batch_size=1,
+        optimizer="sgd",
+        clip_norm=None,
+        positive=False,
+        bounds=None,
     ):
         self.loss = loss
         self.penalty = penalty
@@ -253,6 +207,10 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         self.warm_start = warm_start
         self.average = average
         self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.clip_norm = clip_norm
+        self.positive = positive
+        self.bounds = bounds
 
     def _accept_loss(self, loss):
         if loss.task == "regression" and (
@@ -260,48 +218,26 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         ):
             raise ValueError(
                 f"{type(loss).__name__} is a loss for y in {loss.interval_y_true}, not for "
-                f"classes; "
-                "use SGDRegressorX"
+                "classes; use SGDRegressorX"
             )
+        if len(loss._members()) > 1:
+            raise ValueError(f"{loss!r} is for several outputs of a regression; use SGDRegressorX")
         return loss
 
     # ----------------------------------------------------------------------------------------- data
 
-    def _encode(self, y, classes, going_on):
-        """The classes, and the code of each sample."""
-        y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
-        if classes is not None:
-            classes = unique_labels(classes)
-            if going_on and not np.array_equal(classes, self.classes_):
-                raise ValueError(
-                    f"`classes={classes!r}` is not the same as on last call to partial_fit, "
-                    f"was: {self.classes_!r}"
-                )
-        elif going_on:
-            classes = self.classes_
+    def _count(self, targets, going_on):
+        """How often each class was seen, over calls of `partial_fit` too; and samples."""
+        if targets.matrix is None:
+            counts = np.bincount(targets.codes, minlength=len(targets.classes)).astype(np.float64)
         else:
-            classes = np.unique(y)
-        codes = np.searchsorted(classes, y)
-        codes[codes == len(classes)] = 0
-        unknown = classes[codes] != y
-        if unknown.any():
-            raise ValueError(f"y holds labels that are not in classes: {np.unique(y[unknown])!r}")
-        if len(classes) < 2:
-            raise ValueError(
-                f"The number of classes has to be greater than one; got {len(classes)} class"
-            )
-        return classes, codes
-
-    def _bind(self, loss, codes, going_on):
-        """A row-wise loss for these classes; how often each was seen counts over calls of
-        `partial_fit`."""
-        counts = np.bincount(codes, minlength=len(self.classes_)).astype(np.float64)
-        if going_on and getattr(self, "_class_counts", None) is not None:
-            counts += self._class_counts
-        self._class_counts = counts
-        # A class announced to partial_fit and not seen yet counts as seen once.
-        return loss._for_classes(len(self.classes_), np.maximum(counts, 1.0))
+            counts = targets.matrix.sum(axis=0)
+        before = getattr(self, "_class_counts", None) if going_on else None
+        n_samples = float(len(targets))
+        if before is not None:
+            counts, n_samples = counts + before[0], n_samples + before[1]
+        self._class_counts = counts, n_samples
+        return counts, n_samples
 
     def _inner_weights(self, coef, intercept):
         # A row-wise loss has a row for each of two classes as well; users see the difference.
@@ -309,12 +245,12 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             return np.concatenate([-coef, coef]) / 2, np.concatenate([-intercept, intercept]) / 2
         return coef, intercept
 
-    def _set_weights(self, model):
+    def _shown(self, model):
+        """The attributes that make a fitted estimator of a model."""
         coef, intercept = model.coef, model.intercept
-        if self.loss_.is_multiclass and len(coef) == 2:
+        if self._rowwise and len(coef) == 2:
             coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-        self.coef_ = coef
-        self.intercept_ = intercept.astype(coef.dtype)
+        return {"coef_": coef.copy(), "intercept_": intercept.astype(coef.dtype)}
 
     def _dense_coef(self):
         return self.coef_.toarray()
@@ -322,7 +258,19 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
     # ------------------------------------------------------------------------------------- training
 
     def _train(
-        self, X, y, classes, sample_weight, max_iter, coef_init, intercept_init, going_on, loss
+        self,
+        X,
+        y,
+        classes,
+        sample_weight,
+        offset,
+        validation,
+        start,
+        loss,
+        optimizer,
+        *,
+        going_on=False,
+        stream=False,
     ):
         X, y = validate_data(
             self,
@@ -332,127 +280,142 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             dtype=[np.float64, np.float32],
             order="C",
             accept_large_sparse=True,
+            multi_output=True,
             reset=not going_on,
         )
-        self.classes_, codes = self._encode(y, classes, going_on)
-        n_classes = len(self.classes_)
-        weight_of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
-        sample_weight = self._check_weights(sample_weight, X)
+        known = self._known_targets() if going_on else None
+        targets = read_targets(y, classes, known, loss)
+        self.classes_, self._multilabel = targets.classes, targets.multilabel
+        self._matrix = targets.matrix is not None
         self._rowwise = loss.is_multiclass
-        model = self._start(
-            1 if n_classes == 2 else n_classes,
-            X.shape[1],
-            X.dtype,
-            coef_init,
-            intercept_init,
-            going_on,
-        )
-        task = _Task(
-            X,
-            codes,
-            sample_weight,
-            self._settings(max_iter),
-            loss=self._bind(loss, codes, going_on) if self._rowwise else loss,
-            t=self.t_ if going_on else 1.0,
-        )
+        n_classes = len(self.classes_)
+        counts, n_seen = self._count(targets, going_on)
+        weights = class_weights(self.class_weight, targets, counts, n_seen, y, stream)
         if self._rowwise:
-            fits = [partial(self._fit_all, task, model, weight_of_class)]
-        elif n_classes == 2:
-            weights = weight_of_class[1], weight_of_class[0]
-            fits = [partial(self._fit_one, task, model, 1, weights, self.random_state)]
-        else:
-            held_out = self._held_out(codes, sample_weight)
-            # Every class shuffles with a seed of its own, drawn as in scikit-learn.
-            seeds = check_random_state(self.random_state).randint(MAX_INT, size=n_classes)
-            fits = [
-                partial(
-                    self._fit_one,
-                    task,
-                    model.row(i),
-                    i,
-                    (weight_of_class[i], 1.0),
-                    int(seeds[i]),
-                    held_out=held_out,
-                )
-                for i in range(n_classes)
-            ]
-        results = one_vs_rest(fits, self.n_jobs, self.verbose)
-        self._commit(results, X.shape[0], task.loss, going_on)
+            # A class announced to partial_fit and not seen yet counts as seen once.
+            loss = loss._for_classes(n_classes, np.maximum(counts, 1.0))
+        settings = self._settings(1 if stream else self.max_iter, optimizer, X.shape[1])
+        if self._rowwise and n_classes == 2 and settings.low is not None:
+            raise ValueError(
+                f"bounds and positive hold for a row of weights a class, of which "
+                f"{type(loss).__name__} shows the difference alone; use loss='log_loss'"
+            )
+        plain = targets.matrix is None and offset is None
+        kind = self._choose(loss, settings, plain)
+        one_by_one = kind is ONE_SAMPLE and n_classes > 2
 
-    def _fit_one(self, task, model, i, weights, random_state, held_out=None, stop=None):
-        """Class i against the rest, by a pointwise loss; `weights` are theirs."""
-        negative = -1.0 if task.loss.task == "regression" else 0.0
-        y = np.where(task.codes == i, 1.0, negative)
-        # The draws, in this order, are scikit-learn's; the first seeds what it does not use.
-        random_state = check_random_state(random_state)
-        random_state.randint(1, MAX_INT)
-        if held_out is None:
-            held_out = self._held_out(y, task.sample_weight)
-        return descend(
-            task.X,
-            y,
-            task.sample_weight,
+        def data_of(X, targets, sample_weight, offset, suffix=""):
+            sample_weight = self._check_weights(sample_weight, X, f"sample_weight{suffix}")
+            n_outputs = (
+                1 if n_classes == 2 and not self._rowwise and not targets.multilabel else n_classes
+            )
+            offset = self._check_offset(offset, X.shape[0], n_outputs, f"offset{suffix}")
+            return class_data(X, targets, sample_weight, offset, loss, weights, one_by_one)
+
+        datas = data_of(X, targets, sample_weight, offset)
+        model, averages = self._start(
+            1 if n_classes == 2 and not targets.multilabel else n_classes, X, start, going_on
+        )
+        validations = [None] * len(datas)
+        if validation is not None:
+            X_val, y_val, weight_val, offset_val = validation
+            X_val, y_val = self._validate_validation(X_val, y_val)
+            read = read_targets(y_val, None, targets, loss, "y_val")
+            validations = data_of(X_val, read, weight_val, offset_val, "_val")
+        seeds = self._hold_out(datas, targets, one_by_one, hold=validation is None)
+        judged = [
+            self._validation(
+                data,
+                validations[i],
+                loss,
+                *self._judged(data, targets, loss, one_by_one),
+            )
+            for i, data in enumerate(datas)
+        ]
+        fits = self._solve(
+            datas,
             model,
-            task.loss,
-            task.settings,
-            seed=random_state.randint(MAX_INT),
-            t=task.t,
-            held_out=held_out,
-            score=self._scorer(
-                task.X, y, task.sample_weight, held_out, task.loss, np.array([negative, 1.0])
-            ),
-            weight_positive=weights[0],
-            weight_negative=weights[1],
-            stop=stop,
+            averages,
+            loss,
+            settings,
+            kind,
+            seeds,
+            judged,
+            going_on=going_on,
+            stream=stream,
+        )
+        self._run(fits, X, y, sample_weight, loss, kind, going_on=going_on, stream=stream)
+
+    def _known_targets(self):
+        """Classes and kind of the targets of the calls so far."""
+        n_classes = len(self.classes_)
+        return Targets(
+            self.classes_,
+            codes=None if self._matrix else np.empty(0, np.intp),
+            matrix=np.empty((0, n_classes)) if self._matrix else None,
+            multilabel=self._multilabel,
         )
 
-    def _fit_all(self, task, model, weight_of_class, stop=None):
-        """All classes at once, by a row-wise loss."""
+    def _hold_out(self, datas, targets, one_by_one, hold):
+        """Set the rows that early stopping holds out; returns the seeds of the fits."""
         random_state = check_random_state(self.random_state)
-        random_state.randint(1, MAX_INT)  # as in `_fit_one`
-        held_out = self._held_out(task.codes, task.sample_weight)
-        sample_weight = task.sample_weight
-        if self.class_weight is not None:
-            of_class = weight_of_class[task.codes]
-            sample_weight = of_class if sample_weight is None else sample_weight * of_class
-        return descend(
-            task.X,
-            task.codes.astype(np.float64),
-            sample_weight,
-            model,
-            task.loss,
-            task.settings,
-            seed=random_state.randint(MAX_INT),
-            t=task.t,
-            held_out=held_out,
-            score=self._scorer(
-                task.X,
-                task.codes,
-                task.sample_weight,
-                held_out,
-                task.loss,
-                np.arange(len(weight_of_class)),
-            ),
-            stop=stop,
-        )
+        # The draws, in this order, are scikit-learn's; the first of a fit seeds what it does not
+        # use. Every class shuffles with a seed of its own.
+        if one_by_one:
+            held_out = self._held_out(targets.array, datas[0].sample_weight) if hold else None
+            states = random_state.randint(MAX_INT, size=len(datas))
+            drawn = [check_random_state(int(seed)) for seed in states]
+        else:
+            drawn = [random_state]
+            held_out = None
+        seeds = []
+        for data, state in zip(datas, drawn, strict=True):
+            state.randint(1, MAX_INT)
+            if hold and not one_by_one:
+                of_one = data.n_outputs == 1
+                held_out = self._held_out(data.y if of_one else targets.array, data.sample_weight)
+            data.held_out = held_out
+            seeds.append(state.randint(MAX_INT))
+        return seeds
 
+    def _judged(self, data, targets, loss, one_by_one):
+        """What early stopping scores: y, and the classes that it is in."""
+        if data.n_outputs == 1 and data.target == "shared" and not loss.is_multiclass:
+            low = lowest_target(loss)
+            return (data.y > 0.5) * (1.0 - low) + low, np.array([low, 1.0])
+        return targets.array, np.arange(len(targets.classes))
+
+    @documented()
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, coef_init=None, intercept_init=None, sample_weight=None):
+    def fit(
+        self,
+        X,
+        y,
+        coef_init=None,
+        intercept_init=None,
+        sample_weight=None,
+        *,
+        offset=None,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+        offset_val=None,
+    ):
         """Fit the model.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Float32 and float64 in C order, and CSR with int32 or int64 indices, are not copied.
-        y : array-like of shape (n_samples,)
-            Labels: numbers or strings, at least two different ones.
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Labels: numbers or strings, at least two different ones; or, with a column for each
+            class, probabilities whose rows sum to 1 (soft labels), or 0 and 1 where a sample may
+            have several labels (with a row-wise loss: probabilities always).
         coef_init : array-like of shape (n_classes, n_features) or None, default=None
             Weights to start from, of shape (1, n_features) or (n_features,) for two classes; zeros
             if None.
         intercept_init : array-like of shape (n_classes,) or None, default=None
             Intercepts to start from, of shape (1,) for two classes; zeros if None.
-        sample_weight : array-like of shape (n_samples,) or None, default=None
-            Not negative; they and the class weights multiply the steps.
+        <fit_arrays>
 
         Returns
         -------
@@ -463,32 +426,30 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         ------
         ValueError
             For a parameter, a label or a weight outside its range, and when the weights overflow.
-            The estimator is
-            then as it was before.
+            The estimator is then as it was before.
         """
-        loss = self._check_parameters()
-        if self.warm_start and hasattr(self, "coef_"):
-            coef_init = self.coef_ if coef_init is None else coef_init
-            intercept_init = self.intercept_ if intercept_init is None else intercept_init
+        loss, optimizer = self._check_parameters()
+        start = self._starting_weights(coef_init, intercept_init)
+        validation = self._validation_arrays(X_val, y_val, sample_weight_val, offset_val)
         with self._unchanged_on_error():
-            self._train(
-                X, y, None, sample_weight, self.max_iter, coef_init, intercept_init, False, loss
-            )
+            self._train(X, y, None, sample_weight, offset, validation, start, loss, optimizer)
         self._warn_after_fit()
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(self, X, y, classes=None, sample_weight=None, *, offset=None):
         """Go on for one epoch over the given samples.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-            Labels, all of them in `classes`.
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Labels, all of them in `classes`; or a column for each class, as in `fit`.
         classes : array-like of shape (n_classes,) or None, default=None
-            Every label that any call will bring; needed in the first call only.
+            Every label that any call will bring; needed in the first call only, and not where y has
+            a column for each class.
         sample_weight : array-like of shape (n_samples,) or None, default=None
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes) or None, default=None
 
         Returns
         -------
@@ -496,67 +457,109 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             Fitted estimator.
         """
         going_on = hasattr(self, "classes_")
-        loss = self._check_parameters(first_partial_fit=not going_on)
-        if not going_on:
-            if classes is None:
-                raise ValueError("classes must be passed on the first call to partial_fit.")
-            if self.class_weight == "balanced":
-                raise ValueError(
-                    "class_weight 'balanced' is not supported for partial_fit. In order to use "
-                    "'balanced' "
-                    "weights, use compute_class_weight('balanced', classes=classes, y=y) on a "
-                    "large enough "
-                    "sample, and pass the resulting weights as the class_weight parameter."
-                )
+        loss, optimizer = self._check_parameters(stream=True)
+        if self.early_stopping and not going_on:
+            raise ValueError("early_stopping should be False with partial_fit")
+        columns = len(shape) > 1 and shape[1] > 1 if (shape := getattr(y, "shape", ())) else False
+        if not going_on and classes is None and not columns:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
         with self._unchanged_on_error():
-            self._train(X, y, classes, sample_weight, 1, None, None, going_on, loss)
+            self._train(
+                X,
+                y,
+                classes,
+                sample_weight,
+                offset,
+                None,
+                (None, None),
+                loss,
+                optimizer,
+                going_on=going_on,
+                stream=True,
+            )
         return self
 
     # ---------------------------------------------------------------------------------- predictions
 
-    def decision_function(self, X):
+    def _shown_offset(self, offset, n_samples, n_outputs):
+        if self._rowwise and n_outputs == 1:
+            offset = self._check_offset(offset, n_samples, 2)
+            if offset is None:
+                return None
+            # The same for both classes is no difference.
+            return np.zeros(n_samples) if offset.ndim == 1 else offset[:, 1] - offset[:, 0]
+        return self._check_offset(offset, n_samples, n_outputs)
+
+    def decision_function(self, X, offset=None):
         """Raw predictions: the higher a class's, the more the model is for it.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes) or None, default=None
+            Added to the raw predictions.
 
         Returns
         -------
         raw_prediction : ndarray of shape (n_samples,) for two classes, else (n_samples, n_classes)
             For two classes, that of ``classes_[1]``; with a row-wise loss, by how much it exceeds
-            that of
-            ``classes_[0]``.
+            that of ``classes_[0]``.
         """
-        raw = self._raw(X)
+        raw = self._raw(X, offset)
         return raw[:, 0] if raw.shape[1] == 1 else raw
 
-    def predict(self, X):
+    def predict(self, X, offset=None):
         """The likeliest label of each sample.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes) or None, default=None
+            Added to the raw predictions.
 
         Returns
         -------
         y_pred : ndarray of shape (n_samples,)
+            Of shape (n_samples, n_classes), 0 and 1, where samples have several labels.
         """
-        raw = self.decision_function(X)
+        raw = self.decision_function(X, offset)
+        if self._multilabel:
+            return (raw > 0).astype(np.intp)
         return self.classes_[(raw > 0).astype(np.intp) if raw.ndim == 1 else raw.argmax(axis=1)]
 
-    @available_if(_gives_probability)
-    def predict_proba(self, X):
-        """Probabilities of the classes.
-
-        There for losses with ``gives_probability`` only. A row-wise loss gives them directly; those
-        of one-vs-rest
-        are the binary ones, normalised, as Zadrozny and Elkan recommend (uniform where all of them
-        are 0).
+    def score(self, X, y, sample_weight=None, offset=None):
+        """Accuracy: the share of samples whose label (all of whose labels) is predicted.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            As in `fit`; of probabilities the likeliest label counts.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes) or None, default=None
+
+        Returns
+        -------
+        score : float
+        """
+        y_pred = self.predict(X, offset)
+        if np.ndim(y) == 2 and y_pred.ndim == 1 and np.shape(y)[1] > 1:
+            y = self.classes_[np.asarray(y).argmax(axis=1)]
+        return accuracy_score(y, y_pred, sample_weight=sample_weight)
+
+    @available_if(_gives_probability)
+    def predict_proba(self, X, offset=None):
+        """Probabilities of the classes.
+
+        There for losses with ``gives_probability`` only. A row-wise loss gives them directly; those
+        of one-vs-rest are the binary ones, normalised, as Zadrozny and Elkan recommend (uniform
+        where all of them are 0). Where samples have several labels, each label's own.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes) or None, default=None
+            Added to the raw predictions.
 
         Returns
         -------
@@ -569,28 +572,40 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         probability estimates.
         SIGKDD, 694-699.
         """
-        raw = self.decision_function(X)
+        raw = self.decision_function(X, offset)
         if self.loss_.is_multiclass:
             # Only differences of raw predictions count.
             return self.loss_.predict(
                 np.stack([-raw / 2, raw / 2], axis=1) if raw.ndim == 1 else raw
             )
         proba = self.loss_.predict(raw)
+        if self._multilabel:
+            return proba
         if raw.ndim == 1:
             return np.stack([1 - proba, proba], axis=1)
         total = proba.sum(axis=1, keepdims=True)
         return np.where(total == 0, 1 / len(self.classes_), proba / np.where(total == 0, 1, total))
 
     @available_if(_gives_probability)
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X, offset=None):
         """Logarithms of `predict_proba`; -inf where a probability is 0.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes) or None, default=None
+            Added to the raw predictions.
 
         Returns
         -------
         log_proba : ndarray of shape (n_samples, n_classes)
         """
-        return np.log(self.predict_proba(X))
+        return np.log(self.predict_proba(X, offset))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        try:
+            tags.classifier_tags.multi_label = not self._resolve_loss().is_multiclass
+        except ValueError:  # an unknown name: `fit` says which there are
+            pass
+        return tags

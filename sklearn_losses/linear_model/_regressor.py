@@ -2,59 +2,38 @@
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils import check_random_state
+from sklearn.metrics import r2_score
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import validate_data
 
 from sklearn_losses._sklearn_compat import fit_context
-from sklearn_losses._solvers.sgd import descend
+from sklearn_losses._solvers.fit import Data
 from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
+from sklearn_losses.linear_model._docs import documented
 
 
+@documented(passive_aggressive_loss="epsilon_insensitive")
 class SGDRegressorX(RegressorMixin, BaseSGD):
     """Linear model of any regression loss, trained by stochastic gradient descent.
 
-    It minimises ``mean(sample_weight * loss(y, X @ coef_ + intercept_)) + alpha * penalty(coef_)``;
-    `predict` applies the loss's inverse link. The L1 penalty is the cumulative one of [3]_.
+    It minimises ``mean(sample_weight * loss(y, X @ coef_ + intercept_ + offset)) + alpha *
+    penalty(coef_)``; `predict` applies the loss's inverse link.
 
     Parameters
     ----------
     loss : str or Loss, default="squared_error"
         A name in `sklearn_losses.LOSSES`, or a loss object, whose parameters can be searched over
-        as
-        ``loss__delta``. Losses of the probability of a class are accepted too: y is then in [0, 1].
-    penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
-        ``alpha * ||w||^2 / 2``, ``alpha * ||w||_1``, or a mixture of the two.
-    alpha : float, default=0.0001
-        Strength of the penalty, in [0, inf). The learning rate "optimal" depends on it too.
-    l1_ratio : float or None, default=0.15
-        Share of the L1 penalty in "elasticnet", in [0, 1].
-    fit_intercept : bool, default=True
-        Whether there is an intercept; it is never penalised.
-    max_iter : int, default=1000
-        The most epochs (passes over the data) that `fit` makes, in [1, inf).
-    tol : float or None, default=1e-3
-        An epoch must lower the objective (with early stopping: raise the validation score) by at
-        least this much, or it counts as one without change. None: `fit` makes `max_iter` epochs.
-    shuffle : bool, default=True
-        Whether the samples are shuffled before each epoch.
-    verbose : int, default=0
-        Prints a few lines an epoch if positive.
-    epsilon : float, default=0.1
-        The delta of `loss="huber"` and the epsilon of the two epsilon-insensitive losses, where
-        `loss` is a name; a loss object has its own. In [0, inf), for "huber" (0, inf).
+        as ``loss__delta``. Losses of the probability of a class are accepted too: y is then in
+        [0, 1]. A parameter that holds several values, ``PinballLoss(quantile=[0.1, 0.5, 0.9])``,
+        gives an output for each.
+    <penalties>
+    n_jobs : int or None, default=None
+        Threads that share a batch, where that is faster; joblib's meaning. Results do not depend on
+        it.
     random_state : int, RandomState instance or None, default=None
         Seeds the shuffling and the choice of validation samples.
-    learning_rate : {"constant", "optimal", "invscaling", "adaptive", "pa1", "pa2"}, \
-            default="invscaling"
-        The length eta of step t:
-
-        - "constant": ``eta0``
-        - "optimal": ``1 / (alpha * (t0 + t - 1))``, t0 by Bottou's heuristic
-        - "invscaling": ``eta0 / t**power_t``
-        - "adaptive": eta0, divided by 5 each time that `n_iter_no_change` epochs in a row brought
-          no change, until it is below 1e-6
-        - "pa1", "pa2": passive-aggressive steps [2]_, with eta0 for their C; only with
-          `loss="epsilon_insensitive"`
+    learning_rate : str or Schedule, default="invscaling"
+    <schedules>
     eta0 : float, default=0.01
         In (0, inf). Not used by "optimal".
     power_t : float, default=0.25
@@ -64,35 +43,25 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         of the objective.
     validation_fraction : float, default=0.1
         Share of the samples that early stopping holds out; in (0, 1).
-    n_iter_no_change : int, default=5
-        Epochs in a row without change that end the fit, in [1, inf).
-    warm_start : bool, default=False
-        Whether `fit` starts from the last solution; t starts from 1 in any case.
-    average : bool or int, default=False
-        Whether the coefficients are averages over all steps (True), or over the steps from that
-        number on (int) [1]_.
-    batch_size : int, default=1
-        How many samples make a step, in [1, inf): it follows the mean of their gradients.
+    <stopping>
+    <beyond>
+    non_crossing : bool, default=False
+        Whether `predict` sorts the quantiles of a loss that holds several, so that none exceeds a
+        higher one (Chernozhukov, Fernandez-Val and Galichon, 2010).
 
     Attributes
     ----------
-    coef_ : ndarray of shape (n_features,)
+    coef_ : ndarray of shape (n_features,), or (n_outputs, n_features) for several outputs
         Weights, in X's dtype.
-    intercept_ : ndarray of shape (1,)
+    intercept_ : ndarray of shape (1,) or (n_outputs,)
         Intercept, in X's dtype.
     loss_ : Loss
         The loss that was minimised.
-    loss_curve_ : list of float
-        The objective of each epoch: the mean over its samples, each before its step. `partial_fit`
-        appends.
+    <attributes>
     n_iter_ : int
         Epochs of the last fit.
     t_ : float
         1 + the number of steps since `fit` began.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, where X has string names.
 
     See Also
     --------
@@ -101,14 +70,14 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
 
     Notes
     -----
-    With ``batch_size=1`` this is scikit-learn 1.9's SGDRegressor, step for step: the same data,
-    parameters and random state give the same coefficients to rounding, on dense and on sparse data.
-    (While the steps are so long that the iteration is chaotic, rounding grows: with "optimal" and
-    a squared loss on unscaled data, for example.) It differs where scikit-learn is wrong:
+    With ``batch_size=1`` and ``optimizer="sgd"`` this is scikit-learn 1.9's SGDRegressor, step for
+    step: the same data, parameters and random state give the same coefficients to rounding, on
+    dense and on sparse data. (While the steps are so long that the iteration is chaotic, rounding
+    grows: with "optimal" and a squared loss on unscaled data, for example.) The L1 penalty is then
+    the cumulative one of [3]_. It differs where scikit-learn is wrong:
 
     - The weights' norm, which enters the objective, is exact on sparse data; there scikit-learn
-    sums
-      over the last sample's features only. Fits may stop after another number of epochs.
+      sums over the last sample's features only. Fits may stop after another number of epochs.
     - Early stopping scores the model itself. scikit-learn leaves out the factor by which the L2
       penalty has shrunk the weights.
     - `warm_start` with `average` starts from the last averages and averages anew; scikit-learn
@@ -121,10 +90,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
     of the step on sparse data, averages of L1-penalised weights leave the truncation of single
     steps out, and with early stopping `t_` counts the samples held out.
 
-    Weights and X are in X's type, float32 or float64; raw predictions, losses, gradients and
-    intercepts are computed in float64. Ctrl-C ends a fit within a second with KeyboardInterrupt;
-    the
-    estimator is then fitted, as far as the last whole epoch.
+    <notes>
 
     References
     ----------
@@ -151,6 +117,11 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
     0.51
     """
 
+    _parameter_constraints: dict = {
+        **BaseSGD._parameter_constraints,
+        "non_crossing": ["boolean"],
+    }
+
     _passive_aggressive_loss = "epsilon_insensitive"
 
     def __init__(
@@ -166,6 +137,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         shuffle=True,
         verbose=0,
         epsilon=0.1,
+        n_jobs=None,
         random_state=None,
         learning_rate="invscaling",
         eta0=0.01,
@@ -176,6 +148,11 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         warm_start=False,
         average=False,
         batch_size=1,
+        optimizer="sgd",
+        clip_norm=None,
+        positive=False,
+        bounds=None,
+        non_crossing=False,
     ):
         self.loss = loss
         self.penalty = penalty
@@ -187,6 +164,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         self.shuffle = shuffle
         self.verbose = verbose
         self.epsilon = epsilon
+        self.n_jobs = n_jobs
         self.random_state = random_state
         self.learning_rate = learning_rate
         self.eta0 = eta0
@@ -197,6 +175,11 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         self.warm_start = warm_start
         self.average = average
         self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.clip_norm = clip_norm
+        self.positive = positive
+        self.bounds = bounds
+        self.non_crossing = non_crossing
 
     def _accept_loss(self, loss):
         name = type(loss).__name__
@@ -206,7 +189,43 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             raise ValueError(f"{name} gives margins, not predictions of y; use SGDClassifierX")
         return loss
 
-    def _train(self, X, y, sample_weight, max_iter, coef_init, intercept_init, going_on, loss):
+    def _data(self, X, y, sample_weight, offset, loss, suffix=""):
+        """Checked y, weights and offset, as the solvers take them."""
+        y = np.asarray(y)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        y = np.ascontiguousarray(y, dtype=np.float64)
+        members = loss._members()
+        n_outputs = y.shape[1] if y.ndim == 2 else len(members)
+        if len(members) not in (1, n_outputs):
+            raise ValueError(
+                f"{loss!r} is for {len(members)} outputs, but y has {n_outputs} columns"
+            )
+        members[0]._check_y(y.ravel())
+        return Data(
+            X,
+            y,
+            members,
+            n_outputs,
+            target="separate" if y.ndim == 2 else "shared",
+            sample_weight=self._check_weights(sample_weight, X, f"sample_weight{suffix}"),
+            offset=self._check_offset(offset, X.shape[0], n_outputs, f"offset{suffix}"),
+        )
+
+    def _train(
+        self,
+        X,
+        y,
+        sample_weight,
+        offset,
+        validation,
+        start,
+        loss,
+        optimizer,
+        *,
+        going_on=False,
+        stream=False,
+    ):
         X, y = validate_data(
             self,
             X,
@@ -215,55 +234,83 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             dtype=[np.float64, np.float32],
             order="C",
             accept_large_sparse=True,
+            multi_output=True,
             y_numeric=True,
             reset=not going_on,
         )
-        y = y.astype(np.float64, copy=False)
-        loss._check_y(y)
-        sample_weight = self._check_weights(sample_weight, X)
-        model = self._start(1, X.shape[1], X.dtype, coef_init, intercept_init, going_on)
-        held_out = self._held_out(y, sample_weight)
+        data = self._data(X, y, sample_weight, offset, loss)
+        settings = self._settings(1 if stream else self.max_iter, optimizer, X.shape[1])
+        kind = self._choose(loss, settings, plain=data.n_outputs == 1 and data.offset is None)
+        model, averages = self._start(data.n_outputs, X, start, going_on)
+        if validation is None:
+            data.held_out = self._held_out(data.y, data.sample_weight)
+        else:
+            X_val, y_val, weight_val, offset_val = validation
+            X_val, y_val = self._validate_validation(X_val, y_val)
+            validation = self._data(X_val, y_val, weight_val, offset_val, loss, "_val")
+            if validation.n_outputs != data.n_outputs or validation.y.ndim != data.y.ndim:
+                raise ValueError(
+                    f"y_val must have the columns of y, {data.y.shape[1:]}; "
+                    f"got {validation.y.shape[1:]}"
+                )
         # The draws, in this order, are scikit-learn's; the second seeds what it does not use.
         random_state = check_random_state(self.random_state)
         seed = random_state.randint(0, MAX_INT)
         random_state.randint(1, MAX_INT)
-        result = descend(
-            X,
-            y,
-            sample_weight,
+        fits = self._solve(
+            [data],
             model,
+            averages,
             loss,
-            self._settings(max_iter),
-            seed=seed,
-            t=self.t_ if going_on else 1.0,
-            held_out=held_out,
-            score=self._scorer(X, y, sample_weight, held_out, loss),
+            settings,
+            kind,
+            [seed],
+            [self._validation(data, validation, loss, data.y)],
+            going_on=going_on,
+            stream=stream,
         )
-        self._commit([result], X.shape[0], loss, going_on)
+        self._run(fits, X, y, sample_weight, loss, kind, going_on=going_on, stream=stream)
 
-    def _set_weights(self, model):
-        self.coef_ = model.coef[0]
-        self.intercept_ = model.intercept.astype(model.coef.dtype)
+    def _shown(self, model):
+        """The attributes that make a fitted estimator of a model."""
+        one = len(model.coef) == 1
+        return {
+            "coef_": (model.coef[0] if one else model.coef).copy(),
+            "intercept_": model.intercept.astype(model.coef.dtype),
+        }
 
     def _dense_coef(self):
-        return self.coef_.toarray()[0]
+        dense = self.coef_.toarray()
+        return dense[0] if len(dense) == 1 else dense
 
+    @documented()
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, coef_init=None, intercept_init=None, sample_weight=None):
+    def fit(
+        self,
+        X,
+        y,
+        coef_init=None,
+        intercept_init=None,
+        sample_weight=None,
+        *,
+        offset=None,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+        offset_val=None,
+    ):
         """Fit the model.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Float32 and float64 in C order, and CSR with int32 or int64 indices, are not copied.
-        y : array-like of shape (n_samples,)
-            Inside the loss's domain.
-        coef_init : array-like of shape (n_features,) or None, default=None
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Inside the loss's domain. The outputs are trained in one pass.
+        coef_init : array-like of shape (n_features,) or (n_outputs, n_features) or None
             Weights to start from; zeros if None.
-        intercept_init : array-like of shape (1,) or None, default=None
+        intercept_init : array-like of shape (1,) or (n_outputs,) or None, default=None
             Intercept to start from; zero if None.
-        sample_weight : array-like of shape (n_samples,) or None, default=None
-            Not negative; they multiply the steps.
+        <fit_arrays>
 
         Returns
         -------
@@ -274,27 +321,26 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         ------
         ValueError
             For a parameter, a target or a weight outside its range, and when the weights overflow.
-            The estimator is
-            then as it was before.
+            The estimator is then as it was before.
         """
-        loss = self._check_parameters()
-        if self.warm_start and hasattr(self, "coef_"):
-            coef_init = self.coef_ if coef_init is None else coef_init
-            intercept_init = self.intercept_ if intercept_init is None else intercept_init
+        loss, optimizer = self._check_parameters()
+        start = self._starting_weights(coef_init, intercept_init)
+        validation = self._validation_arrays(X_val, y_val, sample_weight_val, offset_val)
         with self._unchanged_on_error():
-            self._train(X, y, sample_weight, self.max_iter, coef_init, intercept_init, False, loss)
+            self._train(X, y, sample_weight, offset, validation, start, loss, optimizer)
         self._warn_after_fit()
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X, y, sample_weight=None, *, offset=None):
         """Go on for one epoch over the given samples.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,) or None, default=None
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs) or None, default=None
 
         Returns
         -------
@@ -302,21 +348,79 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             Fitted estimator.
         """
         going_on = hasattr(self, "coef_")
-        loss = self._check_parameters(first_partial_fit=not going_on)
+        loss, optimizer = self._check_parameters(stream=True)
+        if self.early_stopping and not going_on:
+            raise ValueError("early_stopping should be False with partial_fit")
         with self._unchanged_on_error():
-            self._train(X, y, sample_weight, 1, None, None, going_on, loss)
+            self._train(
+                X,
+                y,
+                sample_weight,
+                offset,
+                None,
+                (None, None),
+                loss,
+                optimizer,
+                going_on=going_on,
+                stream=True,
+            )
         return self
 
-    def predict(self, X):
+    def predict(self, X, offset=None):
         """Predictions of y: the inverse link of the linear model.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs) or None, default=None
+            Added to the raw predictions.
 
         Returns
         -------
-        y_pred : ndarray of shape (n_samples,)
+        y_pred : ndarray of shape (n_samples,), or (n_samples, n_outputs) for several outputs
         """
-        raw = self._raw(X).ravel()  # first: it says so when the estimator is not fitted
-        return self.loss_.predict(raw)
+        raw = self._raw(X, offset)  # first: it says so when the estimator is not fitted
+        y_pred = self.loss_.predict(raw[:, 0] if raw.shape[1] == 1 else raw)
+        if self.non_crossing and self._several():
+            order = np.argsort(self.loss_.quantile)
+            y_pred = np.sort(y_pred, axis=1)[:, np.argsort(order)]
+        return y_pred
+
+    def _several(self):
+        """Whether the outputs are predictions of one target."""
+        return len(self.loss_._members()) > 1
+
+    def score(self, X, y, sample_weight=None, offset=None):
+        """The coefficient of determination of the predictions, averaged over the outputs.
+
+        With a loss that holds several values (quantiles), and one target, the share of the loss
+        that the model saves, averaged over them: 1 less the mean loss over that of the best
+        constant.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs) or None, default=None
+
+        Returns
+        -------
+        score : float
+        """
+        y_pred = self.predict(X, offset)
+        if np.ndim(y) == 2 or not self._several():
+            return float(r2_score(y, y_pred, sample_weight=sample_weight))
+        y = np.asarray(y, dtype=np.float64)
+        raw = self.loss_.link.link(y_pred)
+        shares = []
+        for k, member in enumerate(self.loss_._members()):
+            constant = np.full(len(y), member.fit_intercept_only(y, sample_weight))
+            made = member(y, np.ascontiguousarray(raw[:, k]), sample_weight)
+            shares.append(1.0 - made / member(y, constant, sample_weight))
+        return float(np.mean(shares))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

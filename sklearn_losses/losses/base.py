@@ -160,6 +160,17 @@ class Loss(Parametric):
         """Minus the least value over raw predictions, of shape (n_samples,)."""
         return np.zeros(y.shape[0], dtype=y.dtype)
 
+    def _smoothed(self, width):
+        """Of a loss without derivative: a smooth loss that tends to it as `width` falls to 0, and a
+        function of y_true that gives the smooth loss's factors (or None), or None where there is no
+        such loss.
+        """
+        return None
+
+    def _members(self):
+        """The losses of the outputs of a model: this one, for all of them."""
+        return [self]
+
     # ---------------------------------------------------------------------------- the kernels' way
 
     def _evaluate(self, y_true, raw_prediction, sample_weight, n_threads, *outputs, want_sum=False):
@@ -405,6 +416,27 @@ def _finite(x, name):
 
 class PointwiseLoss(Loss):
     """Base class of the losses of one raw prediction a sample."""
+
+    def _members(self):
+        """One loss for each output where parameters hold several values, else the loss alone."""
+        several = {
+            name: list(value)
+            for name in self._parameter_intervals
+            if isinstance(value := getattr(self, name), list | tuple | np.ndarray)
+        }
+        if not several:
+            return [self]
+        lengths = {name: len(values) for name, values in several.items()}
+        if len(set(lengths.values())) != 1 or 0 in lengths.values():
+            raise ValueError(
+                f"{type(self).__name__}: parameters that hold several values must hold as many "
+                f"each, and at least one; got {lengths}"
+            )
+        params = self.get_params(deep=False)
+        return [
+            type(self)(**{**params, **{name: values[i] for name, values in several.items()}})
+            for i in range(next(iter(lengths.values())))
+        ]
 
     def _resolve(self):
         """The kernel's kind and parameters. Checked again only when a parameter has changed."""

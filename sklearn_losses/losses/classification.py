@@ -89,6 +89,9 @@ class Hinge(BinaryLoss):
     def __init__(self, threshold=1.0):
         self.threshold = threshold
 
+    def _smoothed(self, width):
+        return (SmoothHinge(width), lambda y: None) if self.threshold == 1 else None
+
 
 class Perceptron(BinaryLoss):
     """Perceptron loss: the hinge loss with threshold 0.

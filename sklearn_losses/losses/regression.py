@@ -59,6 +59,11 @@ class SquaredError(MeanFitMixin, PointwiseLoss):
     name = "mse"
 
 
+def _smoothed_absolute(loss, width):
+    """For a loss that is a multiple of the absolute error, which is twice the median's."""
+    return SmoothPinball(0.5, width), lambda y: 2 * np.abs(loss.gradient(y, y + 1))
+
+
 class AbsoluteError(PointwiseLoss):
     """Absolute error.
 
@@ -81,6 +86,9 @@ class AbsoluteError(PointwiseLoss):
 
     def _best_constant(self, y, weight):
         return weighted_quantile(y, weight, 0.5)
+
+    def _smoothed(self, width):
+        return _smoothed_absolute(self, width)
 
 
 class HuberLoss(PointwiseLoss):
@@ -169,6 +177,9 @@ class SmoothL2(PointwiseLoss):
     differentiable = False
     approx_hessian = True
 
+    def _smoothed(self, width):
+        return SmoothL1(), lambda y: None
+
 
 class PseudoHuber(PointwiseLoss):
     """Pseudo-Huber loss: Huber's, smooth everywhere.
@@ -229,8 +240,8 @@ class PinballLoss(PointwiseLoss):
 
     Parameters
     ----------
-    quantile : float, default=0.5
-        In (0, 1).
+    quantile : float or list of float, default=0.5
+        In (0, 1). Several quantiles are for `SGDRegressorX`, which fits one output to each.
 
     References
     ----------
@@ -254,6 +265,9 @@ class PinballLoss(PointwiseLoss):
 
     def _best_constant(self, y, weight):
         return weighted_quantile(y, weight, self._numbers()[0])
+
+    def _smoothed(self, width):
+        return SmoothPinball(self.quantile, width), lambda y: None
 
 
 class SmoothPinball(PointwiseLoss):
@@ -417,6 +431,9 @@ class AbsolutePercentageError(PointwiseLoss):
     def _best_constant(self, y, weight):
         relative = 1 / np.maximum(np.abs(y.astype(np.float64)), self._numbers()[0])
         return weighted_quantile(y, relative if weight is None else relative * weight, 0.5)
+
+    def _smoothed(self, width):
+        return _smoothed_absolute(self, width)
 
 
 class RootMeanSquaredError(PointwiseLoss):

@@ -247,18 +247,18 @@ class RowwiseLoss(Loss):
         return minimize(objective, start, jac=True, method="L-BFGS-B", options=options).x
 
 
-def check_unit_rows(owner, y):
+def check_unit_rows(owner, y, name="y_true"):
     """Raise where `y` does not hold rows of probabilities: not negative, each summing to 1 within
     rounding.
     """
     if (y < 0).any():
         first = int(np.argmax((y < 0).any(axis=1)))
-        raise ValueError(f"{owner}: y_true must hold probabilities; got {y[first]} in row {first}")
+        raise ValueError(f"{owner}: {name} must hold probabilities; got {y[first]} in row {first}")
     error = np.abs(y.sum(axis=1, dtype=np.float64) - 1)
     tolerance = 1e-4 if y.dtype == np.float32 else 1e-8
     if (error > tolerance).any():
         first = int(np.argmax(error))
         raise ValueError(
-            f"{owner}: each row of y_true must sum to 1; row {first} sums to "
+            f"{owner}: each row of {name} must sum to 1; row {first} sums to "
             f"{y[first].sum(dtype=np.float64):.10g}"
         )

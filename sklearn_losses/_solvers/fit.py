@@ -1,0 +1,308 @@
+"""What every solver's fit goes through: epochs, curves, validation, stopping."""
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sklearn_losses.optimizers import Optimizer
+from sklearn_losses.schedules import BatchGrowth, Schedule
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters of a fit, with the names and meanings of the estimators'."""
+
+    penalty: str | None
+    alpha: float
+    l1_ratio: float
+    fit_intercept: bool
+    max_iter: int
+    tol: float | None
+    shuffle: bool
+    learning_rate: str | Schedule
+    eta0: float
+    power_t: float
+    n_iter_no_change: int
+    average: int
+    verbose: int
+    batch_size: int | str | BatchGrowth
+    optimizer: Optimizer
+    clip_norm: float | None
+    low: np.ndarray | None  # bounds of the weights, (n_features,)
+    high: np.ndarray | None
+    n_threads: int
+
+    @property
+    def l1(self):
+        share = {"l1": 1.0, "elasticnet": self.l1_ratio}.get(self.penalty, 0.0)
+        return self.alpha * share
+
+    @property
+    def l2(self):
+        share = {"l2": 1.0, "elasticnet": 1.0 - self.l1_ratio}.get(self.penalty, 0.0)
+        return self.alpha * share
+
+    def penalty_of(self, coef):
+        """The penalty's part of the objective."""
+        coef = coef.astype(np.float64, copy=False)
+        value = 0.0
+        if self.l2:
+            value += 0.5 * self.l2 * float(np.vdot(coef, coef))
+        if self.l1:
+            value += self.l1 * float(np.abs(coef).sum())
+        return value
+
+
+@dataclass
+class Model:
+    """Weights of shape (n_outputs, n_features) and intercepts of shape (n_outputs,)."""
+
+    coef: np.ndarray
+    intercept: np.ndarray
+
+
+@dataclass
+class Data:
+    """What is learned from. Arrays are float64 and by sample; see `_kernels._batch.Problem`."""
+
+    X: object
+    y: np.ndarray
+    losses: list
+    n_outputs: int = 1
+    target: str = "shared"
+    negative: float = 0.0
+    sample_weight: np.ndarray | None = None
+    weight_positive: np.ndarray | None = None  # by output
+    weight_negative: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    held_out: np.ndarray | None = None
+
+    def training_rows(self):
+        """Numbers of the rows that are learned from, or None for all."""
+        if self.held_out is None:
+            return None
+        return np.flatnonzero(~self.held_out).astype(np.int32)
+
+    def n_training(self):
+        return len(self.y) - (0 if self.held_out is None else int(np.count_nonzero(self.held_out)))
+
+
+@dataclass
+class Epoch:
+    """What a descent says of an epoch."""
+
+    loss: float
+    objective: float
+    gradient_norm: float
+    rate: float
+    steps: int
+    finite: bool = True
+    # By the descent's own criterion, where it has one: the fit has converged, or cannot go on.
+    ended: str | None = None
+
+
+@dataclass
+class Curves:
+    loss: list = field(default_factory=list)
+    validation: list = field(default_factory=list)
+    gradient_norm: list = field(default_factory=list)
+    rate: list = field(default_factory=list)
+
+
+class Patience:
+    """Counts the epochs in a row that did not improve on the best by `tol`. Lower is better."""
+
+    def __init__(self, tol, best=math.inf, count=0):
+        self.tol = tol
+        self.best = best
+        self.count = count
+
+    def see(self, value):
+        """scikit-learn's comparisons: an objective must fall by `tol` or more; one not a number
+        never counts."""
+        self.count = self.count + 1 if self.tol is not None and value > self.best - self.tol else 0
+        self.best = min(self.best, value)
+        return self.count
+
+
+class Fit:
+    """A fit under way: `advance` makes an epoch, and says whether there is another.
+
+    Parameters
+    ----------
+    descent : object
+        Makes the epochs. It has ``epoch(number, stop) -> Epoch``, ``save() -> bool``,
+        ``model() -> Model``, ``public_model() -> Model`` (averages, where they count),
+        ``get_state() -> dict`` and ``rate``, which may be set. One with ``whole = True`` has
+        ``run(fit)`` instead of `epoch`, which calls `begin` and `after` for each epoch.
+    settings : Settings
+    loss : Loss
+        For messages.
+    validate : callable or None
+        ``validate(fit) -> (metric, loss)`` after each epoch: what the fit stops on (lower is
+        better), and the mean loss on the validation samples.
+    restore_best : bool
+        Whether the result is the model of the epoch with the best metric.
+    state : dict or None
+        What `state` returned when another fit ended, to go on from there.
+
+    Attributes
+    ----------
+    stop : threading.Event or None
+        Set from another thread to interrupt the fit; set here when Ctrl-C interrupted it.
+    hooks : Hooks or None
+        Called before and after each epoch.
+    """
+
+    def __init__(
+        self,
+        descent,
+        settings,
+        loss,
+        *,
+        validate=None,
+        restore_best=False,
+        state=None,
+    ):
+        state = state or {}
+        self.descent = descent
+        self.settings = settings
+        self.loss = loss
+        self.validate = validate
+        self.restore_best = restore_best
+        self.stop = None
+        self.hooks = None
+        self.curves = Curves()
+        self.epochs_before = state.get("epochs", 0)
+        self.n_iter = 0
+        self.steps = 0
+        self.interrupted = False
+        self.stop_reason = None
+        self.patience = Patience(settings.tol, *state.get("patience", ()))
+        self.best_metric, self.best_model = state.get("best", (math.inf, None))
+        self.start = time.perf_counter()
+        if state.get("engine") is not None:
+            descent.set_state(state["engine"])
+
+    # ---------------------------------------------------------------------------------- epochs
+
+    def run(self):
+        """All epochs."""
+        while self.advance():
+            pass
+        return self
+
+    def advance(self):
+        """Make an epoch (a descent that is `whole`: all); False when the fit has ended."""
+        if self.stop_reason is not None:
+            return False
+        try:
+            if getattr(self.descent, "whole", False):
+                self.descent.run(self)
+                return False
+            self.begin()
+            return not self.after(self.descent.epoch(self.epochs_before + self.n_iter, self.stop))
+        except KeyboardInterrupt:
+            self.interrupt()
+            return False
+
+    def interrupt(self):
+        """End at the last whole epoch."""
+        self.interrupted = True
+        self.stop_reason = "interrupted"
+        if self.stop is not None:
+            self.stop.set()
+
+    def begin(self):
+        if self.hooks is not None:
+            self.hooks.begin()
+        if self.settings.verbose > 0:
+            print(f"-- Epoch {self.n_iter + 1}")
+
+    def after(self, epoch):
+        """Take note of an epoch that has been made; whether the fit ends with it."""
+        if not epoch.finite or not self.descent.save():
+            raise self.diverged(epoch)
+        settings = self.settings
+        self.n_iter += 1
+        self.steps += epoch.steps
+        self.curves.loss.append(epoch.objective)
+        self.curves.gradient_norm.append(epoch.gradient_norm)
+        self.curves.rate.append(epoch.rate)
+        metric = epoch.objective
+        if self.validate is not None:
+            metric, loss = self.validate(self)
+            self.curves.validation.append(loss)
+            if self.restore_best and metric < self.best_metric:
+                self.best_metric, self.best_model = metric, self.descent.public_model()
+        self.report(epoch, metric)
+        reason = epoch.ended
+        if self.validate is not None or not getattr(self.descent, "own_criterion", False):
+            if self.patience.see(metric) >= settings.n_iter_no_change:
+                if settings.learning_rate == "adaptive" and self.descent.rate > 1e-6:
+                    self.descent.rate /= 5
+                    self.patience.count = 0
+                else:
+                    reason = "converged" if self.validate is None else "validation"
+                    if settings.verbose > 0:
+                        print(
+                            f"Convergence after {self.n_iter} epochs took {self.seconds():.2f} "
+                            "seconds"
+                        )
+        if self.hooks is not None and self.hooks.end():
+            reason = reason or "callback"
+        if reason is None and self.n_iter >= settings.max_iter:
+            reason = "max_iter"
+        self.stop_reason = reason
+        return reason is not None
+
+    def report(self, epoch, metric):
+        """scikit-learn's lines."""
+        if self.settings.verbose <= 0:
+            return
+        model = self.descent.model()
+        bias = " ".join(f"{b:.6f}" for b in model.intercept)
+        tail = "" if self.validate is None else f", Validation score: {-metric:f}"
+        print(
+            f"Norm: {np.linalg.norm(model.coef):.2f}, NNZs: {np.count_nonzero(model.coef)}, "
+            f"Bias: {bias}, T: {self.steps}, Avg. loss: {epoch.loss:f}, "
+            f"Objective: {epoch.objective:f}{tail}"
+        )
+        print(f"Total training time: {self.seconds():.2f} seconds.")
+
+    def seconds(self):
+        return time.perf_counter() - self.start
+
+    def diverged(self, epoch):
+        settings = self.settings
+        rate = "" if settings.optimizer.full_batch else f" (last rate {epoch.rate:.3g})"
+        return ValueError(
+            f"Floating-point under-/overflow occurred at epoch #{self.n_iter + 1} with "
+            f"loss={self.loss!r}, optimizer={settings.optimizer!r}, "
+            f"learning_rate={settings.learning_rate!r}, eta0={settings.eta0:g}{rate}. "
+            "Scaling input data with StandardScaler or MinMaxScaler might help, "
+            "and so might a smaller eta0, a clip_norm or a larger alpha."
+        )
+
+    # ---------------------------------------------------------------------------------- result
+
+    def model(self):
+        """Where the optimizer stands, at the last whole epoch."""
+        return self.descent.model()
+
+    def public_model(self):
+        """What the estimator shows: the best, or the averages, or where the optimizer stands."""
+        if self.restore_best and self.best_model is not None:
+            return self.best_model
+        return self.descent.public_model()
+
+    def state(self):
+        """What another fit needs to go on from here: a dict that can be pickled."""
+        return {
+            "engine": self.descent.get_state(),
+            "epochs": self.epochs_before + self.n_iter,
+            "patience": (self.patience.best, self.patience.count),
+            "best": (self.best_metric, self.best_model),
+        }

@@ -1,0 +1,150 @@
+"""Which learning rate each step has, and which size each batch."""
+
+import math
+
+import numpy as np
+from sklearn.utils.extmath import row_norms
+
+from sklearn_losses.schedules import BatchGrowth, get_schedule
+
+# scikit-learn's names; "pa1" and "pa2" are its algorithm's own.
+SKLEARN_SCHEDULES = ("constant", "optimal", "invscaling", "adaptive")
+
+
+def optimal_offset(loss, alpha):
+    """The offset of t in ``eta = 1 / (alpha * (offset + t - 1))``.
+
+    Bottou's heuristic as in scikit-learn: the first step has about the size of a typical weight.
+    """
+    typical = math.sqrt(1.0 / math.sqrt(alpha))
+    slope = 1.0
+    if not loss.is_multiclass:
+        slope = float(loss.gradient(np.array([1.0]), np.array([-typical]))[0])
+    return max(1.0, slope) / (typical * alpha)
+
+
+def size_of_batches(batch_size, epoch, n_rows):
+    """Samples a step in the epoch of that number, from 0."""
+    if isinstance(batch_size, BatchGrowth):
+        batch_size = batch_size.size(epoch)
+    return n_rows if batch_size == "full" else max(1, min(batch_size, n_rows))
+
+
+class Rates:
+    """The learning rates of the steps of an epoch.
+
+    Parameters
+    ----------
+    settings : Settings
+    loss : Loss
+    """
+
+    def __init__(self, settings, loss):
+        self.settings = settings
+        self.loss = loss
+        self.eta = settings.eta0  # of "adaptive"
+
+    def of_epoch(self, epoch, t, n_steps):
+        """The rates of `n_steps` steps.
+
+        Parameters
+        ----------
+        epoch : int
+            From 0.
+        t : float
+            The number of the first step, from 1.
+        n_steps : int
+
+        Returns
+        -------
+        rates : ndarray of shape (n_steps,)
+        """
+        settings = self.settings
+        name = settings.learning_rate
+        if name in ("constant", "adaptive"):
+            return np.full(n_steps, self.eta)
+        steps = t + np.arange(n_steps)
+        if name == "optimal":
+            recommended = settings.optimizer.recommended_rate
+            if recommended is not None:
+                return np.full(n_steps, recommended)
+            offset = optimal_offset(self.loss, settings.alpha)
+            share = settings.optimizer._share_of_sgds_rate()
+            return share / (settings.alpha * (offset + steps - 1.0))
+        if name == "invscaling":
+            return settings.eta0 / steps**settings.power_t
+        schedule = get_schedule(name)
+        factors = np.asarray(schedule.factors(epoch + np.arange(n_steps) / n_steps))
+        if factors.shape != (n_steps,) or not (np.isfinite(factors) & (factors >= 0)).all():
+            raise ValueError(
+                f"learning_rate={schedule!r} must give a finite factor of at least 0 for each "
+                f"step; got {factors!r}"
+            )
+        return settings.eta0 * factors
+
+
+class LipschitzRate:
+    """``1 / (3 L)``, the constant rate of the variance-reduced methods.
+
+    L is the largest second derivative of the loss that has been seen times the largest squared norm
+    of a sample, and the L2 penalty.
+    """
+
+    MOST = 4096
+
+    def __init__(self, data, settings):
+        rows = data.training_rows()
+        rows = np.arange(len(data.y)) if rows is None else rows
+        self.rows = rows[:: max(1, len(rows) // self.MOST)][: self.MOST]
+        self.data = data
+        self.settings = settings
+        norms = row_norms(data.X, squared=True)[rows]
+        self.norm = float(norms.max(initial=0.0)) + float(settings.fit_intercept)
+        self.curvature = 0.0
+
+    def see(self, coef, intercept):
+        """Take note of the second derivatives at these weights; returns the rate."""
+        data = self.data
+        raw = np.asarray(data.X[self.rows] @ coef.T.astype(np.float64)) + intercept
+        if data.offset is not None:
+            raw += data.offset[self.rows].reshape(len(self.rows), -1)
+        self._see_raw(raw)
+        return 1.0 / (3.0 * (max(self.curvature, 1e-10) * self.norm + self.settings.l2 + 1e-300))
+
+    def see_constant(self):
+        """The second derivatives at the best constant prediction."""
+        data, y = self.data, self.data.y[self.rows]
+        if data.target != "shared":
+            return
+        try:
+            constants = [np.ravel(loss.fit_intercept_only(y)) for loss in data.losses]
+        except ValueError:  # a sample of the rows may hold too little
+            return
+        constant = np.concatenate(constants)
+        self._see_raw(np.broadcast_to(constant, (len(y), data.n_outputs)).copy())
+
+    def _see_raw(self, raw):
+        data = self.data
+        y = data.y[self.rows]
+        weight = None if data.sample_weight is None else data.sample_weight[self.rows]
+        if data.losses[0].is_multiclass:
+            _, hessian = data.losses[0].gradient_hessian(y, raw)
+        else:
+            columns = []
+            for k in range(data.n_outputs):
+                loss = data.losses[k % len(data.losses)]
+                target = {
+                    "shared": lambda k: y,
+                    "separate": lambda k: np.ascontiguousarray(y[:, k]),
+                    "codes": lambda k: np.where(y == k, 1.0, data.negative),
+                }[data.target](k)
+                columns.append(loss.gradient_hessian(target, np.ascontiguousarray(raw[:, k]))[1])
+            hessian = np.stack(columns, axis=1)
+        hessian = np.abs(hessian)
+        if weight is not None:
+            hessian = hessian * (weight / weight.mean())[:, None]
+        for factor in (data.weight_positive, data.weight_negative):
+            if factor is not None:
+                hessian = hessian * np.maximum(1.0, factor)
+        if np.isfinite(hessian).all():
+            self.curvature = max(self.curvature, float(hessian.max(initial=0.0)))

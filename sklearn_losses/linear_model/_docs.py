@@ -1,0 +1,131 @@
+"""The parts of the estimators' docstrings that they share."""
+
+SHARED = {
+    "penalties": """\
+    penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
+        ``alpha * ||w||^2 / 2``, ``alpha * ||w||_1``, or a mixture of the two.
+    alpha : float, default=0.0001
+        Strength of the penalty, in [0, inf). The learning rate "optimal" may depend on it too.
+    l1_ratio : float or None, default=0.15
+        Share of the L1 penalty in "elasticnet", in [0, 1].
+    fit_intercept : bool, default=True
+        Whether there is an intercept; it is never penalised.
+    max_iter : int, default=1000
+        The most epochs (passes over the data) that `fit` makes, in [1, inf).
+    tol : float or None, default=1e-3
+        An epoch must lower the objective (with a validation set: the loss on it; with early
+        stopping: raise the score) by at least this much, or it counts as one without change.
+        "saga", "svrg", "gd" and "lbfgs" have criteria of their own, which their docstrings give.
+        None: `fit` makes `max_iter` epochs.
+    shuffle : bool, default=True
+        Whether the samples are shuffled before each epoch.
+    verbose : int, default=0
+        Prints a few lines an epoch if positive.
+    epsilon : float, default=0.1
+        The delta of `loss="huber"` and the epsilon of the two epsilon-insensitive losses, where
+        `loss` is a name; a loss object has its own. In [0, inf), for "huber" (0, inf).""",
+    "schedules": """\
+        The length eta of step t:
+
+        - "constant": ``eta0``
+        - "optimal": what is recommended for the optimizer; for "sgd"
+          ``1 / (alpha * (t0 + t - 1))``, t0 by Bottou's heuristic
+        - "invscaling": ``eta0 / t**power_t``
+        - "adaptive": eta0, divided by 5 each time that `n_iter_no_change` epochs in a row brought
+          no change, until it is below 1e-6
+        - "pa1", "pa2": passive-aggressive steps [2]_, with eta0 for their C; only with
+          `optimizer="sgd"`, `batch_size=1` and
+          `loss="{passive_aggressive_loss}"`
+        - "exponential", "step", "cosine", "warmup", "one_cycle", or an object: see
+          `sklearn_losses.schedules`; they give the multiple of eta0, by epoch""",
+    "stopping": """\
+    n_iter_no_change : int, default=5
+        Epochs in a row without change that end the fit, in [1, inf).""",
+    "beyond": """\
+    warm_start : bool or "resume", default=False
+        True: `fit` starts from the last solution; t starts from 1. "resume": `fit` goes on where
+        the last one ended, for `max_iter` more epochs, and the result has the bits of a fit that
+        never stopped: step count, order of the samples, schedule, moments and averages are kept,
+        also by pickle. Data and parameters must be the same.
+    average : bool or int, default=False
+        Whether the coefficients are averages over all steps (True), or over the steps from that
+        number on (int) [1]_.
+    batch_size : int, "full" or BatchGrowth, default=1
+        How many samples make a step, which follows the mean of their gradients; "full": all.
+    optimizer : str or Optimizer, default="sgd"
+        A name in `sklearn_losses.OPTIMIZERS`, or an optimizer, whose parameters can be searched
+        over as ``optimizer__momentum``: "sgd", "momentum", "nesterov", "adagrad", "rmsprop",
+        "adam", "adamw", "nadam"; for finite data "saga" and "svrg"; on all samples at once "gd" and
+        "lbfgs".
+    clip_norm : float or None, default=None
+        The most that the norm of a step's gradient (of the loss, by coefficients and intercept) may
+        be; longer ones are shortened. In (0, inf). Not for "saga", "svrg", "gd" and "lbfgs".
+    positive : bool, default=False
+        Whether coefficients are kept from being negative, by projection.
+    bounds : tuple (low, high) or None, default=None
+        Bounds of the coefficients: numbers, or arrays of shape (n_features,). Intercepts have
+        none.""",
+    "attributes": """\
+    loss_curve_ : list of float
+        The objective of each epoch: the mean over its samples, each before its step, and the
+        penalty. `partial_fit` appends to this list and the other curves.
+    validation_curve_ : list of float
+        The mean loss on the validation samples (of early stopping, or `X_val`) after each epoch.
+    grad_norm_curve_ : list of float
+        Root of the mean over the epoch's steps of the squared norm of their gradient (of the loss,
+        by coefficients and intercept); that of the remembered mean gradient for "saga" and "svrg".
+    learning_rate_curve_ : list of float
+        The learning rate of each epoch's last step.
+    stop_reason_ : str
+        Why the last fit ended: "converged" (no more change, by `tol`), "validation" (the same, on
+        the validation samples), "max_iter", "callback", "line_search" (no shorter step lowers the
+        objective any more) or "interrupted".
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X has string names.""",
+    "notes": """\
+    On scikit-learn 1.9 and later ``set_callbacks(...)`` takes its callbacks; each epoch is a task.
+
+    With the default `optimizer` and `batch_size`, and none of the parameters that scikit-learn does
+    not have, this is scikit-learn's algorithm. Otherwise sample weights count relative to their
+    mean over the training samples, so that weight 2 is as good as two copies (in `partial_fit`, as
+    they are given), and the intercept is one more coordinate of the optimizer.
+
+    Float32 and float64 arrays in C order, memory maps among them, and CSR matrices with int32 or
+    int64 indices are not copied; Fortran-ordered arrays, other formats and other dtypes are
+    converted, which takes a copy.
+
+    Weights and X are in X's type, float32 or float64; raw predictions, losses, gradients and
+    intercepts are computed in float64. Ctrl-C ends a fit within a second with KeyboardInterrupt;
+    the estimator is then fitted, as far as the last whole epoch.""",
+    "fit_arrays": """\
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Not negative.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs) or None, default=None
+            Added to the raw predictions: the logarithm of the exposure, with a log link.
+        X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features) or None
+            A validation set: the fit stops on the mean loss on it, and the model with the least is
+            kept.
+        y_val : array-like of shape (n_val_samples,) or (n_val_samples, n_outputs) or None
+            The validation set's y; needed with `X_val`.
+        sample_weight_val : array-like of shape (n_val_samples,) or None, default=None
+            Weights of the validation set.
+        offset_val : array-like of the shape of `offset`, by validation sample, or None
+            Offsets of the validation set.""",
+}
+
+
+def documented(**values):
+    """A decorator that fills the ``<name>`` lines of a docstring, and ``{value}`` in them."""
+
+    def fill(thing):
+        text = thing.__doc__
+        for name, part in SHARED.items():
+            for key, value in values.items():
+                part = part.replace("{" + key + "}", value)
+            text = text.replace(f"    <{name}>", part) if f"    <{name}>" in text else text
+        thing.__doc__ = text
+        return thing
+
+    return fill

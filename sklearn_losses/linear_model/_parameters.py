@@ -1,0 +1,169 @@
+"""The parameters that both estimators share: what they may be, and what they say to the solvers."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from joblib import effective_n_jobs
+
+from sklearn_losses._sklearn_compat import Interval, StrOptions
+from sklearn_losses._solvers.fit import Settings
+from sklearn_losses._solvers.rates import SKLEARN_SCHEDULES
+from sklearn_losses.losses import LOSSES, Loss, get_loss
+from sklearn_losses.optimizers import OPTIMIZERS, Optimizer, get_optimizer
+from sklearn_losses.schedules import SCHEDULES, BatchGrowth, Schedule, get_schedule
+
+# The losses, given by name, whose parameter scikit-learn calls epsilon.
+TAKES_EPSILON = {
+    "huber": "delta",
+    "epsilon_insensitive": "epsilon",
+    "squared_epsilon_insensitive": "epsilon",
+}
+PASSIVE_AGGRESSIVE = ("pa1", "pa2")
+
+
+class Parameters:
+    """Mixin: checks and readings of the parameters."""
+
+    _parameter_constraints: dict = {
+        "loss": [str, Loss],
+        "penalty": [StrOptions({"l2", "l1", "elasticnet"}), None],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
+        "fit_intercept": ["boolean"],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left"), None],
+        "shuffle": ["boolean"],
+        "verbose": ["verbose"],
+        "epsilon": [Interval(Real, 0, None, closed="left")],
+        "n_jobs": [None, Integral],
+        "random_state": ["random_state"],
+        "learning_rate": [
+            StrOptions({*SKLEARN_SCHEDULES, *PASSIVE_AGGRESSIVE, *SCHEDULES}),
+            Schedule,
+        ],
+        "eta0": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, None, None, closed="neither")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean", StrOptions({"resume"})],
+        "average": [Interval(Integral, 0, None, closed="neither"), "boolean"],
+        "batch_size": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"full"}),
+            BatchGrowth,
+        ],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), Optimizer],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "positive": ["boolean"],
+        "bounds": [tuple, list, None],
+    }
+
+    # The loss with which the passive-aggressive schedules are defined.
+    _passive_aggressive_loss = None
+
+    def _resolve_loss(self):
+        """The loss object that `loss` stands for."""
+        if isinstance(self.loss, str) and self.loss in TAKES_EPSILON:
+            return get_loss(self.loss, **{TAKES_EPSILON[self.loss]: self.epsilon})
+        return get_loss(self.loss)
+
+    def _check_parameters(self, stream=False):
+        """What the constraints on single parameters do not say; returns loss and optimizer.
+
+        `stream`: for `partial_fit`.
+        """
+        optimizer = get_optimizer(self.optimizer)
+        optimizer._check()
+        if stream and (optimizer.full_batch or optimizer.memory):
+            raise ValueError(
+                f"optimizer={self.optimizer!r} goes over the same samples again and again, so that "
+                "partial_fit cannot use it; call fit, or choose an optimizer that steps"
+            )
+        if self.penalty == "elasticnet" and self.l1_ratio is None:
+            raise ValueError("l1_ratio must be set when penalty is 'elasticnet'")
+        if self.clip_norm is not None and (optimizer.full_batch or optimizer.memory):
+            raise ValueError(f"clip_norm has no meaning with optimizer={self.optimizer!r}")
+        if self.average and optimizer.full_batch:
+            raise ValueError(f"average has no meaning with optimizer={self.optimizer!r}")
+        if not isinstance(self.batch_size, Integral | str):
+            self.batch_size.size(0)  # checks its parameters
+        loss = self._resolve_loss()
+        needed = self._passive_aggressive_loss
+        if self.learning_rate in PASSIVE_AGGRESSIVE:
+            if not isinstance(loss, LOSSES[needed]):
+                raise ValueError(
+                    f"Learning rate {self.learning_rate!r} only works with loss {needed!r}."
+                )
+        elif self.learning_rate not in SKLEARN_SCHEDULES:
+            get_schedule(self.learning_rate).factors(0.0)  # checks its parameters
+        if isinstance(loss, LOSSES["root_mean_squared_error"]):
+            raise ValueError(
+                "RootMeanSquaredError is no mean over samples, so stochastic gradients cannot "
+                "minimise it; loss='squared_error' has the same minimiser"
+            )
+        by_alpha = optimizer.recommended_rate is None and not optimizer.full_batch
+        if optimizer.memory and loss.differentiable:
+            by_alpha = False
+        if self.learning_rate == "optimal" and self.alpha == 0 and by_alpha:
+            raise ValueError(
+                "alpha must be > 0 since learning_rate is 'optimal'. "
+                "alpha is used to compute the optimal learning rate."
+            )
+        loss = self._accept_loss(loss)
+        if not loss.is_multiclass:
+            # checks the loss's own parameters; a row-wise loss first needs its classes
+            for member in loss._members():
+                member._resolve()
+        return loss, optimizer
+
+    def _bounds(self, n_features):
+        """Bounds of the weights of each feature, or (None, None)."""
+        if self.bounds is None and not self.positive:
+            return None, None
+        given = (-np.inf, np.inf) if self.bounds is None else self.bounds
+        if len(given) != 2:
+            raise ValueError(f"bounds must be a pair (low, high); got {self.bounds!r}")
+        both = []
+        for name, bound in zip(("low", "high"), given, strict=True):
+            bound = np.asarray(bound, dtype=np.float64)
+            if bound.shape not in ((), (n_features,)) or np.isnan(bound).any():
+                raise ValueError(
+                    f"bounds: {name} must be a number, or {n_features} numbers, one a feature; "
+                    f"got {bound!r}"
+                )
+            both.append(np.broadcast_to(bound, n_features).copy())
+        low, high = both
+        if self.positive:
+            low = np.maximum(low, 0.0)
+        if (low > high).any():
+            first = int(np.argmax(low > high))
+            raise ValueError(
+                "bounds (with positive) must not be empty: low exceeds high for feature "
+                f"{first}: {low[first]} > {high[first]}"
+            )
+        return low, high
+
+    def _settings(self, max_iter, optimizer, n_features):
+        low, high = self._bounds(n_features)
+        return Settings(
+            penalty=self.penalty,
+            alpha=float(self.alpha),
+            l1_ratio=0.0 if self.l1_ratio is None else float(self.l1_ratio),
+            fit_intercept=bool(self.fit_intercept),
+            max_iter=max_iter,
+            tol=self.tol,
+            shuffle=bool(self.shuffle),
+            learning_rate=self.learning_rate,
+            eta0=float(self.eta0),
+            power_t=float(self.power_t),
+            n_iter_no_change=self.n_iter_no_change,
+            average=int(self.average),
+            verbose=int(self.verbose),
+            batch_size=self.batch_size,
+            optimizer=optimizer,
+            clip_norm=self.clip_norm,
+            low=low,
+            high=high,
+            n_threads=effective_n_jobs(self.n_jobs),
+        )

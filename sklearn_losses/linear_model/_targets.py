@@ -1,0 +1,219 @@
+"""What a classifier learns: y as labels, as an indicator matrix of several labels, or as
+probabilities."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import column_or_1d, compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
+
+from sklearn_losses._solvers.fit import Data
+from sklearn_losses.losses.rowwise import check_unit_rows
+
+
+class Targets(NamedTuple):
+    """Targets of samples: `codes`, or a `matrix` with a column for each class."""
+
+    classes: np.ndarray
+    codes: np.ndarray | None = None
+    matrix: np.ndarray | None = None
+    multilabel: bool = False
+
+    def __len__(self):
+        return len(self.codes if self.matrix is None else self.matrix)
+
+    @property
+    def array(self):
+        return self.codes if self.matrix is None else self.matrix
+
+
+def read_targets(y, classes, known, loss, name="y"):
+    """Targets from what a user gave.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,) or (n_samples, n_classes)
+    classes : array-like of shape (n_classes,) or None
+        What was given to `partial_fit`.
+    known : Targets or None
+        Of an earlier call, with whose classes and kind these must agree.
+    loss : Loss
+    name : str
+        What an error calls y.
+    """
+    if sparse.issparse(y):
+        y = y.toarray()
+    y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    read = _matrix(y, loss, name) if y.ndim == 2 else _labels(y, classes, known, name)
+    if known is not None:
+        same_kind = (read.matrix is None) == (known.matrix is None)
+        if not same_kind or len(read.classes) != len(known.classes):
+            raise ValueError(
+                f"{name} must be of the kind that was learned from, with {len(known.classes)} "
+                f"classes; got an array of shape {y.shape}"
+            )
+    return read
+
+
+def _labels(y, classes, known, name):
+    y = column_or_1d(y, warn=True)
+    check_classification_targets(y)
+    if classes is not None:
+        classes = unique_labels(classes)
+        if known is not None and not np.array_equal(classes, known.classes):
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as on last call to partial_fit, "
+                f"was: {known.classes!r}"
+            )
+    elif known is not None:
+        classes = known.classes
+    else:
+        classes = np.unique(y)
+    codes = np.searchsorted(classes, y)
+    codes[codes == len(classes)] = 0
+    unknown = classes[codes] != y
+    if unknown.any():
+        raise ValueError(f"{name} holds labels that are not in classes: {np.unique(y[unknown])!r}")
+    if len(classes) < 2:
+        raise ValueError(
+            f"The number of classes has to be greater than one; got {len(classes)} class"
+        )
+    return Targets(classes, codes)
+
+
+def _matrix(y, loss, name):
+    if y.dtype.kind not in "biuf" or y.ndim != 2:
+        raise ValueError(
+            f"Unknown label type: {name} of shape {y.shape} must hold labels of one kind, an "
+            f"indicator matrix of 0 and 1, or probabilities; got dtype {y.dtype}"
+        )
+    y = np.ascontiguousarray(y, dtype=np.float64)
+    outside = (y < 0) | (y > 1)
+    if outside.any():
+        raise ValueError(
+            f"Unknown label type: {name} with several columns must be an indicator matrix of 0 and "
+            f"1, or hold probabilities; got {y[outside][0]}"
+        )
+    classes = np.arange(y.shape[1])
+    owner = type(loss).__name__
+    if loss.is_multiclass:
+        if not loss.takes_probabilities:
+            raise ValueError(f"{owner} takes one label a sample; {name} has {y.shape[1]} columns")
+        check_unit_rows(owner, y, name)
+        return Targets(classes, matrix=y)
+    fractional = (y > 0) & (y < 1)
+    distribution = fractional.any() and (np.abs(y.sum(axis=1) - 1) <= 1e-8).all()
+    if fractional.any() and loss.task == "regression":
+        raise ValueError(
+            f"{owner} takes labels; {name} holds probabilities, which need a loss such as "
+            "'log_loss' or 'multinomial'"
+        )
+    return Targets(classes, matrix=y, multilabel=not distribution)
+
+
+def class_weights(class_weight, targets, counts, n_samples, y, stream):
+    """Weights of the samples of each class, and of those without it in its own classifier.
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or None
+    targets : Targets
+    counts : ndarray of shape (n_classes,)
+        How often each class was seen so far, of `n_samples`.
+    n_samples : float
+    y : array-like
+        As the user gave it.
+    stream : bool
+        Whether the counts are those of a stream.
+
+    Returns
+    -------
+    positive, negative : ndarray of shape (n_classes,), or None and None where all are 1
+    """
+    n_classes = len(targets.classes)
+    if class_weight is None:
+        return None, None
+    if class_weight == "balanced" and (stream or targets.matrix is not None):
+        # A class that has not been seen counts as seen once.
+        each = 2.0 if targets.multilabel else n_classes
+        present, absent = np.maximum(counts, 1.0), np.maximum(n_samples - counts, 1.0)
+        positive = n_samples / (each * present)
+        negative = n_samples / (each * absent) if targets.multilabel else np.ones(n_classes)
+        return positive, negative
+    if targets.multilabel:
+        raise ValueError(
+            "class_weight must be 'balanced' or None where a sample has several labels; "
+            f"got {class_weight!r}"
+        )
+    y = y if targets.matrix is None else targets.classes
+    weights = compute_class_weight(class_weight, classes=targets.classes, y=y)
+    return weights, np.ones(n_classes)
+
+
+def lowest_target(loss):
+    """What a pointwise loss takes for samples that are not of a class."""
+    return -1.0 if loss.task == "regression" else 0.0
+
+
+def class_data(X, targets, sample_weight, offset, loss, weights, one_by_one):
+    """The data of the solvers: one for all classes, or one for each.
+
+    Parameters
+    ----------
+    X : ndarray or CSR of shape (n_samples, n_features)
+    targets : Targets
+    sample_weight : ndarray of shape (n_samples,) or None
+    offset : ndarray or None
+    loss : Loss
+    weights : tuple
+        What `class_weights` returned.
+    one_by_one : bool
+        Whether each class is trained by itself.
+
+    Returns
+    -------
+    datas : list of Data
+    """
+    positive, negative = weights
+    n_classes = len(targets.classes)
+    low = lowest_target(loss)
+    soft = targets.matrix is not None and not targets.multilabel
+    common = {"sample_weight": sample_weight, "offset": offset}
+    if loss.is_multiclass:
+        if positive is not None:
+            of_sample = targets.matrix @ positive if soft else positive[targets.codes]
+            common["sample_weight"] = (
+                of_sample if sample_weight is None else sample_weight * of_sample
+            )
+        if soft:
+            return [Data(X, targets.matrix, [loss], n_classes, "separate", **common)]
+        return [Data(X, targets.codes.astype(np.float64), [loss], n_classes, **common)]
+    if soft and positive is not None:
+        raise ValueError(
+            "class_weight needs labels; y holds probabilities, whose weights a row-wise loss such "
+            "as 'multinomial' can take"
+        )
+    if n_classes == 2 and not targets.multilabel:
+        if positive is not None:
+            # The other class is the one without the label.
+            common.update(weight_positive=positive[1:], weight_negative=positive[:1])
+        if soft:
+            return [Data(X, np.ascontiguousarray(targets.matrix[:, 1]), [loss], **common)]
+        return [Data(X, np.where(targets.codes == 1, 1.0, low), [loss], **common)]
+    if one_by_one:
+        datas = []
+        for i in range(n_classes):
+            if positive is not None:
+                part = slice(i, i + 1)
+                common.update(weight_positive=positive[part], weight_negative=negative[part])
+            datas.append(Data(X, np.where(targets.codes == i, 1.0, low), [loss], **common))
+        return datas
+    common.update(weight_positive=positive, weight_negative=negative)
+    if targets.matrix is None:
+        y = targets.codes.astype(np.float64)
+        return [Data(X, y, [loss], n_classes, "codes", low, **common)]
+    matrix = np.where(targets.matrix > 0, 1.0, low) if low else targets.matrix
+    return [Data(X, matrix, [loss], n_classes, "separate", **common)]
