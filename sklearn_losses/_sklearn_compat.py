@@ -6,6 +6,10 @@ Supported: scikit-learn 1.7 and later.
 # Parameter checks with scikit-learn's own error class and wording: drop-in estimators need the
 # same, and the decorator is what third-party estimators are pointed to.
 from sklearn.base import _fit_context
+
+# A scorer that reads the estimator's classes_ itself and still shares predictions in a
+# multi-metric search, and takes sample_weight with and without metadata routing, has to be one.
+from sklearn.metrics._scorer import _BaseScorer as BaseScorer
 from sklearn.utils._param_validation import Interval, StrOptions
 
 # The checks of sample_weight (shape, dtype, finiteness, sign) have no public counterpart.
@@ -22,6 +26,7 @@ except ImportError:
 
 
 __all__ = [
+    "BaseScorer",
     "CallbackSupportMixin",
     "Interval",
     "StrOptions",

@@ -171,6 +171,23 @@ class Loss(Parametric):
         """The losses of the outputs of a model: this one, for all of them."""
         return [self]
 
+    def as_scorer(self, response_method=None):
+        """A scikit-learn scorer: minus the weighted mean of the loss.
+
+        Parameters
+        ----------
+        response_method : {"predict", "predict_proba", "decision_function"} or None, default=None
+            As in `make_loss_scorer`.
+
+        Returns
+        -------
+        scorer : callable
+            ``scorer(estimator, X, y_true, sample_weight=None)``.
+        """
+        from sklearn_losses.metrics import make_loss_scorer
+
+        return make_loss_scorer(self, response_method=response_method)
+
     # ---------------------------------------------------------------------------- the kernels' way
 
     def _evaluate(self, y_true, raw_prediction, sample_weight, n_threads, *outputs, want_sum=False):

@@ -307,6 +307,10 @@ class SmoothPinball(PointwiseLoss):
         self.quantile = quantile
         self.width = width
 
+    def _minus_best_value(self, y):
+        quantile, width = self._numbers()
+        return np.full(y.shape[0], -width * quantile * (1 - quantile), dtype=y.dtype)
+
 
 class Expectile(PointwiseLoss):
     """Asymmetric squared error, whose minimiser is an expectile.

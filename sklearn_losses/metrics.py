@@ -1,0 +1,349 @@
+"""Losses as metrics and as scikit-learn scorers, generic over every loss."""
+
+import warnings
+
+import numpy as np
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import UndefinedMetricWarning
+
+from sklearn_losses._array import kernel_array
+from sklearn_losses._sklearn_compat import BaseScorer
+from sklearn_losses.losses import get_loss
+from sklearn_losses.losses.base import _finite
+
+__all__ = ["d2_loss_score", "make_loss_scorer", "mean_loss"]
+
+
+def _one_to_one(link):
+    """Whether a probability tells the raw prediction: not where the link clips."""
+    return not (link.interval_y_pred.low_inclusive or link.interval_y_pred.high_inclusive)
+
+
+def raw_from_prediction(loss, y_pred):
+    """Raw predictions of predictions, checked.
+
+    Parameters
+    ----------
+    loss : Loss
+    y_pred : array-like of shape (n_samples,) or (n_samples, n_classes)
+        Probabilities are clipped to ``[eps, 1 - eps]``, eps being that of their dtype.
+
+    Returns
+    -------
+    raw_prediction : ndarray of shape (n_samples,) or (n_samples, n_classes)
+
+    Raises
+    ------
+    ValueError
+        Where a prediction is not one that the link can give.
+    """
+    y_pred = _columns_for(loss, _finite(kernel_array(y_pred, "y_pred"), "y_pred"), "y_pred")
+    interval = loss.interval_y_pred
+    if not loss.gives_probability:
+        _check_inside(loss, y_pred, interval.contains(y_pred), f"lie in {interval}")
+        return loss.link.link(y_pred)
+    _check_inside(loss, y_pred, (y_pred >= 0) & (y_pred <= 1), "be probabilities, in [0, 1]")
+    eps = np.finfo(y_pred.dtype).eps
+    if loss.is_multiclass:
+        total = y_pred.sum(axis=1, dtype=np.float64)
+        _check_inside(loss, total, np.abs(total - 1) <= eps**0.5, "have rows that sum to 1")
+    if _one_to_one(loss.link):
+        y_pred = np.clip(y_pred, eps, 1 - eps)
+    return loss.link.link(y_pred)
+
+
+def _check_inside(loss, values, inside, allowed):
+    if not inside.all():
+        first = np.unravel_index(int(np.argmin(inside)), inside.shape)
+        raise ValueError(
+            f"{type(loss).__name__}: y_pred must {allowed}; got {values[first]} at index "
+            f"{', '.join(map(str, first))}"
+        )
+
+
+def _columns_for(loss, prediction, name):
+    """One column for a pointwise loss, the second of two for the probability of a positive
+    class."""
+    if loss.is_multiclass or prediction.ndim == 1:
+        return prediction
+    if prediction.ndim == 2 and (
+        prediction.shape[1] == 1 or (prediction.shape[1] == 2 and loss.task == "binary")
+    ):
+        return prediction[:, -1]
+    columns = " or (n_samples, 2)" if loss.task == "binary" else ""
+    raise ValueError(
+        f"{type(loss).__name__}: {name} must have shape (n_samples,){columns}; "
+        f"got {prediction.shape}"
+    )
+
+
+def encode(y_true, labels, name="labels"):
+    """Position of each label in `labels`, as float64.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+    labels : array-like of shape (n_classes,)
+    name : str
+        What an error calls `labels`.
+
+    Returns
+    -------
+    codes : ndarray of shape (n_samples,)
+    """
+    y_true = np.asarray(y_true)
+    if y_true.ndim != 1:
+        raise ValueError(f"y_true must hold labels, of shape (n_samples,); got {y_true.shape}")
+    code_of = {label: code for code, label in enumerate(np.asarray(labels).tolist())}
+    found, position = np.unique(y_true, return_inverse=True)
+    unknown = [label for label in found.tolist() if label not in code_of]
+    if unknown:
+        raise ValueError(f"y_true must hold labels of {name}={list(code_of)}; got {unknown[0]!r}")
+    return np.array([code_of[label] for label in found.tolist()], dtype=np.float64)[position]
+
+
+def _inputs(loss, y_true, y_pred, raw, labels):
+    """Targets and raw predictions that the loss takes."""
+    if labels is not None:
+        if loss.task == "regression":
+            raise ValueError(f"{type(loss).__name__}: labels must be None for a regression loss")
+        n_classes = len(labels)
+        if loss.task == "binary" and n_classes != 2:
+            raise ValueError(
+                f"{type(loss).__name__}: labels must hold 2 classes; got {n_classes}. A row-wise "
+                "loss, as 'multinomial', takes more"
+            )
+        y_true = encode(y_true, labels)
+    if raw:
+        raw_prediction = _columns_for(loss, kernel_array(y_pred, "y_pred"), "y_pred")
+    else:
+        raw_prediction = raw_from_prediction(loss, y_pred)
+    if labels is not None and loss.is_multiclass and raw_prediction.shape[1:] != (n_classes,):
+        raise ValueError(
+            f"y_pred must have {n_classes} columns, one a label; got shape {raw_prediction.shape}"
+        )
+    return y_true, raw_prediction
+
+
+def mean_loss(y_true, y_pred, *, loss, sample_weight=None, raw=False, labels=None):
+    """Weighted mean of a loss.
+
+    By default `y_pred` is what an estimator's `predict` (regression), `predict_proba` (a loss whose
+    link gives probabilities) or `decision_function` (any other classification loss) returns, and
+    goes through the loss's link; with ``raw=True`` it is in link space already.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,) or (n_samples, n_classes)
+        Targets as the loss takes them: numbers, probabilities of the positive class, class codes,
+        rows of probabilities; or labels of any type, where `labels` is given.
+    y_pred : array-like of shape (n_samples,) or (n_samples, n_classes)
+        Predictions. A binary loss also takes both columns of `predict_proba`. Probabilities are
+        clipped to ``[eps, 1 - eps]``, eps being that of their dtype, as scikit-learn's `log_loss`
+        does; each row must sum to 1.
+    loss : str or Loss
+        A loss, or a name of `LOSSES`.
+    sample_weight : array-like of shape (n_samples,) or None, default=None
+    raw : bool, default=False
+        Whether `y_pred` is in link space.
+    labels : array-like of shape (n_classes,) or None, default=None
+        The classes in the order of the columns of `y_pred`, as an estimator's `classes_`. None:
+        `y_true` holds numbers.
+
+    Returns
+    -------
+    loss : float
+        Terms in y_true alone are left out where the loss leaves them out, so that it can be
+        negative; `d2_loss_score` accounts for them.
+
+    Raises
+    ------
+    ValueError
+        Where a target lies outside the loss's domain, or a prediction is not one that the link can
+        give (as 0 with a log link).
+
+    Examples
+    --------
+    >>> from sklearn_losses import PinballLoss, mean_loss
+    >>> mean_loss([1.0, 2.0], [0.0, 2.0], loss=PinballLoss(quantile=0.75))
+    0.375
+    >>> proba = [[0.9, 0.1], [0.2, 0.8]]
+    >>> round(mean_loss(["no", "yes"], proba, loss="log_loss", labels=["no", "yes"]), 6)
+    0.164252
+    """
+    loss = get_loss(loss)
+    return loss(*_inputs(loss, y_true, y_pred, raw, labels), sample_weight)
+
+
+def d2_loss_score(y_true, y_pred, *, loss, sample_weight=None, raw=False, labels=None):
+    """Skill of predictions: the fraction of the loss that they save beside the best constant.
+
+    ``1 - L(y_true, y_pred) / L(y_true, constant)``, where the constant is that of
+    `Loss.fit_intercept_only` on `y_true` itself, and both losses are counted from the loss of a
+    perfect prediction. 1 is perfect, 0 as good as the constant, and there is no lower bound. With
+    squared error it is R².
+
+    Parameters
+    ----------
+    y_true, y_pred, loss, sample_weight, raw, labels : see `mean_loss`
+
+    Returns
+    -------
+    score : float
+        NaN, with a warning, for less than two samples. Where the constant is perfect: 1 if the
+        predictions are, else 0.
+
+    Examples
+    --------
+    >>> from sklearn_losses import d2_loss_score
+    >>> round(d2_loss_score([1.0, 2.0, 4.0], [1.0, 2.0, 3.0], loss="squared_error"), 6)
+    0.785714
+    >>> round(d2_loss_score([1.0, 2.0, 4.0], [1.0, 2.0, 3.0], loss="poisson"), 6)
+    0.84933
+    """
+    loss = get_loss(loss)
+    y_true, raw_prediction = _inputs(loss, y_true, y_pred, raw, labels)
+    y_true = kernel_array(y_true, "y_true")
+    value = loss(y_true, raw_prediction, sample_weight)
+    if raw_prediction.shape[0] < 2:
+        warnings.warn(
+            "D^2 is not defined for less than two samples", UndefinedMetricWarning, stacklevel=2
+        )
+        return float("nan")
+    if loss.is_multiclass:
+        loss = loss._for_classes(raw_prediction.shape[1])
+    constant = loss.fit_intercept_only(y_true, sample_weight)
+    worst = loss(y_true, np.full(raw_prediction.shape, constant), sample_weight)
+    offset = float(np.average(loss.constant_to_optimal_zero(y_true), weights=sample_weight))
+    # What is left of two equal sums after rounding is no skill.
+    rounding = 8 * np.finfo(raw_prediction.dtype).eps * (abs(worst) + abs(offset))
+    if worst + offset <= rounding or (y_true == y_true[0]).all():
+        return 1.0 if value <= worst + rounding else 0.0
+    return 1 - (value + offset) / (worst + offset)
+
+
+# ------------------------------------------------------------------------------------------ scorers
+
+
+def _signature(y_true, y_pred, sample_weight=None):
+    """What scikit-learn reads which metadata a scorer takes from."""
+
+
+class LossScorer(BaseScorer):
+    """A scikit-learn scorer: minus the mean of a loss. `make_loss_scorer` makes one.
+
+    Parameters
+    ----------
+    loss : Loss
+    response_method : {"predict", "predict_proba", "decision_function"} or None
+    """
+
+    def __init__(self, loss, response_method=None):
+        if response_method is not None:
+            methods = [response_method]
+        elif loss.task == "regression":
+            methods = ["predict"]
+        elif not loss.gives_probability:
+            methods = ["decision_function", "predict"]
+        elif _one_to_one(loss.link):
+            methods = ["predict_proba", "predict"]
+        else:
+            methods = ["decision_function", "predict_proba", "predict"]
+        super().__init__(_signature, -1, {}, methods)
+        self._loss = loss
+        self._given = response_method
+
+    def __repr__(self):
+        given = f", response_method={self._given!r}" if self._given else ""
+        return f"make_loss_scorer({self._loss!r}{given})"
+
+    def __sklearn_clone__(self):
+        # A loss may hold C functions, which have no copy.
+        copy = type(self)(clone(self._loss), self._given)
+        if hasattr(self, "_metadata_request"):
+            copy._metadata_request = self._metadata_request
+        return copy
+
+    def _method(self, estimator):
+        """Name of the method that is judged."""
+        methods = self._response_method
+        if self._loss.task != "regression" and self._given is None:
+            # What `predict` of a classifier returns are labels; of any other, what the link gives.
+            judges_labels = is_classifier(estimator)
+            methods = [name for name in methods if (name != "predict") == judges_labels]
+        for method in methods:
+            if hasattr(estimator, method):
+                return method
+        raise AttributeError(
+            f"{type(estimator).__name__} has no {' or '.join(methods)}, which "
+            f"{type(self._loss).__name__} judges"
+        )
+
+    def _score(self, method_caller, estimator, X, y_true, **kwargs):
+        loss = self._loss
+        method = self._method(estimator)
+        response = np.asarray(method_caller(estimator, method, X))
+        labels = None
+        if loss.task != "regression" and is_classifier(estimator):
+            labels = estimator.classes_
+            # Of two classes scikit-learn gives the second one's alone.
+            if loss.is_multiclass and len(labels) == 2 and response.ndim == 1:
+                first = 1 - response if method == "predict_proba" else np.zeros_like(response)
+                response = np.stack([first, response], axis=1)
+        return -mean_loss(
+            y_true,
+            response,
+            loss=loss,
+            raw=method == "decision_function",
+            labels=labels,
+            **kwargs,
+        )
+
+
+def make_loss_scorer(loss, *, response_method=None):
+    """A scikit-learn scorer from a loss: minus its weighted mean, so that greater is better.
+
+    For `scoring=` in `GridSearchCV`, `cross_validate`, `permutation_importance`, `RidgeCV` and the
+    like. It takes `sample_weight` as metadata (``set_score_request(sample_weight=True)`` where
+    metadata routing is enabled), can be pickled and cloned, and encodes labels of any type through
+    the estimator's `classes_`.
+
+    Parameters
+    ----------
+    loss : str or Loss
+        A loss, or a name of `LOSSES`.
+    response_method : {"predict", "predict_proba", "decision_function"} or None, default=None
+        What is judged. What `decision_function` returns is taken as raw predictions; all else goes
+        through the loss's link. None chooses by the loss:
+
+        - a regression loss, and any loss with an estimator that is no classifier: `predict`;
+        - a loss whose link gives probabilities: `predict_proba`, clipped to ``[eps, 1 - eps]``, eps
+          being that of its dtype, as scikit-learn's `log_loss` does;
+        - any other loss: `decision_function`, as margins or as a score for each class;
+        - `ModifiedHuber`, whose probabilities do not tell raw predictions beyond 1:
+          `decision_function`, or `predict_proba` where there is none.
+
+    Returns
+    -------
+    scorer : callable
+        ``scorer(estimator, X, y_true, sample_weight=None)`` gives a float. It raises a ValueError
+        where a prediction is not one that the link can give, such as 0 with a log link.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.dummy import DummyRegressor
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from sklearn_losses import PinballLoss, make_loss_scorer
+    >>> scorer = make_loss_scorer(PinballLoss(quantile=0.9))
+    >>> scorer
+    make_loss_scorer(PinballLoss(quantile=0.9))
+    >>> model = DummyRegressor(strategy="quantile", quantile=0.9)
+    >>> cross_val_score(model, *load_diabetes(return_X_y=True), scoring=scorer, cv=3).round(2)
+    array([-14.68, -14.37, -12.97])
+    """
+    loss = get_loss(loss)
+    allowed = ("predict", "predict_proba", "decision_function", None)
+    if response_method not in allowed:
+        raise ValueError(f"response_method must be one of {allowed}; got {response_method!r}")
+    return LossScorer(loss, response_method)
