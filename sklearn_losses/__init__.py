@@ -9,6 +9,7 @@ from sklearn_losses._versions import show_versions
 from sklearn_losses.linear_model import SGDClassifierX, SGDRegressorX
 from sklearn_losses.losses import *  # noqa: F403
 from sklearn_losses.metrics import d2_loss_score, make_loss_scorer, mean_loss
+from sklearn_losses.objectives import as_metric, as_objective, as_torch
 from sklearn_losses.optimizers import *  # noqa: F403
 from sklearn_losses.schedules import *  # noqa: F403
 
@@ -21,6 +22,9 @@ __all__ = [
     *optimizers.__all__,
     *schedules.__all__,
     "__version__",
+    "as_metric",
+    "as_objective",
+    "as_torch",
     "d2_loss_score",
     "effective_n_threads",
     "make_loss_scorer",

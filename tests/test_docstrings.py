@@ -17,6 +17,8 @@ MODULES = [
 
 @pytest.mark.parametrize("name", ["sklearn_losses", *MODULES])
 def test_the_examples_of_a_module_are_true(name):
+    if name == "sklearn_losses._torch":
+        pytest.importorskip("torch", reason="PyTorch is not installed")
     options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     failed, _ = doctest.testmod(importlib.import_module(name), optionflags=options)
     assert failed == 0

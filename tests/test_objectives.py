@@ -1,0 +1,612 @@
+"""Every loss boosts with XGBoost, LightGBM and CatBoost, through both APIs of each, and gives the
+models of their built-in objectives where they have the loss."""
+
+import copy
+import ctypes
+import pickle
+
+import numpy as np
+import pytest
+from scipy.special import expit, softmax
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+import sklearn_losses as sl
+from sklearn_losses.links import Interval, LogitLink
+from sklearn_losses.losses import LOSSES, REDUCED
+from sklearn_losses.objectives import METRICS, OBJECTIVES, TINY, softmax_hessian_product
+
+UNIT = Interval(0, 1, True, True)
+SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double, ctypes.c_double, ctypes.c_void_p)
+OWN = {
+    "own": sl.FunctionLoss(
+        lambda y, raw: np.abs(raw - y) ** 1.5,
+        lambda y, raw: 1.5 * np.sqrt(np.abs(raw - y)) * np.sign(raw - y),
+    ),
+    "own binary": sl.FunctionLoss(
+        lambda y, raw: np.logaddexp(0, raw) - y * raw,
+        lambda y, raw: expit(raw) - y,
+        link=LogitLink(),
+        interval_y_true=UNIT,
+        task="binary",
+    ),
+    "own compiled": sl.CompiledLoss(
+        SIGNATURE(lambda y, raw, data: (raw - y) ** 2 / 2),
+        SIGNATURE(lambda y, raw, data: raw - y),
+    ),
+}
+TRAINABLE = {name: cls() for name, cls in LOSSES.items() if cls not in REDUCED} | OWN
+LIBRARIES = list(OBJECTIVES)
+every_loss = pytest.mark.parametrize("loss", TRAINABLE.values(), ids=TRAINABLE)
+every_library = pytest.mark.parametrize("library", LIBRARIES)
+
+
+def module(library):
+    return pytest.importorskip(library, reason=f"{library} is not installed")
+
+
+def problem(loss, n=240, seed=0):
+    """Data that trees can learn, weights, and two thirds of the rows that are for training."""
+    rng = np.random.RandomState(seed)
+    X = rng.normal(size=(n, 4))
+    signal = 1.5 * np.sign(X[:, 0]) + X[:, 1]
+    if loss.is_multiclass:
+        y = np.digitize(signal + 0.3 * rng.normal(size=n), [-1, 1]).astype(float)
+    elif loss.task == "binary":
+        y = (signal + 0.3 * rng.normal(size=n) > 0).astype(float)
+    else:
+        y = 0.2 + np.abs(2 + signal + 0.3 * rng.normal(size=n))
+    return X, y, rng.uniform(0.5, 2, n)
+
+
+CATBOOST = {
+    "verbose": 0,
+    "allow_writing_files": False,
+    "random_seed": 0,
+    "bootstrap_type": "No",
+    "random_strength": 0,
+    "thread_count": 2,
+}
+
+
+def train_xgboost(native, loss, objective, metric, X, y, weight, rounds):
+    xgboost = module("xgboost")
+    start = objective.start_params(y, weight)
+    params = {"max_depth": 3, "min_child_weight": 1e-3, "n_jobs": 2, **start}
+    if loss.is_multiclass:
+        params["num_class"] = 3
+    if native:
+        params["nthread"] = params.pop("n_jobs")
+        data, curve = xgboost.DMatrix(X, y, weight=weight), {}
+        model = xgboost.train(
+            params,
+            data,
+            rounds,
+            obj=objective,
+            custom_metric=metric,
+            evals=[(data, "train")],
+            evals_result=curve,
+            verbose_eval=False,
+        )
+        return model.predict(data, output_margin=True), curve["train"][metric.__name__]
+    model = xgboost.XGBRegressor(
+        objective=objective, eval_metric=metric, n_estimators=rounds, **params
+    ).fit(
+        X,
+        y,
+        sample_weight=weight,
+        eval_set=[(X, y)],
+        verbose=False,
+        sample_weight_eval_set=None if weight is None else [weight],
+    )
+    curve = model.evals_result()["validation_0"][metric.__name__]
+    return model.predict(X, output_margin=True), curve
+
+
+def train_lightgbm(native, loss, objective, metric, X, y, weight, rounds):
+    lightgbm = module("lightgbm")
+    start = objective.start_params(y, weight)
+    params = {"max_depth": 3, "verbose": -1, "metric": "None", "n_jobs": 2, "learning_rate": 0.3}
+    if loss.is_multiclass:
+        params["num_class"] = 3
+    if native:
+        data, curve = lightgbm.Dataset(X, y, weight=weight, **start), {}
+        model = lightgbm.train(
+            {**params, "objective": objective},
+            data,
+            rounds,
+            valid_sets=[data],
+            valid_names=["train"],
+            feval=metric,
+            callbacks=[lightgbm.record_evaluation(curve)],
+        )
+        curve = curve["train"]
+    else:
+        model = lightgbm.LGBMRegressor(objective=objective, n_estimators=rounds, **params)
+        model.fit(
+            X,
+            y,
+            sample_weight=weight,
+            **start,
+            eval_set=[(X, y)],
+            eval_names=["train"],
+            eval_sample_weight=None if weight is None else [weight],
+            eval_init_score=[*start.values()],
+            eval_metric=metric,
+        )
+        curve = model.evals_result_["train"]
+    raw = objective.start_score(y, weight) + model.predict(X, raw_score=True)
+    return raw, curve[metric.__name__]
+
+
+def train_catboost(native, loss, objective, metric, X, y, weight, rounds):
+    catboost = module("catboost")
+    start = objective.start_params(y, weight)
+    params = {
+        **CATBOOST,
+        "depth": 3,
+        "iterations": rounds,
+        "learning_rate": 0.3,
+        "loss_function": objective,
+        "eval_metric": metric,
+    }
+    if loss.is_multiclass:
+        params["classes_count"] = 3
+    data = catboost.Pool(X, y, weight=weight, **start)
+    if native:
+        model = catboost.train(data, {**params})
+    elif loss.is_multiclass:
+        model = catboost.CatBoostClassifier(**params).fit(X, y, sample_weight=weight, **start)
+    else:
+        model = catboost.CatBoostRegressor(**params).fit(X, y, sample_weight=weight, **start)
+    [curve] = model.get_evals_result()["learn"].values()
+    raw = objective.start_score(y, weight) + model.predict(X, prediction_type="RawFormulaVal")
+    return raw, curve
+
+
+TRAIN = {"xgboost": train_xgboost, "lightgbm": train_lightgbm, "catboost": train_catboost}
+
+
+@every_library
+@every_loss
+def test_every_loss_is_boosted_by_both_apis_and_its_metric_is_its_mean(loss, library):
+    module(library)
+    X, y, weight = problem(loss)
+    objective, metric = sl.as_objective(loss, library), sl.as_metric(loss, library)
+    results = [
+        TRAIN[library](native, loss, objective, metric, X, y, weight, rounds=8)
+        for native in (False, True)
+    ]
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-6, atol=1e-6)
+    start = objective.start_score(y, weight)
+    before = loss(y, np.full((len(y), *np.shape(start)), start), weight)
+    for raw, curve in results:
+        after = loss(y, np.asarray(raw, dtype=np.float64), weight)
+        assert curve[-1] == pytest.approx(after, rel=2e-5, abs=1e-6)
+        if loss.name == "perceptron":  # its loss is 0 at the start, where nothing is separated
+            assert np.mean((raw > 0) == y) > 0.9
+        else:
+            assert after < before - 0.2 * abs(before - curve[0])
+            assert curve[-1] < curve[0] < before
+
+
+# ------------------------------------------------------------------------- parity with built-ins
+
+
+def count_problem(seed=0, n=300):
+    rng = np.random.RandomState(seed)
+    X = rng.normal(size=(n, 4))
+    mean = np.exp(0.5 * X[:, 0] + 0.3 * np.sign(X[:, 1]))
+    return X, rng.gamma(2, mean / 2) + 0.01, rng.uniform(0.5, 2, n)
+
+
+XGBOOST_REGRESSION = {
+    "reg:squarederror": (sl.HalfSquaredError(), {}),
+    "reg:pseudohubererror": (sl.PseudoHuber(delta=0.7), {"huber_slope": 0.7}),
+    "count:poisson": (sl.HalfPoissonLoss(), {"max_delta_step": 0}),
+    "reg:gamma": (sl.HalfGammaLoss(), {}),
+    "reg:tweedie": (sl.HalfTweedieLoss(1.3), {"tweedie_variance_power": 1.3}),
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", XGBOOST_REGRESSION)
+def test_xgboost_gives_the_model_of_its_own_regression_objective(name, weighted):
+    xgboost = module("xgboost")
+    loss, params = XGBOOST_REGRESSION[name]
+    X, y, weight = count_problem()
+    weight = weight if weighted else None
+    objective = sl.as_objective(loss, "xgboost")
+    start = objective.start_score(y, weight)
+    settings = {"n_estimators": 20, "max_depth": 4, "n_jobs": 1}
+    ours = xgboost.XGBRegressor(
+        objective=objective,
+        base_score=start,
+        max_delta_step=params.get("max_delta_step"),
+        **settings,
+    ).fit(X, y, sample_weight=weight)
+    theirs = xgboost.XGBRegressor(
+        objective=name, base_score=float(loss.predict(start)), **params, **settings
+    ).fit(X, y, sample_weight=weight)
+    raw = ours.predict(X)
+    np.testing.assert_allclose(raw, theirs.predict(X, output_margin=True), rtol=1e-3, atol=2e-5)
+    np.testing.assert_allclose(loss.predict(raw), theirs.predict(X), rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_xgboost_gives_the_classifier_of_its_own_objective(n_classes):
+    xgboost = module("xgboost")
+    loss = sl.HalfBinomialLoss() if n_classes == 2 else sl.HalfMultinomialLoss()
+    X, y, weight = problem(loss)
+    y = y.astype(int)
+    objective = sl.as_objective(loss, "xgboost")
+    start = objective.start_params(y, weight)
+    if n_classes == 2:
+        start = {"base_score": float(expit(start["base_score"]))}
+    settings = {"n_estimators": 15, "max_depth": 3, "n_jobs": 1, **start}
+    ours = xgboost.XGBClassifier(objective=objective, **settings).fit(X, y, sample_weight=weight)
+    theirs = xgboost.XGBClassifier(**settings).fit(X, y, sample_weight=weight)
+    raw = ours.predict(X, output_margin=True)
+    np.testing.assert_allclose(raw, theirs.predict(X, output_margin=True), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-5)
+    np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
+    default = xgboost.XGBClassifier(**settings | {"base_score": None}).fit(
+        X, y, sample_weight=weight
+    )
+    proba = default.predict_proba(X)  # XGBoost's own start is ours, or near it
+    np.testing.assert_allclose(ours.predict_proba(X), proba, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    "name, loss, params",
+    [
+        ("reg:absoluteerror", sl.AbsoluteError(), {}),
+        ("reg:quantileerror", sl.PinballLoss(0.8), {"quantile_alpha": 0.8}),
+    ],
+)
+def test_xgboost_grows_the_first_tree_of_an_objective_that_refits_its_leaves(name, loss, params):
+    xgboost = module("xgboost")
+    X, y, _ = count_problem()
+    start = sl.as_objective(loss, "xgboost").start_params(y)
+    settings = {"n_estimators": 1, "max_depth": 3, "n_jobs": 1, **start}
+    frames = [
+        xgboost.XGBRegressor(objective=objective, **settings, **more)
+        .fit(X, y)
+        .get_booster()
+        .trees_to_dataframe()
+        for objective, more in ((sl.as_objective(loss, "xgboost"), {}), (name, params))
+    ]
+    assert list(frames[0]["Feature"]) == list(frames[1]["Feature"])
+    np.testing.assert_array_equal(frames[0]["Split"], frames[1]["Split"])
+    assert (frames[0]["Feature"] != "Leaf").sum() >= 3
+
+
+LIGHTGBM_REGRESSION = {
+    "regression": (sl.HalfSquaredError(), {}),
+    "huber": (sl.HuberLoss(delta=0.5), {"alpha": 0.5}),
+    "fair": (sl.Fair(c=0.7), {"fair_c": 0.7}),
+    "poisson": (sl.HalfPoissonLoss(), {"poisson_max_delta_step": 1e-12}),
+    "gamma": (sl.HalfGammaLoss(), {}),
+    "tweedie": (sl.HalfTweedieLoss(1.3), {"tweedie_variance_power": 1.3}),
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", LIGHTGBM_REGRESSION)
+def test_lightgbm_gives_the_model_of_its_own_regression_objective(name, weighted):
+    lightgbm = module("lightgbm")
+    loss, params = LIGHTGBM_REGRESSION[name]
+    X, y, weight = count_problem()
+    weight = weight if weighted else None
+    objective = sl.as_objective(loss, "lightgbm")
+    start = objective.start_params(y, weight)
+    settings = {"n_estimators": 20, "num_leaves": 7, "verbose": -1, "n_jobs": 1, **params}
+    raw = [
+        lightgbm.LGBMRegressor(objective=o, **settings)
+        .fit(X, y, sample_weight=weight, **start)
+        .predict(X, raw_score=True)
+        for o in (objective, name)
+    ]
+    np.testing.assert_allclose(raw[0], raw[1], rtol=1e-4, atol=1e-5)
+    assert np.ptp(raw[0]) > 0.1
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_lightgbm_gives_the_classifier_of_its_own_objective(n_classes):
+    lightgbm = module("lightgbm")
+    loss = sl.HalfBinomialLoss() if n_classes == 2 else sl.HalfMultinomialLoss()
+    X, codes, weight = problem(loss)
+    y = np.array(["a", "b", "c"])[codes.astype(int)]
+    objective = sl.as_objective(loss, "lightgbm")
+    settings = {"n_estimators": 15, "num_leaves": 7, "verbose": -1, "n_jobs": 1}
+    ours = lightgbm.LGBMClassifier(objective=objective, **settings)
+    ours.fit(X, y, sample_weight=weight, **objective.start_params(codes, weight))
+    theirs = lightgbm.LGBMClassifier(**settings).fit(X, y, sample_weight=weight)
+    raw = objective.start_score(codes, weight) + ours.predict(X, raw_score=True)
+    proba = loss.predict(raw)
+    want = theirs.predict_proba(X)
+    np.testing.assert_allclose(proba, want if n_classes == 3 else want[:, 1], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name, loss, params",
+    [
+        ("l1", sl.AbsoluteError(), {}),
+        ("quantile", sl.PinballLoss(0.8), {"alpha": 0.8}),
+        ("mape", sl.AbsolutePercentageError(epsilon=1.0), {}),
+    ],
+)
+def test_lightgbm_grows_the_first_tree_of_an_objective_that_refits_its_leaves(name, loss, params):
+    lightgbm = module("lightgbm")
+    X, y, _ = count_problem()
+    objective = sl.as_objective(loss, "lightgbm")
+    start = objective.start_params(y)
+    settings = {"n_estimators": 1, "num_leaves": 7, "verbose": -1, "n_jobs": 1, **params}
+    frames = [
+        lightgbm.LGBMRegressor(objective=o, **settings)
+        .fit(X, y, **start)
+        .booster_.trees_to_dataframe()
+        for o in (objective, name)
+    ]
+    for column in ("split_feature", "threshold", "count"):
+        np.testing.assert_array_equal(
+            frames[0][column].fillna("").astype(str), frames[1][column].fillna("").astype(str)
+        )
+    assert frames[0]["split_feature"].notna().sum() >= 3
+
+
+# The built-in objective, the loss, and how both estimate leaves.
+CATBOOST_REGRESSION = {
+    "RMSE": (sl.HalfSquaredError(), "Newton"),
+    "MAE": (sl.AbsoluteError(), "Gradient"),
+    "Quantile:alpha=0.8": (sl.PinballLoss(0.8), "Gradient"),
+    "Huber:delta=0.5": (sl.HuberLoss(0.5), "Gradient"),
+    "Expectile:alpha=0.8": (sl.Expectile(0.8), "Newton"),
+    "LogCosh": (sl.LogCosh(), "Gradient"),
+    "Poisson": (sl.HalfPoissonLoss(), "Newton"),
+    "Tweedie:variance_power=1.3": (sl.HalfTweedieLoss(1.3), "Newton"),
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", CATBOOST_REGRESSION)
+def test_catboost_gives_the_model_of_its_own_regression_objective(name, weighted):
+    catboost = module("catboost")
+    loss, method = CATBOOST_REGRESSION[name]
+    X, y, weight = count_problem()
+    weight = weight if weighted else None
+    objective = sl.as_objective(loss, "catboost")
+    start = objective.start_params(y, weight)
+    settings = {
+        **CATBOOST,
+        "iterations": 15,
+        "depth": 3,
+        "learning_rate": 0.2,
+        "leaf_estimation_method": method,
+        "leaf_estimation_iterations": 1,
+        "boosting_type": "Plain",
+    }
+    raw = [
+        catboost.CatBoostRegressor(loss_function=o, eval_metric="RMSE", **settings)
+        .fit(X, y, sample_weight=weight, **start)
+        .predict(X, prediction_type="RawFormulaVal")
+        for o in (objective, name)
+    ]
+    np.testing.assert_allclose(raw[0], raw[1], rtol=1e-6, atol=1e-7)
+    assert np.ptp(raw[0]) > 0.1
+
+
+@pytest.mark.parametrize("labels", [["a", "b", "c"], [0, 1, 2], [3, 5, 9]], ids=str)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_catboost_gives_the_classifier_of_its_own_objective(n_classes, labels):
+    catboost = module("catboost")
+    loss = sl.HalfBinomialLoss() if n_classes == 2 else sl.HalfMultinomialLoss()
+    name = "Logloss" if n_classes == 2 else "MultiClass"
+    X, codes, weight = problem(loss)
+    y = np.array(labels)[codes.astype(int)]
+    objective = sl.as_objective(loss, "catboost")
+    start = objective.start_params(codes, weight)
+    settings = {
+        **CATBOOST,
+        "iterations": 6,
+        "depth": 3,
+        "learning_rate": 0.2,
+        "leaf_estimation_method": "Newton",
+        "leaf_estimation_iterations": 1,
+        "boosting_type": "Plain",
+    }
+    more = [{"classes_count": 3} if n_classes == 3 else {}, {}]
+    raw = [
+        catboost.CatBoostClassifier(loss_function=o, eval_metric=name, **settings, **extra)
+        .fit(X, y, sample_weight=weight, **start)
+        .predict(X, prediction_type="RawFormulaVal")
+        for o, extra in zip((objective, name), more, strict=True)
+    ]
+    np.testing.assert_allclose(raw[0], raw[1], rtol=1e-5, atol=1e-6)
+    assert np.ptp(raw[0]) > 0.1
+
+
+# ---------------------------------------------------------------------- what the objectives promise
+
+
+@every_loss
+def test_derivatives_stand_in_the_layout_that_each_library_consumes(loss):
+    _, y, weight = problem(loss, n=50)
+    rng = np.random.RandomState(0)
+    raw = rng.normal(size=(50, 3) if loss.is_multiclass else 50)
+    want_gradient, want_hessian = loss.gradient_hessian(y, raw, weight)
+    for library, order, factor in (("xgboost", "C", 2), ("lightgbm", "F", 1.5)):
+        objective = sl.as_objective(loss, library)
+        least = objective.min_hessian_ * weight
+        if loss.is_multiclass:
+            hessian = np.maximum(want_hessian * factor, least[:, np.newaxis])
+        else:
+            hessian = np.maximum(want_hessian, least)
+        gradient, got = objective(y, np.asarray(raw, order=order), weight)
+        for array in (gradient, got):
+            assert array.dtype == np.float32 and array.shape == raw.shape
+            assert array.flags[f"{order}_CONTIGUOUS"]
+        np.testing.assert_allclose(gradient, want_gradient, rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(got, hessian, rtol=1e-6, atol=1e-7)
+    objective = sl.as_objective(loss, "catboost")
+    if not loss.is_multiclass:
+        derivatives = objective.calc_ders_range(raw, y.astype(np.float32), weight)
+        assert type(derivatives) is np.ndarray and derivatives.shape == (50, 2)
+        hessian = np.maximum(want_hessian, objective.min_hessian_ * weight)
+        wide = loss.gradient_hessian(y.astype(np.float32), raw, weight)
+        np.testing.assert_allclose(derivatives[:, 0], -wide[0], rtol=1e-12)
+        np.testing.assert_allclose(derivatives[:, 1], -hessian, rtol=1e-5)
+        return
+    for i in range(5):
+        gradient, hessian = objective.calc_ders_multi(raw[i], y[i], weight[i])
+        np.testing.assert_allclose(gradient, -want_gradient[i], rtol=1e-12)
+        assert np.linalg.eigvalsh(hessian).max() < 1e-12
+        if loss.takes_probabilities:
+            # The derivative of the gradient, by differences.
+            step = 1e-6
+            shifted = [raw[i] + sign * step * np.eye(3) for sign in (1, -1)]
+            slopes = [loss.gradient(np.full(3, y[i]), rows) for rows in shifted]
+            want = -weight[i] * (slopes[0] - slopes[1]) / (2 * step)
+            np.testing.assert_allclose(hessian, want, rtol=1e-6, atol=1e-8)
+        else:
+            want = -np.maximum(2 * want_hessian[i], objective.min_hessian_ * weight[i])
+            np.testing.assert_allclose(np.diag(hessian), want, rtol=1e-12)
+
+
+@every_loss
+def test_hessians_are_positive_and_a_bound_overrules(loss):
+    _, y, weight = problem(loss, n=50)
+    raw = 9 * np.random.RandomState(0).normal(size=(50, 3) if loss.is_multiclass else 50)
+    _, hessian = sl.as_objective(loss, "lightgbm")(y, raw)
+    assert (hessian > 0).all()
+    least = sl.as_objective(loss, "lightgbm", min_hessian=5.0)
+    bound = 5 * weight if not loss.is_multiclass else 5 * weight[:, np.newaxis]
+    assert (least(y, raw, weight)[1] >= bound * (1 - 1e-6)).all()
+
+
+def test_the_least_hessian_is_that_of_the_docstring():
+    want = {
+        "squared_error": TINY,
+        "absolute_error": TINY,
+        "quantile": TINY,
+        "hinge": TINY,
+        "mape": TINY,
+        "poisson": TINY,
+        "log_loss": TINY,
+        "multinomial": TINY,
+        "pseudo_huber": TINY,
+        "huber": 1.0,
+        "squared_hinge": 1.0,
+        "tukey": 1.0,
+        "cauchy": 1.0,
+    }
+    for name, least in want.items():
+        assert sl.as_objective(name, "xgboost").min_hessian_ == least, name
+    for loss, scale in ((sl.SmoothL1(beta=10), 0.1), (sl.GeneralRobust(alpha=0, c=10), 0.01)):
+        assert sl.as_objective(loss, "xgboost").min_hessian_ == pytest.approx(scale)
+
+
+def test_the_softmax_hessian_is_the_product_of_its_matrix():
+    rng = np.random.RandomState(0)
+    p, v = softmax(rng.normal(size=(4, 3)), axis=1), rng.normal(size=(4, 3))
+    for i in range(4):
+        want = (np.diag(p[i]) - np.outer(p[i], p[i])) @ v[i]
+        np.testing.assert_allclose(softmax_hessian_product(p, v)[i], want, atol=1e-15)
+
+
+@every_library
+@pytest.mark.parametrize("make", [sl.as_objective, sl.as_metric], ids=lambda f: f.__name__)
+def test_objectives_and_metrics_are_copied_pickled_and_shown(make, library):
+    thing = make(sl.HuberLoss(delta=2.0), library)
+    for other in (clone(thing), copy.deepcopy(thing), pickle.loads(pickle.dumps(thing))):
+        assert other == thing and other is not thing and other.loss is not thing.loss
+        assert hash(other) == hash(thing)
+    assert make("huber", library) != thing
+    option = "min_hessian='auto'" if make is sl.as_objective else "raw=True"
+    assert repr(thing) == f"{make.__name__}(HuberLoss(delta=2.0), library={library!r}, {option})"
+    c_functions = make(OWN["own compiled"], library)
+    assert copy.deepcopy(c_functions) == c_functions
+
+
+def test_a_search_over_objectives_clones_and_pickles_its_models():
+    xgboost = module("xgboost")
+    lightgbm = module("lightgbm")
+    X, y, _ = count_problem()
+    for library, model in (
+        ("xgboost", xgboost.XGBRegressor(n_estimators=3, n_jobs=1)),
+        ("lightgbm", lightgbm.LGBMRegressor(n_estimators=3, n_jobs=1, verbose=-1)),
+    ):
+        grid = {"objective": [sl.as_objective(name, library) for name in ("mse", "huber")]}
+        search = GridSearchCV(model, grid, cv=2, scoring=sl.make_loss_scorer("absolute_error"))
+        search.fit(X, y)
+        again = pickle.loads(pickle.dumps(search.best_estimator_))
+        np.testing.assert_array_equal(again.predict(X), search.predict(X))
+
+
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+def test_a_metric_beside_a_built_in_objective_takes_predictions(library):
+    module(library)
+    X, y, _ = count_problem()
+    metric = sl.as_metric("poisson", library, raw=False)
+    if library == "xgboost":
+        model = module("xgboost").XGBRegressor(
+            objective="count:poisson", eval_metric=metric, n_estimators=3
+        )
+        model.fit(X, y, eval_set=[(X, y)], verbose=False)
+        curve = model.evals_result()["validation_0"]["poisson"]
+    else:
+        model = module("lightgbm").LGBMRegressor(
+            objective="poisson", n_estimators=3, verbose=-1, metric="None"
+        )
+        model.fit(X, y, eval_set=[(X, y)], eval_metric=metric)
+        curve = [*model.evals_result_.values()][0]["poisson"]
+    want = sl.mean_loss(y, model.predict(X), loss="poisson")
+    assert curve[-1] == pytest.approx(want, rel=1e-5)
+
+
+@every_library
+def test_bad_arguments_are_named(library):
+    for make in (sl.as_objective, sl.as_metric):
+        with pytest.raises(ValueError, match=r"library must be one of \['xgboost', 'lightgbm'"):
+            make("mse", "sklearn")
+        with pytest.raises(ValueError, match=r"did you mean 'huber'"):
+            make("hubber", library)
+    with pytest.raises(ValueError, match=r"min_hessian must be 'auto' or a number; got 'none'"):
+        sl.as_objective("mse", library, min_hessian="none")
+    with pytest.raises(ValueError, match=r"min_hessian must be a number in \[0, inf\); got -1"):
+        sl.as_objective("mse", library, min_hessian=-1)
+    with pytest.raises(ValueError, match=r"HuberLoss: delta must be a number in \(0, inf\)"):
+        sl.as_objective(sl.HuberLoss(delta=0), library)
+    with pytest.raises(ValueError, match=r"squared_error' has the same minimiser"):
+        sl.as_objective("root_mean_squared_error", library)
+    objective = sl.as_objective("log_loss", library)
+    y, raw = np.array([1.0, 2.0]), np.zeros(2)
+    call = objective.calc_ders_range if library == "catboost" else objective
+    arguments = (raw, y, None) if library == "catboost" else (y, raw)
+    with pytest.raises(ValueError, match=r"y_true must lie in \[0, 1\]; got 2.0 at index 1"):
+        call(*arguments)
+
+
+def test_what_catboost_cannot_sum_is_said():
+    with pytest.raises(ValueError, match=r"squared_error' has the same minimiser"):
+        sl.as_metric("root_mean_squared_error", "catboost")
+    with pytest.raises(ValueError, match=r"raw must be True for CatBoost"):
+        sl.as_metric("mse", "catboost", raw=False)
+    _, value, _ = sl.as_metric("root_mean_squared_error", "lightgbm")(np.zeros(2), np.array([1, 7]))
+    assert value == 5.0
+
+
+@every_library
+def test_a_start_is_the_best_constant_as_the_library_takes_it(library):
+    y, weight = np.array([0.0, 1.0, 2.0, 2.0]), np.array([1.0, 1.0, 1.0, 2.0])
+    name = {"xgboost": "base_score", "lightgbm": "init_score", "catboost": "baseline"}[library]
+    [(key, start)] = sl.as_objective("mse", library).start_params(y, weight).items()
+    assert key == name
+    np.testing.assert_allclose(start, 1.4 if library == "xgboost" else np.full(4, 1.4))
+    objective = sl.as_objective("multinomial", library)
+    [(key, start)] = objective.start_params(y, weight).items()
+    row = np.log([0.2, 0.2, 0.6])
+    row -= row.mean()
+    assert key == name
+    np.testing.assert_allclose(start, row if library == "xgboost" else np.tile(row, (4, 1)))
+    assert METRICS[library](objective.loss).__name__ == "multinomial"
