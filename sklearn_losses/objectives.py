@@ -54,7 +54,7 @@ def _probe(loss):
 def _least_hessian(loss):
     """What "auto" stands for; see `as_objective`."""
     hessian = _probe(loss)
-    if (hessian > 0).all():
+    if (hessian > TINY).all():
         return TINY
     largest = float(hessian.max())
     return min(1.0, largest) if largest > 0 else 1.0
@@ -372,9 +372,10 @@ def as_objective(loss, library, *, min_hessian="auto"):
         gradients over that of its hessians, and must not explode. "auto" is 1e-16 where `hessian`
         is positive wherever boosting goes; for absolute error, quantile, epsilon-insensitive and
         hinge losses the class already gives a positive stand-in, 1 as in the libraries' own, or
-        that of the sample's scale. Where it is zero or negative (the tails of Huber's loss; losses
-        that are not convex, as most robust ones, focal and Brier) "auto" is the largest second
-        derivative, at most 1: a leaf then moves by at most its mean gradient over it. A float, at
+        that of the sample's scale. Where it is smaller, zero or negative (the tails of Huber's
+        loss; losses that are not convex, as most robust ones, focal and Brier) "auto" is the
+        largest second derivative, at most 1: a leaf then moves by at most its mean gradient over
+        it. A float, at
         least 0, overrules, and is worth a try for `PseudoHuber`, whose tails are nearly flat.
 
     Returns
@@ -391,7 +392,8 @@ def as_objective(loss, library, *, min_hessian="auto"):
     ``objective.start_params(y)``.
 
     - XGBoost: ``XGBRegressor(objective=objective, **start)``, or ``xgboost.train({**start}, data,
-      obj=objective)``; the start is part of the model's predictions, which are raw. Ask
+      obj=objective)``, with ``disable_default_eval_metric=1`` where its default metric cannot take
+      several classes; the start is part of the model's predictions, which are raw. Ask
       ``predict(X, output_margin=True)`` of an `XGBClassifier`; for two classes it takes
       `base_score` as a probability, ``scipy.special.expit`` of ours. Several classes: the diagonal
       of the second derivatives is doubled, as in its own ``multi:softprob`` (an upper bound of the
@@ -403,9 +405,9 @@ def as_objective(loss, library, *, min_hessian="auto"):
     - CatBoost: ``CatBoostRegressor(loss_function=objective, eval_metric=as_metric(loss,
       "catboost")).fit(X, y, **start)``; it insists on a metric. The start is no part of the model:
       add it to ``predict(X, prediction_type="RawFormulaVal")``, or call
-      ``model.set_scale_and_bias(1, start_score)``. Several classes: CatBoost calls Python for each
-      sample, which is slow; the matrix of second derivatives is exact for the losses that take rows
-      of probabilities, and the doubled diagonal for others.
+      ``model.set_scale_and_bias(1, start_score)``. Several classes: it needs `class_names`, and
+      calls Python for each sample, which is slow; the matrix of second derivatives is exact for the
+      losses that take rows of probabilities, and the doubled diagonal for others.
 
     The libraries' own absolute error, quantile and (LightGBM) absolute percentage error set each
     leaf to a quantile of its residuals after the tree is grown. A custom objective cannot: its
