@@ -4,6 +4,8 @@ models of their built-in objectives where they have the loss."""
 import copy
 import ctypes
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ from sklearn_losses.links import Interval, LogitLink
 from sklearn_losses.losses import LOSSES, REDUCED
 from sklearn_losses.objectives import METRICS, OBJECTIVES, TINY, softmax_hessian_product
 
+# LightGBM 4.7 renames it; earlier versions have no other.
+pytestmark = pytest.mark.filterwarnings("ignore:The argument 'eval_set' is deprecated")
 UNIT = Interval(0, 1, True, True)
 SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double, ctypes.c_double, ctypes.c_void_p)
 OWN = {
@@ -611,3 +615,13 @@ def test_a_start_is_the_best_constant_as_the_library_takes_it(library):
     assert key == name
     np.testing.assert_allclose(start, row if library == "xgboost" else np.tile(row, (4, 1)))
     assert METRICS[library](objective.loss).__name__ == "multinomial"
+
+
+def test_a_module_without_torch_names_what_to_install():
+    code = (
+        "import sys, sklearn_losses; sys.modules['torch'] = None\n"
+        "try:\n    sklearn_losses.as_torch('mse')\n"
+        "except ImportError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    assert "as_torch needs PyTorch: pip install torch" in done.stdout, done.stderr
