@@ -152,12 +152,11 @@ class _Objective(_FromLoss):
             array}``, of `fit` or `Pool`. Arrays have the shape (n_samples,) or (n_samples,
             n_classes).
         """
-        start = self.start_score(y_true, sample_weight)
-        return {
-            self._start_name: np.tile(start, (len(y_true), 1))
-            if np.ndim(start)
-            else np.full(len(y_true), start)
-        }
+        return self._start_params(self.start_score(y_true, sample_weight), len(y_true))
+
+    def _start_params(self, start, n_samples):
+        """A start for each sample, under the library's name."""
+        return {self._start_name: np.tile(start, (n_samples, *[1] * np.ndim(start)))}
 
     def _fill(self, y_true, raw, weight, gradient, hessian, n_threads=None):
         """Derivatives with the library's convention, straight into its arrays."""
@@ -192,11 +191,8 @@ class _CalledObjective(_Objective):
 class XGBoostObjective(_CalledObjective):
     library = "xgboost"
 
-    def start_params(self, y_true, sample_weight=None):
-        start = self.start_score(y_true, sample_weight)
+    def _start_params(self, start, n_samples):
         return {"base_score": start.tolist() if np.ndim(start) else start}
-
-    start_params.__doc__ = _Objective.start_params.__doc__
 
 
 class LightGBMObjective(_CalledObjective):

