@@ -158,12 +158,16 @@ class _Objective(_FromLoss):
         """A start for each sample, under the library's name."""
         return {self._start_name: np.tile(start, (n_samples, *[1] * np.ndim(start)))}
 
-    def _fill(self, y_true, raw, weight, gradient, hessian, n_threads=None):
-        """Derivatives with the library's convention, straight into its arrays."""
+    def _fill(self, y_true, raw, weight, gradient, hessian):
+        """Derivatives with the library's convention, straight into its arrays.
+
+        On one thread: CatBoost calls from threads of its own, and the threads of another OpenMP
+        runtime wait in a busy loop, which can cost XGBoost more than a second thread saves.
+        """
         loss = self.loss
         raw = loss._shaped(kernel_array(raw, "raw_prediction"))
         y_true = loss._checked_target(kernel_array(y_true, "y_true"), raw)
-        loss.gradient_hessian(y_true, raw, weight, gradient, hessian, n_threads)
+        loss.gradient_hessian(y_true, raw, weight, gradient, hessian, n_threads=1)
         if loss.is_multiclass:
             hessian *= self._diagonal_factor(raw.shape[1])
         least = self.min_hessian_
@@ -221,8 +225,7 @@ class CatBoostObjective(_Objective):
         derivatives : ndarray of shape (n_samples, 2)
         """
         derivatives = np.empty((2, len(approxes))).T
-        # CatBoost calls from threads of its own.
-        self._fill(targets, approxes, weights, derivatives[:, 0], derivatives[:, 1], n_threads=1)
+        self._fill(targets, approxes, weights, derivatives[:, 0], derivatives[:, 1])
         return np.negative(derivatives, out=derivatives)
 
     def calc_ders_multi(self, approxes, target, weight):
@@ -247,7 +250,7 @@ class CatBoostObjective(_Objective):
             matrix = softmax_hessian_product(proba, np.eye(raw.shape[1]))
         else:
             gradient, hessian = np.empty(raw.shape), np.empty(raw.shape)
-            self._fill(y_true, raw, None, gradient, hessian, n_threads=1)
+            self._fill(y_true, raw, None, gradient, hessian)
             matrix = np.diag(hessian[0])
         return -weight * gradient[0], -weight * matrix
 
