@@ -5,9 +5,10 @@ import numpy as np
 from sklearn.base import clone
 
 from sklearn_losses._array import kernel_array
+from sklearn_losses._parameters import check_number
 from sklearn_losses.links import IdentityLink
 from sklearn_losses.losses import get_loss
-from sklearn_losses.losses.base import NON_NEGATIVE, check_number
+from sklearn_losses.losses.base import NON_NEGATIVE
 from sklearn_losses.metrics import mean_loss
 
 __all__ = ["as_metric", "as_objective", "as_torch"]
