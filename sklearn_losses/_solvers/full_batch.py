@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from scipy.optimize import minimize
+from threadpoolctl import ThreadpoolController
 
 from sklearn_losses._kernels._batch import Problem
 from sklearn_losses._solvers.batches import problem_of
@@ -14,6 +16,11 @@ from sklearn_losses._solvers.fit import Epoch, Model
 # the spread of the targets to FINEST of it.
 NARROWER = 0.1
 FINEST = 1e-7
+
+
+@cache
+def threadpools():
+    return ThreadpoolController()
 
 
 def smooth_stages(data):
@@ -243,10 +250,12 @@ class LimitedMemoryBFGS(FullBatch):
         replay = self.done
         self.z = self.start.copy()
         self.done = 0
-        for stage in range(len(self.stages)):
-            self.stage = stage
-            if not self.minimise(fit, replay):
-                return
+        # L-BFGS-B's own vectors are short: threads in BLAS only wait for each other.
+        with threadpools().limit(limits=1, user_api="blas"):
+            for stage in range(len(self.stages)):
+                self.stage = stage
+                if not self.minimise(fit, replay):
+                    return
 
     def minimise(self, fit, replay):
         """One stage; whether another may follow."""
