@@ -30,6 +30,9 @@ UNIX_FLAGS = [
 ]
 # Untested: nobody has built this with MSVC yet.
 MSVC_FLAGS = ["/std:c++17", "/O2"]
+# Of single modules. In the loop over the steps GCC would pack scalars of one step's chain into
+# registers, and wait for them to be packed and unpacked.
+UNIX_FLAGS_OF = {"_sgd": ["-fno-tree-slp-vectorize"]}
 SANITIZE_FLAGS = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g", "-O1"]
 
 OPENMP_PROGRAM = """
@@ -141,7 +144,8 @@ class BuildKernels(build_ext):
         for extension in self.extensions:
             extension.depends.append(stamp)
             extension.include_dirs.append(numpy.get_include())
-            extension.extra_compile_args = compile_flags
+            own_flags = [] if msvc else UNIX_FLAGS_OF.get(extension.name.split(".")[-1], [])
+            extension.extra_compile_args = compile_flags + own_flags
             extension.extra_link_args = link_flags
         super().build_extensions()
 

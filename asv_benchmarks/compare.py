@@ -11,6 +11,7 @@ import platform
 import statistics
 import time
 import warnings
+from functools import partial
 
 import numpy as np
 import sklearn
@@ -20,6 +21,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import SGDClassifier
 
 import sklearn_losses as sl
+from asv_benchmarks.benchmarks import solvers
 from sklearn_losses._kernels._pointwise import simd_level
 
 # Our loss, scikit-learn's, and the ratio that is the target for float32 and float64.
@@ -244,6 +246,164 @@ def predictions():
     )
 
 
+def batches():
+    """Two threads against one, and that they give the same bits."""
+    rows = []
+    rng = np.random.RandomState(0)
+    cases = [("dense", 40_000, d, 0, 1.7) for d in (30, 100, 1000)]
+    cases += [("CSR 20 of 100,000", 40_000, 100_000, 20, 1.5)]
+    cases += [("CSR 75 of 50,000", 20_000, 50_000, 75, 1.5)]
+    for layout, n, d, nonzeros, target in cases:
+        for dtype in (np.float64, np.float32):
+            X, y = epoch_data(n if d < 1000 or nonzeros else n // 4, d, nonzeros, dtype, 1, rng)
+            for optimizer in ("sgd", "adam"):
+                one, five, both, both_five = interleaved(
+                    [
+                        lambda j=j, k=k, o=optimizer, X=X, y=y: solvers.epochs(
+                            X, y, o, j, max_iter=k
+                        )
+                        for j in (1, 2)
+                        for k in (1, 5)
+                    ],
+                    1.0,
+                )
+                same = [solvers.epochs(X, y, optimizer, j, max_iter=2).coef_ for j in (1, 2)]
+                scale = 1e9 / 4 / X.shape[0]
+                mine, shared = (five - one) * scale, (both_five - both) * scale
+                rows.append(
+                    (
+                        layout,
+                        d,
+                        np.dtype(dtype).name,
+                        optimizer,
+                        f"{mine:.0f}",
+                        f"{shared:.0f}",
+                        verdict(mine / shared, target if d >= 100 else 0),
+                        f"{target}x" if d >= 100 else "",
+                        "yes" if (same[0] == same[1]).all() else "NO",
+                    )
+                )
+    header = ("data", "d", "dtype", "optimizer", "1 thread, ns", "2 threads, ns", "ratio", "target")
+    table("a sample's share of an epoch of batch_size=256", (*header, "same bits"), rows)
+
+
+def full_objective():
+    rows = []
+    for layout in ("dense", "csr"):
+        for n_classes in (2, 10):
+            values = []
+            for n_threads in (1, 2):
+                ours, theirs = solvers.objectives(layout, n_classes, n_threads)
+                a, b = interleaved([ours, theirs], 1.0)
+                values.append(ours())
+                same = "" if n_threads == 1 else "yes" if equal(*values) else "NO"
+                rows.append(
+                    (
+                        layout,
+                        n_classes,
+                        n_threads,
+                        f"{a * 1e3:.2f}",
+                        f"{b * 1e3:.2f}",
+                        verdict(b / a, 1),
+                        same,
+                    )
+                )
+    header = ("data", "classes", "threads", "ours, ms", "scikit-learn, ms", "ratio", "same bits")
+    table("value and gradient of the full objective, 40,000 samples, float64", header, rows)
+
+
+def equal(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def targets():
+    rows = []
+    for name in solvers.PROBLEMS:
+        seconds = solvers.seconds_to_target(name, lambda f: interleaved([f], 0.0, least=3)[0])
+        peers = [s for solver, s in seconds.items() if not solver.startswith("ours") and s]
+        for solver, s in sorted(seconds.items(), key=lambda item: item[1] or np.inf):
+            shown = (
+                ("not reached", "") if s is None else (f"{s * 1e3:.1f}", f"{min(peers) / s:.2f}x")
+            )
+            rows.append((name, solver, *shown))
+    table(
+        "time to an objective within 0.1 % of the best, float64",
+        ("problem", "solver", "ms", "against the best peer"),
+        rows,
+    )
+
+
+def peers():
+    """Losses and fits of libraries that may be installed."""
+    rows = []
+    n = 1_000_000
+    rng = np.random.RandomState(0)
+    y, raw = (rng.rand(n) > 0.5).astype(np.float32), rng.standard_normal(n).astype(np.float32)
+    out = np.empty_like(raw), np.empty_like(raw)
+    try:
+        import torch
+    except ImportError:
+        rows.append(("torch", "not installed", "", "", ""))
+    else:
+        torch.set_num_threads(1)
+        a, b = torch.from_numpy(raw.copy()).requires_grad_(), torch.from_numpy(y)
+        functions = torch.nn.functional
+        cases = {
+            "log_loss": (sl.HalfBinomialLoss(), functions.binary_cross_entropy_with_logits),
+            "huber": (sl.HuberLoss(), functions.huber_loss),
+            "poisson": (sl.HalfPoissonLoss(), functions.poisson_nll_loss),
+        }
+        for name, (loss, theirs) in cases.items():
+
+            def by_torch(theirs=theirs):
+                a.grad = None
+                theirs(a, b).backward()
+
+            mine, their = interleaved(
+                [lambda loss=loss: loss.loss_gradient(y, raw, None, *out, n_threads=1), by_torch]
+            )
+            rows.append(
+                (
+                    "torch",
+                    f"value and gradient of {name}, float32",
+                    f"{mine * 1e3:.2f}",
+                    f"{their * 1e3:.2f}",
+                    f"{their / mine:.2f}x",
+                )
+            )
+    X, signal = solvers.problem_data("least squares, L1")
+    try:
+        from skglm import Lasso
+    except ImportError:
+        rows.append(("skglm", "not installed", "", "", ""))
+    else:
+        ours = sl.SGDRegressorX(optimizer="lbfgs", penalty="l1", alpha=solvers.ALPHA, tol=1e-4)
+        theirs = Lasso(alpha=solvers.ALPHA, tol=1e-4)
+        mine, their = interleaved([lambda: ours.fit(X, signal), lambda: theirs.fit(X, signal)])
+        rows.append(
+            ("skglm", "Lasso", f"{mine * 1e3:.1f}", f"{their * 1e3:.1f}", f"{their / mine:.2f}x")
+        )
+    try:
+        from vowpalwabbit.sklearn_vw import VWClassifier
+    except ImportError:
+        rows.append(("vowpalwabbit", "not installed", "", "", ""))
+    else:
+        X, labels = solvers.data("csr")
+        theirs = VWClassifier(loss_function="logistic", num_passes=1, quiet=True)
+        ours = sl.SGDClassifierX("log_loss", max_iter=1, tol=None, random_state=0)
+        mine, their = interleaved([lambda: ours.fit(X, labels), lambda: theirs.fit(X, labels)])
+        rows.append(
+            (
+                "vowpalwabbit",
+                "one pass over CSR",
+                f"{mine * 1e3:.1f}",
+                f"{their * 1e3:.1f}",
+                f"{their / mine:.2f}x",
+            )
+        )
+    table("other libraries, 1 thread", ("library", "what", "ours, ms", "theirs, ms", "ratio"), rows)
+
+
 SUITES = {
     "kernels": lambda: kernels(4_000_000, (1, 2)),
     "cached": lambda: kernels(16_000, (1,)),
@@ -251,6 +411,10 @@ SUITES = {
     "overhead": overhead,
     "epochs": epochs,
     "predictions": predictions,
+    "batches": batches,
+    "objective": full_objective,
+    "targets": targets,
+    "peers": peers,
 }
 
 

@@ -6,7 +6,7 @@ from sklearn._loss import (
 )  # private there: a benchmark may, the package does not
 
 import sklearn_losses
-from sklearn_losses.losses import POINTWISE
+from sklearn_losses.losses import POINTWISE, ROWWISE
 
 from .common import SMOKE, pointwise_data, ratio
 
@@ -38,6 +38,23 @@ class Pointwise:
 
     def time_loss_gradient(self, name, dtype, n, n_threads):
         self.loss.loss_gradient(self.y, self.raw, None, *self.out, n_threads=n_threads)
+
+
+class Rowwise:
+    params = (["multinomial"] if SMOKE else [cls.name for cls in ROWWISE], DTYPES, [3, 10, 100])
+    param_names = ("loss", "dtype", "classes")
+
+    def setup(self, name, dtype, n_classes):
+        loss = sklearn_losses.get_loss(name)
+        n = (3_000 if SMOKE else 1_000_000) // n_classes
+        rng = np.random.RandomState(0)
+        self.y = rng.randint(n_classes, size=n).astype(dtype)
+        self.raw = rng.standard_normal((n, n_classes)).astype(dtype)
+        self.loss = loss._for_classes(n_classes, np.bincount(self.y.astype(int)) + 1.0)
+        self.out = np.empty_like(self.y), np.empty_like(self.raw)
+
+    def time_loss_gradient(self, name, dtype, n_classes):
+        self.loss.loss_gradient(self.y, self.raw, None, *self.out, n_threads=1)
 
 
 class AgainstSklearn:

@@ -10,6 +10,7 @@ import numpy as np
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from libc.limits cimport INT_MAX
+from libc.math cimport sqrt
 from libc.stdint cimport int32_t, uint8_t, uint32_t
 
 from sklearn_losses._kernels._pointwise cimport Point, point_of, simd_level_in_use
@@ -200,14 +201,14 @@ cdef class Engine:
         run.fit_intercept = settings.fit_intercept
         run.intercept_decay = SPARSE_INTERCEPT_DECAY if self.rows.sparse else 1.0
         run.least_scale = 1e-6 if self.rows.single else 1e-9
-        # The norm follows from a row's products, where it is asked for and no entry is given twice.
-        run.repeats = self.rows.sparse and run.rule.share_l2 > 0.0 and not X.has_canonical_format
+        run.repeats = self.rows.sparse and settings.penalty is not None and not X.has_canonical_format
         run.most_touched = TOUCHED * max(n_features, 1)
 
         run.state.t = t
         run.state.eta = settings.eta0
         run.state.scale = 1.0
         run.state.average_b = 1.0
+        run.state.finite = True
         run.state.intercept = self._doubles("intercept", intercept, 1)[0]
         self.vectors = {"coef": self._vector("coef", coef)}
         run.w = cnp.PyArray_DATA(<cnp.ndarray> self.vectors["coef"])
@@ -346,7 +347,6 @@ cdef class Engine:
                 n += not self.held_out[self.order[i]]
             self.path[n] = self.order[0]  # any row: the last one may have been held out
         s.position = 0
-        s.finite = True
         s.loss_sum = s.gradient_sum = s.square_sum = s.absolute_sum = 0.0
         while s.position < n and s.finite:
             if stop is not None and stop.is_set():
@@ -367,7 +367,7 @@ cdef class Engine:
                 objective += rule.alpha * rule.share_l2 * 0.5 * s.square_sum
             if rule.share_l1 > 0.0:
                 objective += rule.alpha * rule.share_l1 * s.absolute_sum
-        return Epoch(s.loss_sum / seen, objective / seen, (s.gradient_sum / seen) ** 0.5, bool(s.finite))
+        return Epoch(s.loss_sum / seen, objective / seen, sqrt(s.gradient_sum / seen), bool(s.finite))
 
     def save(self):
         """Remember where the fit stands; False, and nothing remembered, when the last epoch was not finite."""

@@ -129,10 +129,24 @@ SL_RARE State folded(const Run& run_, State s) {
     }
     s.average_a = 0.0;
     s.average_b = 1.0;
-    for (double* square : {&s.square, &s.square_now}) *square *= s.scale * s.scale;
-    for (double* absolute : {&s.absolute, &s.absolute_now}) *absolute *= s.scale;
+    s.square *= s.scale * s.scale;
+    s.square_now *= s.scale * s.scale;
+    s.absolute *= s.scale;
+    s.absolute_now *= s.scale;
     s.scale = 1.0;
     return s;
+}
+
+// x, rounded, which keeps it out of a fused multiply-add.
+SL_FN double rounded(double x) {
+    volatile double y = x;
+    return y;
+}
+// A factor in T. One that is subnormal in T, which a far-out sample of a log loss brings, would change no weight, and
+// arithmetic with it is a hundred times slower.
+template <class T>
+SL_FN T factor(double c) {
+    return abs_(c) < double(Format<T>::tiny) ? T(0) : T(c);
 }
 
 // Dense rows, a register at a time, the last one masked. The pass over the weights that adds a row also multiplies the
@@ -143,7 +157,7 @@ template <class T, int BYTES, bool L1>
 struct DenseRows {
     using P = Pack<T, BYTES>;
     using V = typename P::Value;
-    static constexpr bool l1 = L1;
+    static constexpr bool l1 = L1, sparse = false;
     double product, square;  // of the step's row with w, and with itself
 
     SL_FN DenseRows(const Typed<T>& run) : whole((run.n_features - 1) / P::N) {
@@ -174,7 +188,7 @@ struct DenseRows {
     // Add c * x to w, penalise, and go on to the next row.
     SL_FN void step(const Typed<T>& run, State& s, double c_, double per_scale_, bool changed) {
         const T* ahead = L1 ? x_next : row(run, s.position + 2);
-        const T c = T(c_), u = T(s.u), scale = T(s.scale), per_scale = T(per_scale_);
+        const T c = factor<T>(c_), u = T(s.u), scale = T(s.scale), per_scale = T(per_scale_);
         V products[2] = {}, squares[2] = {}, others[2] = {}, absolutes[2] = {};
         const auto part = [&](Index at, int i, const auto& cut) SL_INLINE {
             const V new_x = cut(P::load(ahead + at));
@@ -237,10 +251,22 @@ struct DenseRows {
     }
 };
 
+// How changes of weights, of one or of a register of them, change the norms.
+template <class V>
+struct Norms {
+    V square = {}, absolute = {};
+    SL_FN void count(const V& before, const V& after) {
+        square += (after - before) * (after + before);
+        absolute += (after < V{} ? -after : after) - (before < V{} ? -before : before);
+    }
+};
+
 // Sparse rows. Successive rows have few columns in common, so the processor itself works ahead.
-template <class T, class I, bool L1>
+template <class T, class I, bool L1, int BYTES>
 struct SparseRows {
-    static constexpr bool l1 = L1;
+    using P = Pack<T, BYTES>;
+    using V = typename P::Value;
+    static constexpr bool l1 = L1, sparse = true;
     double product, square;
 
     SL_FN SparseRows(const Typed<T>& run) { set(run, run.state.position); }
@@ -262,38 +288,16 @@ struct SparseRows {
     }
 
     SL_FN void step(const Typed<T>& run, State& s, double c_, double per_scale, bool changed) {
-        const T c = T(c_);
+        const T c = factor<T>(c_);
         s.touched += n;
-        if (!L1 && !run.repeats) {
+        if (run.repeats) {
+            in_turn(run, s, c, per_scale, changed);
+        } else if constexpr (L1) {
+            by_register(run, s, c, T(per_scale), changed);
+        } else {
             if (changed)
                 for (Index j = 0; j < n; ++j) run.w[at[j]] += c * x[j];
             s.square += c * (2.0 * product + c * square);
-        } else {
-            double squares = 0, absolutes = 0;
-            const auto count = [&](double before, double after) SL_INLINE {
-                squares += (after - before) * (after + before);
-                absolutes += abs_(after) - abs_(before);
-            };
-            if (changed) {
-                for (Index j = 0; j < n; ++j) {
-                    const T w = run.w[at[j]];
-                    count(w, run.w[at[j]] = w + c * x[j]);
-                }
-                s.square = s.square_now += squares;
-                s.absolute = s.absolute_now += absolutes;
-            }
-            if constexpr (L1) {
-                squares = absolutes = 0;
-                for (Index j = 0; j < n; ++j) {
-                    const double w = run.w[at[j]], q = run.q[at[j]];
-                    const T cut_w = T(truncated<double, double>(w, q, s.u, per_scale));
-                    run.w[at[j]] = cut_w;
-                    run.q[at[j]] = T(q + s.scale * (cut_w - w));
-                    count(w, cut_w);
-                }
-                s.square_now += squares;
-                s.absolute_now += absolutes;
-            }
         }
         set(run, s.position + 1);
     }
@@ -302,6 +306,71 @@ struct SparseRows {
     const T* x;
     const I* at;
     Index n;
+
+    // One coordinate after the other, so that one given twice is changed twice.
+    SL_FN void in_turn(const Typed<T>& run, State& s, T c, double per_scale, bool changed) const {
+        Norms<double> added, cut;
+        if (changed) {
+            for (Index j = 0; j < n; ++j) {
+                const T w = run.w[at[j]];
+                added.count(w, run.w[at[j]] = w + c * x[j]);
+            }
+            s.square = s.square_now += added.square;
+            s.absolute = s.absolute_now += added.absolute;
+        }
+        if constexpr (L1) {
+            for (Index j = 0; j < n; ++j) {
+                const T w = run.w[at[j]], q = run.q[at[j]];
+                const T cut_w = T(truncated<double, double>(w, q, s.u, per_scale));
+                run.w[at[j]] = cut_w;
+                run.q[at[j]] = T(q + s.scale * (cut_w - w));
+                cut.count(w, cut_w);
+            }
+            s.square_now += cut.square;
+            s.absolute_now += cut.absolute;
+        }
+    }
+    // A register of coordinates at a time, which spares the truncation its branches.
+    SL_FN void by_register(const Typed<T>& run, State& s, T c, T per_scale, bool changed) const {
+        const T u = T(s.u), scale = T(s.scale);
+        Norms<V> added, cut;
+        const auto part = [&](V& w, V& q, const V& new_x) SL_INLINE {
+            const V sum = w + c * new_x;
+            added.count(w, sum);
+            w = truncated<V, T>(sum, q, u, per_scale);
+            q += scale * (w - sum);
+            cut.count(sum, w);
+        };
+        Index j = 0;
+        for (; j + P::N <= n; j += P::N) {
+            V w = P::gather(run.w, at + j), q = P::gather(run.q, at + j);
+            part(w, q, P::load(x + j));
+            P::scatter(run.w, at + j, w);
+            P::scatter(run.q, at + j, q);
+        }
+        if (j < n) {
+            T last[3][P::N] = {};
+            for (Index k = 0; j + k < n; ++k) {
+                last[0][k] = run.w[at[j + k]];
+                last[1][k] = run.q[at[j + k]];
+                last[2][k] = x[j + k];
+            }
+            V w = P::load(last[0]), q = P::load(last[1]);
+            part(w, q, P::load(last[2]));
+            P::store(last[0], w);
+            P::store(last[1], q);
+            for (Index k = 0; j + k < n; ++k) {
+                run.w[at[j + k]] = last[0][k];
+                run.q[at[j + k]] = last[1][k];
+            }
+        }
+        if (changed) {
+            s.square = s.square_now += P::sum(added.square);
+            s.absolute = s.absolute_now += P::sum(added.absolute);
+        }
+        s.square_now += P::sum(cut.square);
+        s.absolute_now += P::sum(cut.absolute);
+    }
 
     SL_FN void set(const Typed<T>& run, Index position) {
         const I* indptr = static_cast<const I*>(run.indptr);
@@ -378,11 +447,12 @@ struct Steps {
                 s = folded<T>(run, s);
             }
             const double per_scale = 1.0 / s.scale, c = update * per_scale;
-            s.intercept += update * bias_step;
+            // Where all weights are zero, a perceptron asks whether steps of the intercept have cancelled.
+            s.intercept += Rows::sparse ? rounded(update * bias_step) : update * bias_step;
             if (s.t >= run.average_from) {
                 // Bottou, Stochastic Gradient Descent Tricks (2012), section 5.3.
                 const double share = 1.0 / (s.t - run.average_from + 1.0);
-                rows.add_to_average(run, T(-s.average_a * c));
+                rows.add_to_average(run, factor<T>(-s.average_a * c));
                 if (share < 1.0) s.average_b /= 1.0 - share;
                 s.average_a += share * s.average_b * s.scale;
                 s.intercept_average += (s.intercept - s.intercept_average) * share;
@@ -396,24 +466,29 @@ struct Steps {
     }
 };
 
-template <class T, int BYTES>
-using DenseSteps = Steps<T, DenseRows<T, BYTES, false>>;
-template <class T, int BYTES>
-using DenseStepsL1 = Steps<T, DenseRows<T, BYTES, true>>;
-template <class T, class I, bool L1>
-using SparseSteps = Cloned<Steps<T, SparseRows<T, I, L1>>, void(Run*)>;
-
+template <bool L1>
+struct Dense {
+    template <class T, int BYTES>
+    using Body = Steps<T, DenseRows<T, BYTES, L1>>;
+};
+template <class I, bool L1>
+struct Sparse {
+    template <class T, int BYTES>
+    using Body = Steps<T, SparseRows<T, I, L1, BYTES>>;
+};
 template <class T>
 void (*steps_of(const Run& run, int index_size, int level))(Run*) {
-    const int narrow = level < 1 ? level : 1;
-    const bool l1 = run.rule.share_l1 > 0.0;
+    // The widest registers slow down what is computed beside them: short rows do not make up for it, nor do sparse ones.
+    if (level == 2 && (index_size > 0 || run.n_features * Index(sizeof(T)) < 512)) level = 1;
+    const auto choose = [&](auto with, auto without) { return run.rule.share_l1 > 0.0 ? with : without; };
+    using S = void(Run*);
     if (index_size == 4)
-        return l1 ? SparseSteps<T, std::int32_t, true>::at(narrow) : SparseSteps<T, std::int32_t, false>::at(narrow);
+        return choose(by_width<Sparse<std::int32_t, true>::Body, T, S>(level),
+                      by_width<Sparse<std::int32_t, false>::Body, T, S>(level));
     if (index_size == 8)
-        return l1 ? SparseSteps<T, std::int64_t, true>::at(narrow) : SparseSteps<T, std::int64_t, false>::at(narrow);
-    // The widest registers slow down what is computed beside them, and short rows do not make up for it.
-    if (run.n_features * Index(sizeof(T)) < 512) level = narrow;
-    return l1 ? by_width<DenseStepsL1, T, void(Run*)>(level) : by_width<DenseSteps, T, void(Run*)>(level);
+        return choose(by_width<Sparse<std::int64_t, true>::Body, T, S>(level),
+                      by_width<Sparse<std::int64_t, false>::Body, T, S>(level));
+    return choose(by_width<Dense<true>::Body, T, S>(level), by_width<Dense<false>::Body, T, S>(level));
 }
 
 // ---------------------------------------------------------------------- what _sgd.pyx calls; `single` is float in X

@@ -67,6 +67,10 @@ struct Cloned<Body, void(A...)> {
 
 // One register of T: with GCC and clang a vector type, since left to find the vectors themselves they keep some of the
 // partial sums below in memory. Elsewhere it is one number. What is written with operators serves both.
+#if defined(__GNUC__)
+// How a vector is passed to a function does not matter: all of them are inlined.
+#pragma GCC diagnostic ignored "-Wpsabi"
+#endif
 template <class T, int BYTES>
 struct Pack {
 #if defined(__GNUC__)
@@ -77,6 +81,16 @@ struct Pack {
     static SL_FN Value load(const T* x) { return *reinterpret_cast<const Unaligned*>(x); }
     static SL_FN void store(T* x, const Value& v) { *reinterpret_cast<Unaligned*>(x) = v; }
     static SL_FN Value masked(const Value& v, const Mask& m) { return Value(Mask(v) & m); }
+    template <class I>
+    static SL_FN Value gather(const T* x, const I* at) {
+        Value v = {};
+        for (int k = 0; k < N; ++k) v[k] = x[at[k]];
+        return v;
+    }
+    template <class I>
+    static SL_FN void scatter(T* x, const I* at, const Value& v) {
+        for (int k = 0; k < N; ++k) x[at[k]] = v[k];
+    }
     static SL_FN double sum(const Value& v) {
         if constexpr (BYTES > 16) {
             typename Pack<T, BYTES / 2>::Value low, high;
@@ -96,6 +110,10 @@ struct Pack {
     static SL_FN Value load(const T* x) { return *x; }
     static SL_FN void store(T* x, Value v) { *x = v; }
     static SL_FN Value masked(Value v, Mask m) { return m ? v : T(0); }
+    template <class I>
+    static SL_FN Value gather(const T* x, const I* at) { return x[*at]; }
+    template <class I>
+    static SL_FN void scatter(T* x, const I* at, Value v) { x[*at] = v; }
     static SL_FN double sum(Value v) { return double(v); }
 #endif
 };
