@@ -11,7 +11,6 @@ import platform
 import statistics
 import time
 import warnings
-from functools import partial
 
 import numpy as np
 import sklearn
