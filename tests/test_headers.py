@@ -31,10 +31,14 @@ def listed(header, macro):
 
 POINTWISE = listed("pointwise.h", "SL_POINTWISE_LIST")
 ROWWISE = listed("rowwise.h", "SL_ROWWISE_LIST")
+OPTIMIZERS = listed("optimizers.h", "SL_OPTIMIZER_LIST")
 
 # Every struct of the lists, and every clone of the loops over them.
 CPU_PROGRAM = """
+#include "batch.h"
 #include "common.h"
+#include "moves.h"
+#include "optimizers.h"
 #include "pointwise.h"
 #include "rowwise.h"
 #include "simd.h"
@@ -50,6 +54,15 @@ SL_POINTWISE_LIST(BLOCKS)
     template sl::TileFunction<float> sl::tile_of<sl::Loss, float>(int, bool, int); \\
     template sl::TileFunction<double> sl::tile_of<sl::Loss, double>(int, bool, int);
 SL_ROWWISE_LIST(TILES)
+SL_OPTIMIZER_LIST(STRUCT)
+#define MOVERS(O) \\
+    template sl::Mover<float> sl::mover_of<sl::O, float>(int); \\
+    template sl::Mover<double> sl::mover_of<sl::O, double>(int);
+SL_OPTIMIZER_LIST(MOVERS)
+template struct sl::PassesOf<float, std::int32_t>;
+template struct sl::PassesOf<double, std::int64_t>;
+sl::Passes passes(bool single, bool wide);
+sl::Passes passes(bool single, bool wide) { return sl::passes_for(single, wide); }
 """
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
 
@@ -74,7 +87,7 @@ def test_headers_generate_code_without_a_warning(compiler, tmp_path):
     compile_cpu(compiler, CPU_PROGRAM, "-O1", "-c", "-o", str(tmp_path / "headers.o"))
 
 
-@pytest.mark.parametrize("header", ["common.h", "pointwise.h", "rowwise.h", "simd.h"])
+@pytest.mark.parametrize("header", sorted(p.name for p in KERNELS.iterdir() if p.suffix == ".h"))
 @pytest.mark.parametrize("compiler", ["g++", "clang++"])
 def test_each_header_stands_alone(compiler, header):
     compile_cpu(compiler, f'#include "{header}"\n#include "{header}"\n', "-fsyntax-only")
@@ -178,4 +191,25 @@ extern "C" __global__ void kernel_{T}(int n, int n_classes, const double* params
         for T in TYPES
     )
     ptx = compile_ptx(f'#include "rowwise.h"\n{kernels}')
+    assert ".entry kernel_float" in ptx and ".entry kernel_double" in ptx
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_optimizer_kernel_compiles_to_ptx(optimizer):
+    kernels = "".join(
+        f"""
+extern "C" __global__ void kernel_{T}(long long n, const double* params, double rate, double t,
+                                      double l1, double l2, {T}* w, const {T}* g, {T}* states,
+                                      const {T}* low, const {T}* high, {T}* lengths) {{
+    const long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
+    if (i >= n) return;
+    const sl::{optimizer}<{T}> optimizer(sl::Moment{{params, rate, t, l2}});
+    const sl::Prox<{T}> prox{{{T}(l1), low[i], high[i]}};
+    {T}* state = states + 3 * i;
+    lengths[i] = optimizer.length(state);
+    w[i] = optimizer(w[i], g[i], state, prox);
+}}"""
+        for T in TYPES
+    )
+    ptx = compile_ptx(f'#include "optimizers.h"\n{kernels}')
     assert ".entry kernel_float" in ptx and ".entry kernel_double" in ptx

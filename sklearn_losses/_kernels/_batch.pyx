@@ -107,8 +107,8 @@ cdef extern from "batch.h" namespace "sl" nogil:
         double* scratch
         Sums* sums
         double* norms
-        int n_pieces, phases
-        bint fresh, steps_at_once
+        int n_pieces, phases, n_begun
+        bint steps_at_once
         Move move
         double* mean
         double mean_keep, batch
@@ -217,7 +217,7 @@ cdef class Problem:
     cdef Py_ssize_t* row_buffer
     cdef int32_t* order
     cdef cnp.ndarray w, intercept, g, intercept_gradient, order_array, rows_given
-    cdef cnp.ndarray raw, value, gradient, target
+    cdef cnp.ndarray raw, value, gradient, target, marks
 
     def __init__(
         self, X, y, losses, int n_outputs, *, target="shared", double negative=0.0, rows=None, sample_weight=None,
@@ -345,6 +345,8 @@ cdef class Problem:
         cdef Py_ssize_t start, size
         cdef int32_t* at
         cdef int32_t* missed
+        if self.n_features > np.iinfo(np.int32).max:
+            raise ValueError(f"at most {np.iinfo(np.int32).max} features can be counted; got {self.n_features}")
         indices, indptr = self.keep[1], self.keep[2]
         # Ranges of about as many entries; the columns of a row must be sorted for them.
         run.n_ranges = 1
@@ -354,10 +356,10 @@ cdef class Problem:
             sample = np.sort(indices[:: max(1, len(indices) // 10000)])
             inner = sample[[len(sample) * i // MOST_RANGES for i in range(1, MOST_RANGES)]].astype(np.intp)
             bounds = np.concatenate([[0], inner, [self.n_features]])
-        mark = np.zeros(self.n_features, np.int32)
-        run.mark = <int32_t*> cnp.PyArray_DATA(<cnp.ndarray> mark)
+        self.marks = np.zeros(self.n_features, np.int32)
+        run.mark = <int32_t*> cnp.PyArray_DATA(self.marks)
         lists = np.empty(2 * self.n_features, np.int32)
-        self.keep += [mark, lists]
+        self.keep.append(lists)
         at = <int32_t*> cnp.PyArray_DATA(<cnp.ndarray> lists)
         missed = at + self.n_features
         for range_ in range(run.n_ranges):
@@ -379,8 +381,8 @@ cdef class Problem:
         self.gradient[:size] = gradient
         return 0
 
-    cdef inline int threads_for_rows(self, Py_ssize_t rows) noexcept nogil:
-        return <int> max(1, min(<double> self.threads, rows * self.row_work / LEAST_WORK))
+    cdef inline int threads_for(self, double work) noexcept nogil:
+        return <int> max(1, min(<double> self.threads, work / LEAST_WORK))
 
     cdef int add_rows(self, Py_ssize_t start, Py_ssize_t stop, bint touch) except -1 nogil:
         """Add rows [start, stop) of the order to the sums of loss and gradient: 0, or 1 where a raw prediction is not
@@ -389,8 +391,7 @@ cdef class Problem:
         cdef Py_ssize_t i, n, pieces
         cdef int threads
         cdef bint python = run.task.kind < 0
-        run.fresh = True
-        run.n_pieces = 0
+        run.n_begun = run.n_pieces = 0
         while start < stop:
             n = min(stop - start, self.chunk_rows)
             for i in range(n):
@@ -400,26 +401,32 @@ cdef class Problem:
             run.chunk.piece = ((n + pieces - 1) // pieces + TALL - 1) // TALL * TALL
             pieces = (n + run.chunk.piece - 1) // run.chunk.piece
             run.n_pieces = <int> max(run.n_pieces, pieces)
-            threads = self.threads_for_rows(n)
+            threads = self.threads_for(n * self.row_work)
             if touch:
                 each(self.passes.touch, run, run.n_ranges, threads)
             run.phases = SCORES if python else SCORES | LOSS | GRADIENTS
             each(self.passes.rows, run, pieces, threads)
             if python:
+                if self.failed():
+                    return 1
                 self.call_loss(n * self.n_outputs)
                 run.phases = GRADIENTS
                 each(self.passes.rows, run, pieces, threads)
             if run.task.indptr != NULL:
                 each(self.passes.gradient, run, run.n_ranges, threads)
-            run.fresh = False
+            run.n_begun = run.n_pieces
             start += n
-        for i in range(run.n_pieces):
-            if run.sums[i].bad == 2.0:
+        return self.failed()
+
+    cdef int failed(self) except -1 nogil:
+        """Whether a raw prediction was not finite."""
+        cdef int i, bad = 0
+        for i in range(self.run.n_pieces):
+            if self.run.sums[i].bad == 2.0:
                 with gil:
                     raise MemoryError(f"no memory for tiles of {self.n_outputs} classes")
-            if run.sums[i].bad != 0.0:
-                return 1
-        return 0
+            bad |= self.run.sums[i].bad != 0.0
+        return bad
 
     cdef double collect(self) noexcept nogil:
         """Add up the pieces' losses, and their gradients of the intercepts; returns the loss."""
@@ -442,16 +449,18 @@ cdef class Problem:
         return self.n_outputs * blocks_of(self.n_features)
 
     cdef int threads_for_columns(self) noexcept nogil:
-        return <int> max(1, min(<double> self.threads, self.run.size * <double> self.run.n_pieces / LEAST_WORK))
+        return self.threads_for(self.run.size * <double> self.run.n_pieces)
 
     cdef double full_gradient(self, int memory_mode) except? -1.0:
         """The gradient over all rows into g and intercept_gradient; returns the loss, or NaN where a raw prediction is
         not finite."""
         cdef Run* run = &self.run
         cdef Py_ssize_t position = 0, stop
-        cdef Py_ssize_t rows = <Py_ssize_t> max(1.0, BETWEEN_LOOKS * self.threads / self.row_work)
+        # Whatever the number of threads: the sums of these parts are added up.
+        cdef Py_ssize_t rows = max(self.chunk_rows, <Py_ssize_t> (BETWEEN_LOOKS / self.row_work))
         cdef double loss = 0.0
         cdef int bad
+        self.order_array[:] = self.rows_given  # whatever the epoch before made of it
         if run.task.indptr != NULL:
             self.g[:] = 0.0
         run.chunk.inverse = 1.0 / max(self.n_rows, 1)
@@ -552,11 +561,11 @@ cdef class Engine(Problem):
     average : int
         The step at which averaging starts; 0: never.
     share : ndarray of shape (n_features,), float64, or None
-        Share of the rows that have a feature: sparse variance-reduced methods need it.
+        Entries of a feature over the number of rows: sparse variance-reduced methods need it.
     """
 
     cdef double l1, l2, clip_norm, average_a, average_b, t, l1_so_far
-    cdef Py_ssize_t average_from, position, batch
+    cdef Py_ssize_t average_from, averages_at, position, batch
     cdef double loss_sum, norm_sum
     cdef Py_ssize_t steps
     cdef object memory
@@ -594,12 +603,15 @@ cdef class Engine(Problem):
         self.live = [self.w, self.intercept, *self.states, *self.intercept_states]
         if low is not None:
             low, high = (self.own(bound, self.dtype, (self.n_features,)) for bound in (low, high))
+            weights = self.by_output(self.w)
+            np.clip(weights, low, high, out=weights)
             run.low, run.high = cnp.PyArray_DATA(<cnp.ndarray> low), cnp.PyArray_DATA(<cnp.ndarray> high)
         if average:
             self.average = np.zeros(run.size)
             self.intercept_average = np.zeros(n_outputs)
             run.average = <double*> cnp.PyArray_DATA(self.average)
             self.intercept_average_at = <double*> cnp.PyArray_DATA(self.intercept_average)
+            self.averages_at = len(self.live)
             self.live += [self.average, self.intercept_average]
         self.memory = memory
         self.intercept_mean_at = NULL
@@ -610,7 +622,10 @@ cdef class Engine(Problem):
             run.chunk.memory = <double*> cnp.PyArray_DATA(self.table)
             run.mean = <double*> cnp.PyArray_DATA(self.mean)
             self.intercept_mean_at = <double*> cnp.PyArray_DATA(self.intercept_mean)
+            self.live += [self.table, self.mean, self.intercept_mean]
             if self.rows.sparse:
+                if share is None:
+                    raise ValueError("variance-reduced methods need `share` where X is sparse")
                 count = np.zeros(self.n_features, np.int32)
                 self.keep.append(count)
                 run.count = <int32_t*> cnp.PyArray_DATA(<cnp.ndarray> count)
@@ -625,8 +640,6 @@ cdef class Engine(Problem):
         value = self.full_gradient(RECORD)
         self.mean[:] = self.g[:self.run.size]
         self.intercept_mean[:] = self.intercept_gradient[:self.n_outputs]
-        if self.rows.sparse:
-            self.g[:] = 0.0
         return bool(np.isfinite(value))
 
     def epoch(self, const double[::1] rates, Py_ssize_t batch_size, seed=None, stop=None):
@@ -656,6 +669,7 @@ cdef class Engine(Problem):
         cdef Run* run = &self.run
         cdef uint64_t seed_
         cdef int state = 1
+        cdef int range_
         if rates.shape[0] * batch_size < self.n_rows:
             raise ValueError(f"{rates.shape[0]} rates are too few for {self.n_rows} rows")
         self.order_array[:] = self.rows_given
@@ -667,6 +681,11 @@ cdef class Engine(Problem):
         self.loss_sum = self.norm_sum = 0.0
         self.batch = batch_size
         run.step = 0
+        if self.rows.sparse:  # whatever a full gradient, or an epoch that was given up, has left there
+            self.g[:] = 0.0
+            self.marks[:] = 0
+            for range_ in range(run.n_ranges):
+                run.touched[range_].n = run.touched[range_].settled = 0
         while state == 1:
             if stop is not None and stop.is_set():
                 raise KeyboardInterrupt
@@ -675,10 +694,11 @@ cdef class Engine(Problem):
                 state = self.advance(&rates[0])
         if state == 0 and run.task.indptr != NULL:
             with nogil:
-                each(self.passes.rest, run, run.n_ranges, self.threads)
+                each(self.passes.rest, run, run.n_ranges, self.threads_for(<double> run.size))
         norm = sqrt(self.norm_sum / max(self.steps, 1))
         if self.memory is not None:
-            norm = float(np.sqrt(np.sum(self.mean**2) + np.sum(self.intercept_mean**2)))
+            norm = np.sum(self.mean**2) + (np.sum(self.intercept_mean**2) if run.task.fit_intercept else 0.0)
+            norm = float(np.sqrt(norm))
         return self.loss_sum / max(self.n_rows, 1), norm, state == 0
 
     cdef int advance(self, const double* rates) except -1 nogil:
@@ -728,7 +748,7 @@ cdef class Engine(Problem):
             return 1
         self.loss_sum += self.collect()
 
-        threads = self.threads_for_rows(batch) if sparse else self.threads_for_columns()
+        threads = self.threads_for(batch * self.row_work) if sparse else self.threads_for_columns()
         run.steps_at_once = not clips
         each(self.passes.columns, run, blocks, threads)
         norm = self.intercept_norm if run.task.fit_intercept else 0.0
@@ -788,22 +808,16 @@ cdef class Engine(Problem):
         a, b, t, _ = self.scalars_kept
         if not 0 < self.average_from <= t - 1.0:
             return None, None
-        *_, average, intercept = self.kept
+        average, intercept = self.kept[self.averages_at], self.kept[self.averages_at + 1]
         average = (average + a * self.kept[0].ravel()) / b
         return np.array(self.by_output(average).astype(self.dtype), order="C"), intercept.copy()
 
     def get_state(self):
         """All that the next epoch depends on but data, parameters and order, at the last `save`: a dict."""
-        state = {"arrays": [array.copy() for array in self.kept], "scalars": self.scalars_kept}
-        if self.memory is not None:
-            state["memory"] = [self.table.copy(), self.mean.copy(), self.intercept_mean.copy()]
-        return state
+        return {"arrays": [array.copy() for array in self.kept], "scalars": self.scalars_kept}
 
     def set_state(self, state):
         """Go on from what `get_state` returned."""
         for array, kept, given in zip(self.live, self.kept, state["arrays"], strict=True):
             array[...] = kept[...] = given
         self.scalars_kept = self.average_a, self.average_b, self.t, self.l1_so_far = state["scalars"]
-        if self.memory is not None:
-            for array, given in zip((self.table, self.mean, self.intercept_mean), state["memory"], strict=True):
-                array[...] = given

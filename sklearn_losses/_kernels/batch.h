@@ -179,8 +179,8 @@ inline void weigh(const Task& task, const Chunk& chunk, Index first, Index n, do
             const Index from = b * at.row + k * at.output;
             const double t = task.row_loss ? 0.0 : chunk.target[start + from];
             const double weight = weight_of(task, row, k, t);
-            double c = weight * gradient[from];
-            if (!task.row_loss || k == 0) sums->loss += weight * chunk.value[start + (task.row_loss ? b : from)];
+            double c = mul0(weight, gradient[from]);
+            if (!task.row_loss || k == 0) sums->loss += mul0(weight, chunk.value[start + (task.row_loss ? b : from)]);
             if (old) {
                 const double change = chunk.memory_mode == RECORD ? c : c - old[k];
                 if (chunk.memory_mode != CHANGE) old[k] = c;
@@ -350,7 +350,7 @@ struct Run {
     Sums* sums;                  // by piece
     double* norms;               // by block of columns, or by range
     int n_pieces, phases;
-    bool fresh;          // the pieces' sums start anew
+    int n_begun;         // pieces whose sums a chunk before this one has begun
     bool steps_at_once;  // a block of columns steps as soon as its gradient is there
     Move move;
     double* mean;  // variance-reduced methods; null: others
@@ -387,7 +387,7 @@ struct PassesOf {
         double* g = run.g + piece * run.size;
         double* intercepts = run.intercept_gradient + piece * task.n_outputs;
         Sums* sums = run.sums + piece;
-        if (run.fresh && (run.phases & SCORES)) {
+        if (piece >= run.n_begun && (run.phases & SCORES)) {
             *sums = Sums();
             for (int k = 0; k < task.n_outputs; ++k) intercepts[k] = 0.0;
             if (!task.indptr)
@@ -421,7 +421,7 @@ struct PassesOf {
             const Touched& touched = run.touched[block];
             for (Index j = 0; j < touched.n; ++j)
                 for (Index k = 0; k < run.task.n_outputs; ++k) {
-                    const double g = run.g[touched.at[j] * run.task.n_outputs + k];
+                    const double g = run.g[Index(touched.at[j]) * run.task.n_outputs + k];
                     norm += g * g;
                 }
             run.norms[block] = norm;
@@ -511,7 +511,6 @@ struct PassesOf {
                 touched.at[touched.n] = std::int32_t(j);
                 touched.missed[touched.n++] = run.step - run.mark[j];
             }
-            run.mark[j] = 0;
         }
         if (run.penalised) make_up(run, touched);
         touched.n = touched.settled = 0;

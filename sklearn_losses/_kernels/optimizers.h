@@ -34,7 +34,8 @@ struct Moment {
     double rate, t, l2, l1_so_far;
 };
 
-// The length that the penalty alone moves a coordinate by: none before its first gradient, whose size it depends on.
+// A coordinate's own length of step: none before its first gradient, whose size it depends on. (rate / eps would let the
+// L1 penalty wipe out the weights that a fit starts from wherever the first batch has no gradient.)
 template <class T>
 SL_FN T scaled_length(T rate, T second, T eps) {
     return second > T(0) ? rate / (sqrt_(second) + eps) : T(0);
@@ -85,7 +86,8 @@ struct Momentum {
 };
 
 // The weights are those at which the next gradient is taken (Bengio et al., 2013); prox acts on the iterate behind them,
-// w - momentum * v, as in FISTA.
+// w - momentum * v, as in FISTA. The state is momentum * v as it is added, so that a weight whose iterates are 0 is
+// exactly 0; it takes in what the bounds cut off.
 template <class T>
 struct Nesterov {
     enum { STATES = 1, DECOUPLED = 0 };
@@ -93,8 +95,10 @@ struct Nesterov {
     SL_FN explicit Nesterov(const Moment& m) : rate(T(m.rate)), momentum(T(m.params[0])) {}
     SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
         const T to = w - rate * g, after = prox(to, rate);
-        s[0] = momentum * s[0] - rate * g + (after - to);
-        return clamp_(after + momentum * s[0], prox.low, prox.high);
+        const T v = s[0] - rate * g + (after - to), ahead = momentum * v;
+        const T free = after + ahead, inside = clamp_(free, prox.low, prox.high);
+        s[0] = ahead + (inside - free);
+        return inside;
     }
     SL_FN T length(const T*) const { return rate; }
 };
@@ -106,7 +110,7 @@ struct AdaGrad {
     SL_FN explicit AdaGrad(const Moment& m) : rate(T(m.rate)), eps(T(m.params[0])) {}
     SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
         s[0] += g * g;
-        const T step = rate / (sqrt_(s[0]) + eps);
+        const T step = length(s);
         return prox(w - step * g, step);
     }
     SL_FN T length(const T* s) const { return scaled_length(rate, s[0], eps); }
@@ -120,7 +124,7 @@ struct RMSProp {
         : rate(T(m.rate)), rho(T(m.params[0])), rest(T(1.0 - m.params[0])), eps(T(m.params[1])) {}
     SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
         s[0] = rho * s[0] + rest * g * g;
-        const T step = rate / (sqrt_(s[0]) + eps);
+        const T step = length(s);
         return prox(w - step * g, step);
     }
     SL_FN T length(const T* s) const { return scaled_length(rate, s[0], eps); }
@@ -138,7 +142,6 @@ struct AdamTerms {
         s[0] = beta1 * s[0] + rest1 * g;
         s[1] = beta2 * s[1] + rest2 * g * g;
     }
-    SL_FN T step(T second) const { return rate / (sqrt_(second * correct2) + eps); }
     SL_FN T length_of(T second) const { return scaled_length(rate, second * correct2, eps); }
 };
 
@@ -148,7 +151,7 @@ struct Adam : AdamTerms<T> {
     SL_FN explicit Adam(const Moment& m) : AdamTerms<T>(m) {}
     SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
         this->moments(g, s);
-        const T step = this->step(s[1]);
+        const T step = this->length_of(s[1]);
         return prox(w - step * (s[0] * this->correct1), step);
     }
     SL_FN T length(const T* s) const { return this->length_of(s[1]); }
@@ -161,7 +164,7 @@ struct AMSGrad : AdamTerms<T> {
     SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
         this->moments(g, s);
         s[2] = s[2] > s[1] ? s[2] : s[1];
-        const T step = this->step(s[2]);
+        const T step = this->length_of(s[2]);
         return prox(w - step * (s[0] * this->correct1), step);
     }
     SL_FN T length(const T* s) const { return this->length_of(s[2]); }
@@ -174,7 +177,7 @@ struct AdamW : AdamTerms<T> {
     SL_FN explicit AdamW(const Moment& m) : AdamTerms<T>(m), kept(T(1.0 - m.rate * m.l2)) {}
     SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
         this->moments(g, s);
-        const T step = this->step(s[1]);
+        const T step = this->length_of(s[1]);
         return prox(kept * w - step * (s[0] * this->correct1), step);
     }
     SL_FN T length(const T* s) const { return this->length_of(s[1]); }
@@ -188,7 +191,7 @@ struct NAdam : AdamTerms<T> {
         : AdamTerms<T>(m), ahead(T(1.0 / (1.0 - pow(m.params[0], m.t + 1.0)))) {}
     SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
         this->moments(g, s);
-        const T step = this->step(s[1]);
+        const T step = this->length_of(s[1]);
         const T first = this->beta1 * (s[0] * this->ahead) + this->rest1 * (g * this->correct1);
         return prox(w - step * first, step);
     }

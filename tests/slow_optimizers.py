@@ -1,0 +1,288 @@
+"""The optimizers as their papers write them, in NumPy: what the compiled engine is compared with.
+
+Nothing here is fast. The remembered gradients of all samples are multiplied out again at each step,
+an average is a mean, and the penalty that a sparse feature missed is applied as often as it was.
+"""
+
+import numpy as np
+
+
+def soft(w, amount):
+    return np.sign(w) * np.maximum(np.abs(w) - amount, 0.0)
+
+
+class Prox:
+    """Of ``length * (l1 * |w|_1 + indicator of [low, high])``."""
+
+    def __init__(self, l1=0.0, low=-np.inf, high=np.inf):
+        self.l1, self.low, self.high = l1, low, high
+
+    def __call__(self, w, length):
+        return np.clip(soft(w, length * self.l1), self.low, self.high)
+
+
+class SGD:
+    """Duchi and Singer (2009), forward backward splitting, eq. 2 and 3."""
+
+    states = 0
+    decoupled = False
+
+    def __init__(self, params):
+        self.params = params
+
+    def step(self, w, g, s, rate, t, prox, l2):
+        return prox(w - rate * g, rate), s
+
+    def length(self, s, rate, t):
+        return rate
+
+
+class Momentum(SGD):
+    """Ochs et al. (2014), eq. 6: prox(x - rate * g + momentum * s), with s = x - x_before."""
+
+    states = 1
+
+    def step(self, w, g, s, rate, t, prox, l2):
+        after = prox(w - rate * g + self.params[0] * s[0], rate)
+        return after, [after - w]
+
+
+class Nesterov(SGD):
+    """Beck and Teboulle (2009), eq. 4.1 and 4.3, with a constant momentum. w is their y, where the
+    gradient is taken; s is y - x.
+    """
+
+    states = 1
+
+    def step(self, w, g, s, rate, t, prox, l2):
+        x_before = w - s[0]
+        x = prox(w - rate * g, rate)
+        y = np.clip(x + self.params[0] * (x - x_before), prox.low, prox.high)
+        return y, [y - x]
+
+
+class AdaGrad(SGD):
+    """Duchi et al. (2011), eq. 4 and section 5, with a diagonal H = sqrt(s) + eps. A coordinate
+    without any gradient so far stays, although the paper's step for L1 would be rate / eps long.
+    """
+
+    states = 1
+
+    def step(self, w, g, s, rate, t, prox, l2):
+        s = [s[0] + g**2]
+        length = self.length(s, rate, t)
+        return prox(w - length * g, length), s
+
+    def length(self, s, rate, t):
+        return np.where(s[0] > 0, rate / (np.sqrt(s[0]) + self.params[-1]), 0.0)
+
+
+class RMSProp(AdaGrad):
+    """Tieleman and Hinton (2012), slide 29."""
+
+    def step(self, w, g, s, rate, t, prox, l2):
+        rho = self.params[0]
+        s = [rho * s[0] + (1 - rho) * g**2]
+        length = self.length(s, rate, t)
+        return prox(w - length * g, length), s
+
+
+class Adam(SGD):
+    """Kingma and Ba (2015), algorithm 1; L1 as Yun et al. (2021), algorithm 1."""
+
+    states = 2
+
+    def step(self, w, g, s, rate, t, prox, l2):
+        beta1, beta2, _ = self.params
+        m = beta1 * s[0] + (1 - beta1) * g
+        v = beta2 * s[1] + (1 - beta2) * g**2
+        s = [m, v, *self.more(s, v)]
+        length = self.length(s, rate, t)
+        moved = w - length * self.direction(m, g, beta1, t) - self.decay(w, rate, l2)
+        return prox(moved, length), s
+
+    def more(self, s, v):
+        return []
+
+    def direction(self, m, g, beta1, t):
+        return m / (1 - beta1**t)
+
+    def decay(self, w, rate, l2):
+        return 0.0
+
+    def length(self, s, rate, t):
+        v_hat = s[-1] / (1 - self.params[1] ** t)
+        return np.where(v_hat > 0, rate / (np.sqrt(v_hat) + self.params[2]), 0.0)
+
+
+class AMSGrad(Adam):
+    """Reddi et al. (2018), algorithm 2, with Adam's bias corrections."""
+
+    states = 3
+
+    def more(self, s, v):
+        return [np.maximum(s[2], v)]
+
+
+class AdamW(Adam):
+    """Loshchilov and Hutter (2019), algorithm 2."""
+
+    decoupled = True
+
+    def decay(self, w, rate, l2):
+        return rate * l2 * w
+
+
+class NAdam(Adam):
+    """Dozat (2016), algorithm 2, with a constant momentum."""
+
+    def direction(self, m, g, beta1, t):
+        return beta1 * m / (1 - beta1 ** (t + 1)) + (1 - beta1) * g / (1 - beta1**t)
+
+
+KERNELS = {
+    c.__name__: c for c in (SGD, Momentum, Nesterov, AdaGrad, RMSProp, Adam, AMSGrad, AdamW, NAdam)
+}
+
+
+class Descent:
+    """Steps on batches of rows.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        In full, whatever the engine gets.
+    entries : ndarray of shape (n_samples, n_features), or None
+        How many entries the sparse matrix has at each place; None: dense, no lazy rule.
+    losses : callable
+        ``f(rows, raw)``: weighted values, of shape (n,), and gradients, of shape (n, n_outputs).
+    rows : ndarray of shape (n_rows,)
+        Those that count, in the order of an epoch.
+    """
+
+    def __init__(
+        self, X, entries, losses, rows, coef, intercept, kernel, params, *, memory=None, l1=0.0,
+        l2=0.0, low=None, high=None, clip_norm=None, average=0, fit_intercept=True,
+    ):  # fmt: skip
+        self.X, self.entries, self.losses, self.rows = X, entries, losses, rows
+        self.optimizer = KERNELS[kernel](params)
+        self.memory, self.l2, self.clip_norm = (
+            memory,
+            l2,
+            np.inf if clip_norm is None else clip_norm,
+        )
+        self.average_from, self.fit_intercept = average, fit_intercept
+        self.prox = Prox(l1, -np.inf if low is None else low, np.inf if high is None else high)
+        self.w, self.b = coef.astype(float), intercept.astype(float)
+        self.s = [np.zeros_like(self.w) for _ in range(self.optimizer.states)]
+        self.s_b = [np.zeros_like(self.b) for _ in range(self.optimizer.states)]
+        self.iterates = []
+        self.table = np.zeros((len(X), len(self.b)))
+        self.t = 1
+
+    def evaluate(self, rows):
+        return self.losses(rows, self.X[rows] @ self.w.T + self.b)
+
+    def full_gradient(self):
+        """Of the weights and the intercepts, from what is remembered."""
+        rows = self.rows
+        return self.table[rows].T @ self.X[rows] / len(rows), self.table[rows].mean(axis=0)
+
+    def remember(self):
+        self.table[self.rows] = self.evaluate(self.rows)[1]
+        self.snapshot = self.full_gradient()
+
+    def mean_gradient(self):
+        return self.full_gradient() if self.memory == "saga" else self.snapshot
+
+    def epoch(self, rates, batch_size):
+        """The mean loss, and the norm that the engine returns."""
+        total, squares = 0.0, []
+        self.missed = np.zeros(self.X.shape[1], dtype=int)
+        for step, start in enumerate(range(0, len(self.rows), batch_size)):
+            batch = self.rows[start : start + batch_size]
+            loss, squared_norm = self.step(batch, rates[step])
+            total += loss
+            squares.append(squared_norm)
+            if self.entries is not None and start + batch_size >= len(self.rows):
+                self.make_up(np.ones(self.X.shape[1], dtype=bool), rates[step])
+            if 0 < self.average_from <= self.t:
+                self.iterates.append((self.w.copy(), self.b.copy()))
+            self.t += 1
+        norm = np.sqrt(np.mean(squares))
+        if self.memory is not None:
+            norm = np.sqrt(self.squared_norm(*self.mean_gradient()))
+        return total / len(self.rows), norm
+
+    def averages(self):
+        return tuple(np.mean(arrays, axis=0) for arrays in zip(*self.iterates, strict=True))
+
+    def squared_norm(self, g, g_b):
+        return np.sum(g**2) + (np.sum(g_b**2) if self.fit_intercept else 0.0)
+
+    def step(self, batch, rate):
+        if self.entries is None:
+            touched = np.ones(self.X.shape[1], dtype=bool)
+        else:
+            touched = self.entries[batch].any(axis=0)
+            self.make_up(touched, rate)
+            self.missed += ~touched
+        value, c = self.evaluate(batch)
+        change = c - self.table[batch] if self.memory else c
+        g, g_b = change.T @ self.X[batch] / len(batch), change.mean(axis=0)
+        squared_norm = self.squared_norm(g, g_b)
+        scale = min(1.0, self.clip_norm / np.sqrt(squared_norm)) if squared_norm > 0 else 1.0
+        move = self.reduced_step if self.memory else self.plain_step
+        move(batch, touched, scale * g, scale * g_b, rate)
+        if self.memory == "saga":
+            self.table[batch] = c
+        return value.sum(), squared_norm
+
+    def plain_step(self, batch, touched, g, g_b, rate):
+        optimizer, t = self.optimizer, self.t
+        if not optimizer.decoupled:
+            g = g + self.l2 * self.w
+        w, s = optimizer.step(self.w, g, self.s, rate, t, self.prox, self.l2)
+        self.w[:, touched] = w[:, touched]
+        for kept, new in zip(self.s, s, strict=True):
+            kept[:, touched] = new[:, touched]
+        if self.fit_intercept:
+            self.b, self.s_b = optimizer.step(self.b, g_b, self.s_b, rate, t, Prox(), 0.0)
+
+    def reduced_step(self, batch, touched, g, g_b, rate):
+        """Defazio et al. (2014), algorithm 1, and Johnson and Zhang (2013), figure 1; for sparse
+        rows Pedregosa et al. (2017), section 2, with their D.
+        """
+        mean, mean_b = self.mean_gradient()
+        D = np.ones(self.X.shape[1])
+        if self.entries is not None:
+            expected = self.entries[self.rows].mean(axis=0)
+            D[touched] = (self.entries[batch].mean(axis=0) / np.maximum(expected, 1e-300))[touched]
+        w = self.prox(self.w - rate * (g + D * (mean + self.l2 * self.w)), rate * D)
+        self.w[:, touched] = w[:, touched]
+        if self.fit_intercept:
+            self.b = self.b - rate * (g_b + mean_b)
+
+    def make_up(self, touched, rate):
+        """The penalty of the steps that left these features alone."""
+        length = self.optimizer.length(self.s, rate, self.t)
+        decay = (rate if self.optimizer.decoupled else length) * self.l2
+        for j in np.flatnonzero(touched):
+            for _ in range(0 if self.memory else self.missed[j]):
+                shrunk = self.w * np.maximum(0.0, 1.0 - decay)
+                self.w[:, j] = self.prox(shrunk, length)[:, j]
+        self.missed[touched] = 0
+
+
+def shuffled(rows, seed):
+    """Fisher and Yates's shuffle, with the high half of splitmix64 (Steele et al., 2014)."""
+    rows, mask = rows.copy(), 2**64 - 1
+    for i in range(len(rows) - 1, 0, -1):
+        seed = (seed + 0x9E3779B97F4A7C15) & mask
+        z = seed
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        z ^= z >> 31
+        j = ((z >> 32) * (i + 1)) >> 32
+        rows[i], rows[j] = rows[j], rows[i]
+    return rows
