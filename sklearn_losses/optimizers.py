@@ -131,8 +131,9 @@ class NAG(Momentum):
     """Nesterov's accelerated gradient: ``v = momentum * v - eta * g; w += momentum * v - eta * g``.
 
     The weights are those at which the gradient is taken (Bengio et al., 2013). With L1 the
-    proximal step acts on the iterate behind them, ``w - momentum * v``, as in FISTA. On sparse data
-    and for ``learning_rate="optimal"``: as `Momentum`.
+    proximal step acts on the iterate behind them, ``w - momentum * v``, as in FISTA; bounds hold
+    for both, and v takes in what they cut off. On sparse data and for
+    ``learning_rate="optimal"``: as `Momentum`.
 
     Parameters
     ----------
@@ -162,9 +163,9 @@ class AdaGrad(Optimizer):
     """Adaptive subgradients: ``s += g**2; w -= eta * g / (sqrt(s) + eps)``.
 
     L1 is taken by the composite mirror step: soft thresholding by ``alpha`` times the coordinate's
-    own length of step. On sparse data s of a feature that the batch does not have stays as it is;
-    its weight moves by the penalty alone, as `SGD` says, and not at all before its first gradient.
-    ``learning_rate="optimal"`` is 0.01.
+    own length of step. A weight does not move before its first gradient, not by L1 either. On
+    sparse data s of a feature that the batch does not have stays as it is; its weight moves by the
+    penalty alone, as `SGD` says. ``learning_rate="optimal"`` is 0.01.
 
     Parameters
     ----------
@@ -234,9 +235,9 @@ class Adam(Optimizer):
         w -= eta * m / (1 - beta1**t) / (sqrt(v / (1 - beta2**t)) + eps)
 
     The L2 penalty is part of g. L1 is taken by soft thresholding by ``alpha`` times
-    ``eta / (sqrt(v / (1 - beta2**t)) + eps)`` (Yun, Lozano and Yang, 2021). On sparse data the
-    moments of a feature that the batch does not have stay as they are, t counts all steps, and the
-    weight moves by the penalty alone, as `SGD` says, not at all before its first gradient.
+    ``eta / (sqrt(v / (1 - beta2**t)) + eps)`` (Yun, Lozano and Yang, 2021), and not at all before a
+    weight's first gradient. On sparse data the moments of a feature that the batch does not have
+    stay as they are, t counts all steps, and the weight moves by the penalty alone, as `SGD` says.
     ``learning_rate="optimal"`` is 0.001.
 
     Parameters

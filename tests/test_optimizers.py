@@ -449,20 +449,21 @@ def test_threads_never_change_a_bit_of_a_fit(name, setup, layout, three_threads)
 
 @pytest.mark.parametrize("sparse", [False, True])
 def test_threads_never_change_a_bit_of_a_full_gradient(sparse, three_threads):
-    # 100 outputs of 300 features: 50 milliseconds, which is when signals are looked for, are 800
-    # rows. The parts between two looks once grew with the number of threads.
-    n, d = 2000, 300
-    setup = HundredTargets(n)
+    # Of 1000 outputs and 300 features, 769 rows (197 sparse ones, hence a chunk of 256) are 50
+    # milliseconds, the time between two looks for signals. These parts once grew with the threads.
+    n, d, K = 1000, 300, 1000
     X = sparse_rows(n, d, mean=60)[0] if sparse else dense_rows(n, d)[0]
-    coef = np.random.RandomState(0).randn(100, d)
+    y, coef = np.random.RandomState(0).randn(n, K), np.random.RandomState(1).randn(K, d)
     results = []
     for n_threads in (1, 2, 3):
-        problem = Problem(X, setup.y, setup.losses, 100, target="separate", n_threads=n_threads)
-        value, *gradients = problem.value_gradient(coef, np.zeros(100))
+        problem = Problem(
+            X, y, [get_loss("squared_error")], K, target="separate", n_threads=n_threads
+        )
+        value, *gradients = problem.value_gradient(coef, np.zeros(K))
         results.append((value, [g.tobytes() for g in gradients]))
     assert results[0] == results[1] == results[2]
     raw = X @ coef.T
-    wanted = (X.T @ (raw - setup.y)).T / n
+    wanted = (X.T @ (raw - y)).T / n
     np.testing.assert_allclose(
         np.frombuffer(results[0][1][0]), wanted.ravel(), rtol=1e-9, atol=1e-9
     )
