@@ -114,6 +114,8 @@ cdef extern from "batch.h" namespace "sl" nogil:
         double mean_keep, batch
         Py_ssize_t* bounds
         int n_ranges
+        int* cuts
+        int n_groups
         bint penalised
         int32_t* mark
         int32_t* count
@@ -143,9 +145,6 @@ cdef Py_ssize_t MOST_CHUNK_ROWS = 2048
 cdef Py_ssize_t MOST_PIECES = 16
 cdef Py_ssize_t LEAST_PIECES = 4
 cdef Py_ssize_t SUMS = 1 << 18
-
-# Sparse rows: features are taken in ranges from this many rows a batch on; below, searching each row costs too much.
-cdef Py_ssize_t LEAST_ROWS_FOR_RANGES = 32
 
 # Nanoseconds of work that are worth a thread. Within an epoch one region follows the other, so that the threads still
 # wait awake: see _threads.pyx for what it costs when they sleep.
@@ -217,7 +216,7 @@ cdef class Problem:
     cdef Py_ssize_t* row_buffer
     cdef int32_t* order
     cdef cnp.ndarray w, intercept, g, intercept_gradient, order_array, rows_given
-    cdef cnp.ndarray raw, value, gradient, target, marks
+    cdef cnp.ndarray raw, value, gradient, target, marks, touched_at, touched_missed
 
     def __init__(
         self, X, y, losses, int n_outputs, *, target="shared", double negative=0.0, rows=None, sample_weight=None,
@@ -334,43 +333,47 @@ cdef class Problem:
         if self.rows.sparse:
             nonzeros = (<cnp.ndarray?> self.keep[0]).shape[0]
             self.row_work = ROW_COST * K + SPARSE_COST * K * nonzeros / max(self.n_samples, 1)
-            self.allocate_sparse(batch_size)
+            self.allocate_sparse()
         else:
             self.row_work = K * (ROW_COST + DENSE_COST * self.n_features)
         return 0
 
-    cdef int allocate_sparse(self, Py_ssize_t batch_size) except -1:
+    cdef int allocate_sparse(self) except -1:
         cdef Run* run = &self.run
         cdef int range_
-        cdef Py_ssize_t start, size
-        cdef int32_t* at
-        cdef int32_t* missed
         if self.n_features > np.iinfo(np.int32).max:
             raise ValueError(f"at most {np.iinfo(np.int32).max} features can be counted; got {self.n_features}")
         indices, indptr = self.keep[1], self.keep[2]
         # Ranges of about as many entries; the columns of a row must be sorted for them.
         run.n_ranges = 1
         bounds = np.array([0, self.n_features])
-        if batch_size >= LEAST_ROWS_FOR_RANGES and len(indices) and _rows_sorted(indices, indptr):
+        if len(indices) and _rows_sorted(indices, indptr):
             run.n_ranges = MOST_RANGES
             sample = np.sort(indices[:: max(1, len(indices) // 10000)])
             inner = sample[[len(sample) * i // MOST_RANGES for i in range(1, MOST_RANGES)]].astype(np.intp)
             bounds = np.concatenate([[0], inner, [self.n_features]])
         self.marks = np.zeros(self.n_features, np.int32)
         run.mark = <int32_t*> cnp.PyArray_DATA(self.marks)
-        lists = np.empty(2 * self.n_features, np.int32)
-        self.keep.append(lists)
-        at = <int32_t*> cnp.PyArray_DATA(<cnp.ndarray> lists)
-        missed = at + self.n_features
-        for range_ in range(run.n_ranges):
-            start, size = bounds[range_], bounds[range_ + 1] - bounds[range_]
-            run.bounds[range_] = start
-            run.bounds[range_ + 1] = start + size
-            run.touched[range_].at = at + start
-            run.touched[range_].missed = missed + start
-            run.touched[range_].n = 0
-            run.touched[range_].settled = 0
+        # One more for each group: what may be the next feature of its list is written before that is known.
+        self.touched_at, self.touched_missed = (np.empty(self.n_features + MOST_RANGES, np.int32) for _ in range(2))
+        for range_ in range(run.n_ranges + 1):
+            run.bounds[range_] = bounds[range_]
+        self.group(1)
         return 0
+
+    cdef void group(self, int threads) noexcept nogil:
+        """Share out the ranges of features, between two steps."""
+        cdef Run* run = &self.run
+        cdef int i
+        cdef Py_ssize_t start
+        run.n_groups = min(threads, run.n_ranges)
+        for i in range(run.n_groups + 1):
+            run.cuts[i] = run.n_ranges * i // run.n_groups
+        for i in range(run.n_groups):
+            start = run.bounds[run.cuts[i]] + i
+            run.touched[i].at = <int32_t*> cnp.PyArray_DATA(self.touched_at) + start
+            run.touched[i].missed = <int32_t*> cnp.PyArray_DATA(self.touched_missed) + start
+            run.touched[i].n = run.touched[i].settled = 0
 
     cdef int call_loss(self, Py_ssize_t size) except -1 with gil:
         """A Python loss on the chunk."""
@@ -403,7 +406,7 @@ cdef class Problem:
             run.n_pieces = <int> max(run.n_pieces, pieces)
             threads = self.threads_for(n * self.row_work)
             if touch:
-                each(self.passes.touch, run, run.n_ranges, threads)
+                each(self.passes.touch, run, run.n_groups, threads)
             run.phases = SCORES if python else SCORES | LOSS | GRADIENTS
             each(self.passes.rows, run, pieces, threads)
             if python:
@@ -413,7 +416,7 @@ cdef class Problem:
                 run.phases = GRADIENTS
                 each(self.passes.rows, run, pieces, threads)
             if run.task.indptr != NULL:
-                each(self.passes.gradient, run, run.n_ranges, threads)
+                each(self.passes.gradient, run, run.n_groups, threads)
             run.n_begun = run.n_pieces
             start += n
         return self.failed()
@@ -445,7 +448,7 @@ cdef class Problem:
 
     cdef Py_ssize_t n_blocks(self) noexcept nogil:
         if self.run.task.indptr != NULL:
-            return self.run.n_ranges
+            return self.run.n_groups
         return self.n_outputs * blocks_of(self.n_features)
 
     cdef int threads_for_columns(self) noexcept nogil:
@@ -463,6 +466,7 @@ cdef class Problem:
         self.order_array[:] = self.rows_given  # whatever the epoch before made of it
         if run.task.indptr != NULL:
             self.g[:] = 0.0
+            self.group(self.threads_for(self.n_rows * self.row_work))
         run.chunk.inverse = 1.0 / max(self.n_rows, 1)
         run.chunk.memory_mode = memory_mode
         run.steps_at_once = False
@@ -669,7 +673,6 @@ cdef class Engine(Problem):
         cdef Run* run = &self.run
         cdef uint64_t seed_
         cdef int state = 1
-        cdef int range_
         if rates.shape[0] * batch_size < self.n_rows:
             raise ValueError(f"{rates.shape[0]} rates are too few for {self.n_rows} rows")
         self.order_array[:] = self.rows_given
@@ -684,8 +687,6 @@ cdef class Engine(Problem):
         if self.rows.sparse:  # whatever a full gradient, or an epoch that was given up, has left there
             self.g[:] = 0.0
             self.marks[:] = 0
-            for range_ in range(run.n_ranges):
-                run.touched[range_].n = run.touched[range_].settled = 0
         while state == 1:
             if stop is not None and stop.is_set():
                 raise KeyboardInterrupt
@@ -694,7 +695,8 @@ cdef class Engine(Problem):
                 state = self.advance(&rates[0])
         if state == 0 and run.task.indptr != NULL:
             with nogil:
-                each(self.passes.rest, run, run.n_ranges, self.threads_for(<double> run.size))
+                self.group(self.threads_for(<double> run.size))
+                each(self.passes.rest, run, run.n_groups, run.n_groups)
         norm = sqrt(self.norm_sum / max(self.steps, 1))
         if self.memory is not None:
             norm = np.sum(self.mean**2) + (np.sum(self.intercept_mean**2) if run.task.fit_intercept else 0.0)
@@ -723,7 +725,7 @@ cdef class Engine(Problem):
         cdef Run* run = &self.run
         cdef Move* move = &run.move
         cdef double c, norm
-        cdef Py_ssize_t k, blocks = self.n_blocks()
+        cdef Py_ssize_t k, blocks, norms
         cdef Py_ssize_t batch = stop - start
         cdef int threads
         cdef bint sparse = run.task.indptr != NULL
@@ -743,16 +745,20 @@ cdef class Engine(Problem):
             run.mean_keep = batch / <double> self.n_rows if run.mean_keep > 0.0 else 0.0
             run.batch = batch
         run.step += 1
+        if sparse:
+            self.group(self.threads_for(batch * self.row_work))
 
         if self.add_rows(start, stop, sparse):
             return 1
         self.loss_sum += self.collect()
 
-        threads = self.threads_for(batch * self.row_work) if sparse else self.threads_for_columns()
+        blocks = self.n_blocks()
+        norms = run.n_ranges if sparse else blocks
+        threads = run.n_groups if sparse else self.threads_for_columns()
         run.steps_at_once = not clips
         each(self.passes.columns, run, blocks, threads)
         norm = self.intercept_norm if run.task.fit_intercept else 0.0
-        for k in range(blocks):
+        for k in range(norms):
             norm += run.norms[k]
         self.norm_sum += norm
         if clips:

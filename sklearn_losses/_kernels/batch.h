@@ -6,9 +6,10 @@
 //
 //   dense:  rows(piece)                      scores, loss, and the piece's own sum of the gradient
 //           columns(piece)                   adds up the sums;  update(piece) steps
-//   CSR:    touch(range)                     makes up for the penalty that the range's features missed
+//   CSR:    touch(group)                     makes up for the penalty that the group's features missed
 //           rows(piece)                      scores and loss
-//           columns(range)                   adds to the gradient;  update(range) steps the features that were touched
+//           gradient(group)                  adds to the gradient
+//           columns(group)                   its norm;  update(group) steps the features that were touched
 #ifndef SKLEARN_LOSSES_BATCH_H
 #define SKLEARN_LOSSES_BATCH_H
 
@@ -301,7 +302,7 @@ void sparse_scores(const Task& task, const Chunk& chunk, Index first, Index n, c
         }
     }
 }
-// Where a row's entries of columns [low, high) stand: columns are sorted, unless there is one range only.
+// The first of a row's sorted columns that is not below `column`.
 template <class I>
 SL_FN Index lower_bound(const I* at, Index n, Index column) {
     Index low = 0;
@@ -313,13 +314,8 @@ SL_FN Index lower_bound(const I* at, Index n, Index column) {
     }
     return low;
 }
-template <class T, class I>
-SL_FN void range_of(const Entries<T, I>& row, const Index* bounds, int range, int n_ranges, Index* from, Index* to) {
-    *from = range == 0 ? 0 : lower_bound(row.at, row.n, bounds[range]);
-    *to = range == n_ranges - 1 ? row.n : lower_bound(row.at, row.n, bounds[range + 1]);
-}
 
-// Features of a range that the step has touched, and how many steps before it had left each of them alone.
+// Features of a group that the step has touched, and how many steps before it had left each of them alone.
 struct Touched {
     std::int32_t* at;
     std::int32_t* missed;
@@ -348,15 +344,17 @@ struct Run {
     double* intercept_gradient;  // by piece and output
     double* scratch;             // by piece: TALL rows, n_outputs
     Sums* sums;                  // by piece
-    double* norms;               // by block of columns, or by range
+    double* norms;               // by block of columns, or by range of features
     int n_pieces, phases;
     int n_begun;         // pieces whose sums a chunk before this one has begun
     bool steps_at_once;  // a block of columns steps as soon as its gradient is there
     Move move;
     double* mean;  // variance-reduced methods; null: others
     double mean_keep, batch;
-    Index bounds[MOST_RANGES + 1];
+    Index bounds[MOST_RANGES + 1];  // of ranges of features; the squares of the gradient are added up by range
     int n_ranges;
+    int cuts[MOST_RANGES + 1];  // group g, which one thread takes, has ranges [cuts[g], cuts[g + 1])
+    int n_groups;
     bool penalised;       // features that are not touched have something to make up for
     std::int32_t* mark;   // the last step that touched a feature
     std::int32_t* count;  // entries in the batch; null where nobody asks
@@ -413,18 +411,22 @@ struct PassesOf {
         }
     }
 
-    // CSR: a range of features. Dense: a block of columns of one output.
+    // CSR: a group of features. Dense: a block of columns of one output.
     static void columns(void* run_, int block) {
         const Run& run = *static_cast<Run*>(run_);
         if (run.task.indptr) {
-            double norm = 0.0;
+            double norm[MOST_RANGES] = {};
             const Touched& touched = run.touched[block];
-            for (Index j = 0; j < touched.n; ++j)
+            for (Index j = 0; j < touched.n; ++j) {
+                const Index feature = touched.at[j];
+                int range = 0;
+                for (int r = 1; r < run.n_ranges; ++r) range += feature >= run.bounds[r];
                 for (Index k = 0; k < run.task.n_outputs; ++k) {
-                    const double g = run.g[Index(touched.at[j]) * run.task.n_outputs + k];
-                    norm += g * g;
+                    const double g = run.g[feature * run.task.n_outputs + k];
+                    norm[range] += g * g;
                 }
-            run.norms[block] = norm;
+            }
+            for (int r = run.cuts[block]; r < run.cuts[block + 1]; ++r) run.norms[r] = norm[r];
         } else {
             Index n;
             double* g = run.g + block_start(run, block, &n);
@@ -477,36 +479,57 @@ struct PassesOf {
             for (Index i = 0; i < n; ++i) part.average[i] -= run.move.average * part.g[i];
     }
 
-    static void touch(void* run_, int range) {
-        Run& run = *static_cast<Run*>(run_);
-        Touched& touched = run.touched[range];
-        for (Index b = 0; b < run.chunk.n; ++b) {
-            const Entries<T, I> row(run.task, run.chunk.rows[b]);
-            Index from, to;
-            range_of(row, run.bounds, range, run.n_ranges, &from, &to);
+    // visit(b, feature, value) for the entries of a group in each row b of the chunk; soon(feature) a few rows before.
+    // Columns are sorted, unless there is one group only.
+    template <class Soon, class Visit>
+    static SL_FN void each_entry(const Run& run, int group, const Soon& soon, const Visit& visit) {
+        const Index low = run.bounds[run.cuts[group]], high = run.bounds[run.cuts[group + 1]];
+        Index starts[AHEAD] = {};
+        for (Index b = -AHEAD; b < run.chunk.n; ++b) {
+            Index start = 0;
             if (b + AHEAD < run.chunk.n) {
                 const Entries<T, I> next(run.task, run.chunk.rows[b + AHEAD]);
-                for (Index j = 0; j < next.n && j < MOST_AHEAD; ++j) prefetch(run.mark + next.at[j], 1);
+                if (low > 0) start = lower_bound(next.at, next.n, low);
+                const Index stop = next.n - start < MOST_AHEAD ? next.n : start + MOST_AHEAD;
+                for (Index j = start; j < stop && Index(next.at[j]) < high; ++j) soon(Index(next.at[j]));
             }
-            for (Index j = from; j < to; ++j) {
-                const Index feature = Index(row.at[j]);
-                if (run.mark[feature] != run.step) {
-                    touched.at[touched.n] = std::int32_t(feature);
-                    touched.missed[touched.n++] = run.step - 1 - run.mark[feature];
-                    run.mark[feature] = run.step;
-                    if (run.count) run.count[feature] = 0;
-                }
-                if (run.count) run.count[feature] += 1;
+            if (b >= 0) {
+                const Entries<T, I> row(run.task, run.chunk.rows[b]);
+                for (Index j = starts[b % AHEAD]; j < row.n && Index(row.at[j]) < high; ++j)
+                    visit(b, Index(row.at[j]), row.x[j]);
             }
+            starts[(b + AHEAD) % AHEAD] = start;
         }
+    }
+    static void touch(void* run_, int group) {
+        const Run& run = *static_cast<Run*>(run_);
+        Touched& touched = static_cast<Run*>(run_)->touched[group];
+        std::int32_t* __restrict mark = run.mark;
+        std::int32_t* __restrict at = touched.at;
+        std::int32_t* __restrict missed = touched.missed;
+        std::int32_t* __restrict count = run.count;
+        const std::int32_t step = run.step;
+        Index n = touched.n;
+        each_entry(
+            run, group, [&](Index feature) SL_INLINE { prefetch(mark + feature, 1); },
+            [&](Index, Index feature, T) SL_INLINE {
+                // Without a branch, which nobody could predict: what is there already is written over.
+                const bool first = mark[feature] != step;
+                at[n] = std::int32_t(feature);
+                missed[n] = step - 1 - mark[feature];
+                n += first;
+                mark[feature] = step;
+                if (count) count[feature] = (first ? 0 : count[feature]) + 1;
+            });
+        touched.n = n;
         if (run.penalised) make_up(run, touched);
         touched.settled = touched.n;
     }
-    // The penalty that the range's features missed up to the last step of the epoch.
-    static void rest(void* run_, int range) {
+    // The penalty that the group's features missed up to the last step of the epoch.
+    static void rest(void* run_, int group) {
         Run& run = *static_cast<Run*>(run_);
-        Touched& touched = run.touched[range];
-        for (Index j = run.bounds[range]; j < run.bounds[range + 1]; ++j) {
+        Touched& touched = run.touched[group];
+        for (Index j = run.bounds[run.cuts[group]]; j < run.bounds[run.cuts[group + 1]]; ++j) {
             if (run.mark[j] < run.step) {
                 touched.at[touched.n] = std::int32_t(j);
                 touched.missed[touched.n++] = run.step - run.mark[j];
@@ -521,25 +544,16 @@ struct PassesOf {
             .rest(&run.move, &all, touched.at + touched.settled, touched.missed + touched.settled,
                   touched.n - touched.settled, run.task.n_outputs);
     }
-    static void gradient(void* run_, int range) {
+    static void gradient(void* run_, int group) {
         const Run& run = *static_cast<Run*>(run_);
         const Index K = run.task.n_outputs;
-        for (Index b = 0; b < run.chunk.n; ++b) {
-            const Entries<T, I> row(run.task, run.chunk.rows[b]);
-            const double* c = run.chunk.gradient + b * K;
-            Index from, to;
-            range_of(row, run.bounds, range, run.n_ranges, &from, &to);
-            if (b + AHEAD < run.chunk.n) {
-                const Entries<T, I> next(run.task, run.chunk.rows[b + AHEAD]);
-                for (Index j = 0; j < next.n && j < MOST_AHEAD; ++j)
-                    prefetch(run.g + next.at[j] * K, K * Index(sizeof(double)));
-            }
-            for (Index j = from; j < to; ++j) {
-                const double x = double(row.x[j]);
-                double* gj = run.g + row.at[j] * K;
-                for (Index k = 0; k < K; ++k) gj[k] += x * c[k];
-            }
-        }
+        double* __restrict g = run.g;
+        const double* __restrict c = run.chunk.gradient;
+        each_entry(
+            run, group, [&](Index feature) SL_INLINE { prefetch(g + feature * K, K * Index(sizeof(double))); },
+            [&](Index b, Index feature, T x) SL_INLINE {
+                for (Index k = 0; k < K; ++k) g[feature * K + k] += double(x) * c[b * K + k];
+            });
     }
 };
 

@@ -89,23 +89,45 @@ struct MoveTouchedBody {
         }
     }
 };
-// What the penalty alone does in `missed` steps, at the present rate: |w| -> max(0, kept |w| - lost), so many times.
-SL_FN double shrunk(double w, double kept, double lost, std::int32_t missed) {
-    double a = 1.0, b = 0.0, p = kept, q = lost;  // the map's power, by squaring
-    for (; missed > 0; missed >>= 1) {
-        if (missed & 1) b = p * b + q, a = p * a;
-        q = p * q + q, p = p * p;
+// What the penalty alone does to coordinates in the steps that they missed, at the present rate:
+// |w| -> max(0, kept |w| - lost), so many times. Several at once, for the vectors.
+struct Missed {
+    enum { MOST = 64 };
+    Index n, at[MOST], feature[MOST];
+    std::int32_t steps[MOST], longest;
+    double w[MOST], kept[MOST], lost[MOST];
+    SL_FN void clear() {
+        n = 0, longest = 0;
+        for (int i = 0; i < MOST; ++i) steps[i] = 0, w[i] = kept[i] = lost[i] = 0.0;
     }
-    const double left = a * std::fabs(w) - b;
-    return left <= 0.0 ? 0.0 : (w < 0.0 ? -left : left);
-}
+    SL_FN void apply() {
+        double a[MOST], b[MOST];  // the map's power, |w| -> a |w| - b, by squaring
+        for (int i = 0; i < MOST; ++i) a[i] = 1.0, b[i] = 0.0;
+        for (; longest > 0; longest >>= 1)
+            for (int i = 0; i < MOST; ++i) {
+                const bool odd = (steps[i] & 1) != 0;
+                b[i] = odd ? kept[i] * b[i] + lost[i] : b[i];
+                a[i] = odd ? kept[i] * a[i] : a[i];
+                lost[i] = kept[i] * lost[i] + lost[i];
+                kept[i] = kept[i] * kept[i];
+                steps[i] >>= 1;
+            }
+        for (int i = 0; i < MOST; ++i) {
+            const double left = a[i] * std::fabs(w[i]) - b[i];
+            w[i] = left <= 0.0 ? 0.0 : (w[i] < 0.0 ? -left : left);
+        }
+    }
+};
 template <template <class> class O, class T>
 struct RestBody {
+    static constexpr bool CUMULATIVE = std::is_same<O<T>, CumulativeSGD<T>>::value;  // takes L1 itself
     // `missed` is of each of the features `at`.
     static SL_FN void run(const Move* move, const Slab<T>* slab_, const std::int32_t* at, const std::int32_t* missed,
                           Index n, Index n_outputs) {
         const Slab<T> slab = *slab_;
         const O<T> optimizer(move->moment);
+        Missed some;
+        some.clear();
         for (Index j = 0; j < n; ++j)
             for (Index i = at[j] * n_outputs; missed[j] > 0 && i < (at[j] + 1) * n_outputs; ++i) {
                 const T from = slab.w[i];
@@ -114,18 +136,29 @@ struct RestBody {
                 for (int k = 0; k < O<T>::STATES; ++k) state[k] = slab.s[k][i];
                 const double length = double(optimizer.length(state));
                 const double decay = (O<T>::DECOUPLED ? move->moment.rate : length) * move->moment.l2;
-                const double kept = decay > 1.0 ? 0.0 : 1.0 - decay;
-                const Prox<T> prox = prox_of(slab, at[j], T(0));
-                T to;
-                if constexpr (std::is_same<O<T>, CumulativeSGD<T>>::value) {
-                    to = prox(optimizer.penalised(T(shrunk(double(from), kept, 0.0, missed[j])), state), T(0));
-                    slab.s[0][i] = state[0];
-                } else {
-                    to = prox(T(shrunk(double(from), kept, length * move->l1, missed[j])), T(0));
-                }
-                slab.w[i] = to;
-                if (slab.average) slab.average[i] -= move->average * (double(to) - double(from));
+                some.at[some.n] = i;
+                some.feature[some.n] = at[j];
+                some.steps[some.n] = missed[j];
+                some.longest = missed[j] > some.longest ? missed[j] : some.longest;
+                some.w[some.n] = double(from);
+                some.kept[some.n] = decay > 1.0 ? 0.0 : 1.0 - decay;
+                some.lost[some.n++] = CUMULATIVE ? 0.0 : length * move->l1;
+                if (some.n == Missed::MOST) settle(optimizer, slab, *move, some);
             }
+        settle(optimizer, slab, *move, some);
+    }
+    static SL_FN void settle(const O<T>& optimizer, const Slab<T>& slab, const Move& move, Missed& some) {
+        some.apply();
+        for (Index m = 0; m < some.n; ++m) {
+            const Index i = some.at[m];
+            const T from = slab.w[i];
+            T to = T(some.w[m]);
+            if constexpr (CUMULATIVE) to = optimizer.penalised(to, slab.s[0] + i);
+            to = prox_of(slab, some.feature[m], T(0))(to, T(0));
+            slab.w[i] = to;
+            if (slab.average) slab.average[i] -= move.average * (double(to) - double(from));
+        }
+        some.clear();
     }
 };
 
@@ -188,7 +221,7 @@ Mover<T> mover_of(int level) {
     return {Cloned<MoveBody<O, T, false>, MoveSignature<T>>::at(level),
             Cloned<MoveBody<O, T, true>, MoveSignature<T>>::at(level),
             Cloned<MoveTouchedBody<O, T>, MoveTouchedSignature<T>>::at(narrow),
-            Cloned<RestBody<O, T>, RestSignature<T>>::at(narrow), O<T>::STATES};
+            Cloned<RestBody<O, T>, RestSignature<T>>::at(level), O<T>::STATES};
 }
 template <class T>
 Mover<T> optimizer_mover(int kind, int level) {
