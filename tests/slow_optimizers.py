@@ -12,10 +12,10 @@ def soft(w, amount):
 
 
 class Prox:
-    """Of ``length * (l1 * |w|_1 + indicator of [low, high])``."""
+    """Of ``length * (l1 * |w|_1 + indicator of [low, high])``; and the L1 penalty of all steps."""
 
     def __init__(self, l1=0.0, low=-np.inf, high=np.inf):
-        self.l1, self.low, self.high = l1, low, high
+        self.l1, self.low, self.high, self.so_far = l1, low, high, 0.0
 
     def __call__(self, w, length):
         return np.clip(soft(w, length * self.l1), self.low, self.high)
@@ -35,6 +35,33 @@ class SGD:
 
     def length(self, s, rate, t):
         return rate
+
+    def catch_up(self, w, s, rate, t, prox, l2, missed):
+        """The penalty alone, `missed` times."""
+        length = self.length(s, rate, t)
+        decay = (rate if self.decoupled else length) * l2
+        for _ in range(missed):
+            w = prox(w * np.maximum(0.0, 1.0 - decay), length)
+        return w, s
+
+
+class CumulativeSGD(SGD):
+    """Tsuruoka et al. (2009), figure 2, batches instead of samples. s: the penalty received."""
+
+    states = 1
+
+    def penalised(self, w, s, prox):
+        u, q = prox.so_far, s[0]
+        after = np.where(w > 0, np.maximum(0, w - (u + q)), np.minimum(0, w + (u - q)))
+        return np.clip(after, prox.low, prox.high), [q + after - w]
+
+    def step(self, w, g, s, rate, t, prox, l2):
+        return self.penalised(w - rate * g, s, prox)
+
+    def catch_up(self, w, s, rate, t, prox, l2, missed):
+        for _ in range(missed):
+            w = w * np.maximum(0.0, 1.0 - rate * l2)
+        return self.penalised(w, s, prox) if missed else (w, s)
 
 
 class Momentum(SGD):
@@ -141,7 +168,8 @@ class NAdam(Adam):
 
 
 KERNELS = {
-    c.__name__: c for c in (SGD, Momentum, Nesterov, AdaGrad, RMSProp, Adam, AMSGrad, AdamW, NAdam)
+    c.__name__: c
+    for c in (SGD, CumulativeSGD, Momentum, Nesterov, AdaGrad, RMSProp, Adam, AMSGrad, AdamW, NAdam)
 }
 
 
@@ -221,6 +249,7 @@ class Descent:
         return np.sum(g**2) + (np.sum(g_b**2) if self.fit_intercept else 0.0)
 
     def step(self, batch, rate):
+        self.prox.so_far += rate * self.prox.l1
         if self.entries is None:
             touched = np.ones(self.X.shape[1], dtype=bool)
         else:
@@ -265,12 +294,12 @@ class Descent:
 
     def make_up(self, touched, rate):
         """The penalty of the steps that left these features alone."""
-        length = self.optimizer.length(self.s, rate, self.t)
-        decay = (rate if self.optimizer.decoupled else length) * self.l2
-        for j in np.flatnonzero(touched):
-            for _ in range(0 if self.memory else self.missed[j]):
-                shrunk = self.w * np.maximum(0.0, 1.0 - decay)
-                self.w[:, j] = self.prox(shrunk, length)[:, j]
+        catch_up, l2 = self.optimizer.catch_up, self.l2
+        for j in np.flatnonzero(touched & (self.missed > 0) & (self.memory is None)):
+            w, s = catch_up(self.w, self.s, rate, self.t, self.prox, l2, self.missed[j])
+            self.w[:, j] = w[:, j]
+            for kept, new in zip(self.s, s, strict=True):
+                kept[:, j] = new[:, j]
         self.missed[touched] = 0
 
 

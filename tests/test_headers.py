@@ -203,7 +203,7 @@ extern "C" __global__ void kernel_{T}(long long n, const double* params, double 
                                       const {T}* low, const {T}* high, {T}* lengths) {{
     const long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (i >= n) return;
-    const sl::{optimizer}<{T}> optimizer(sl::Moment{{params, rate, t, l2}});
+    const sl::{optimizer}<{T}> optimizer(sl::Moment{{params, rate, t, l2, l1}});
     const sl::Prox<{T}> prox{{{T}(l1), low[i], high[i]}};
     {T}* state = states + 3 * i;
     lengths[i] = optimizer.length(state);

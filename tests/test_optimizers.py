@@ -16,14 +16,20 @@ from sklearn_losses.optimizers import OPTIMIZERS, Adam
 
 STEPPERS = {name: cls() for name, cls in OPTIMIZERS.items() if not cls.full_batch}
 STEPPERS["amsgrad"] = Adam(amsgrad=True)
+STEPPERS["cumulative sgd"] = STEPPERS["sgd"]  # as the estimators step with L1
 PLAIN = [name for name, optimizer in STEPPERS.items() if optimizer.memory is None]
 REDUCED = [name for name in STEPPERS if name not in PLAIN]
 # Long enough to tell one optimizer from another, short enough to converge.
 RATES = {"adagrad": 0.3, "rmsprop": 0.02}
 
 
+def kernel_of(name):
+    kernel, params = STEPPERS[name]._kernel_params()
+    return ("CumulativeSGD" if name == "cumulative sgd" else kernel), params
+
+
 def test_every_kernel_is_reached_by_an_optimizer():
-    assert {optimizer._kernel_params()[0] for optimizer in STEPPERS.values()} == set(KINDS)
+    assert {kernel_of(name)[0] for name in STEPPERS} == set(KINDS)
     assert set(KERNELS) == set(KINDS)
 
 
@@ -180,7 +186,7 @@ SETUPS = [OneOutput, OneVsRest, TwoTargets, Multinomial, Distributions, InPython
 def arguments_of(name, setup, d, *, penalty="none", bounds=False, start=True, **settings):
     """What `Engine` and `Descent` share."""
     rng = np.random.RandomState(5)
-    kernel, params = STEPPERS[name]._kernel_params()
+    kernel, params = kernel_of(name)
     K = setup.n_outputs
     arguments = {
         "coef": rng.randn(K, d) * 0.3 if start else np.zeros((K, d)),
@@ -566,9 +572,11 @@ def test_a_strong_l1_penalty_gives_exact_zeros(name, layout):
     if layout[2] is not None:
         seen = layout[2].any(axis=0)
         # A feature without entries moves only where the length of a step needs no gradient.
-        assert (coef[:, ~seen] == 0).all() == (name in ("sgd", "momentum", "nesterov"))
+        assert (coef[:, ~seen] == 0).all() == (
+            name in ("sgd", "cumulative sgd", "momentum", "nesterov")
+        )
         coef = coef[:, seen]
-    elif kernel not in ("SGD", "Momentum", "Nesterov"):
+    elif kernel not in ("SGD", "CumulativeSGD", "Momentum", "Nesterov"):
         coef = coef[:, :-1]  # the feature that is 0 everywhere
     assert (coef == 0).all()
 

@@ -569,7 +569,7 @@ inline Passes passes_for(bool single, bool wide) {
 // The intercepts' step: in double, without penalty or bounds.
 inline void step_intercepts(const Run& run, const Slab<double>& slab, double* mean) {
     Move move = run.move;
-    move.l1 = move.moment.l2 = 0.0;
+    move.l1 = move.moment.l2 = move.moment.l1_so_far = 0.0;
     if (mean) {
         const Reduced<double> terms = {mean, run.mean_keep, nullptr, nullptr, 1.0};
         ReducedBody<double>::run(&move, &slab, &terms, nullptr, slab.n, 1);
