@@ -5,6 +5,8 @@
 #ifndef SKLEARN_LOSSES_SGD_H
 #define SKLEARN_LOSSES_SGD_H
 
+#include <initializer_list>
+
 #include "simd.h"
 
 namespace sl {

@@ -26,6 +26,11 @@
 #define SL_LEVELS 1
 #endif
 
+// A wide vector returned by a function changes the ABI; those here are always inlined and have none.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wpsabi"
+#endif
+
 namespace sl {
 
 using Index = std::ptrdiff_t;
