@@ -5,7 +5,7 @@ import numpy as np
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport prange
-from libc.math cimport INFINITY, sqrt
+from libc.math cimport INFINITY, pow, sqrt
 from libc.stdint cimport int32_t, uint64_t
 from libc.string cimport memset
 
@@ -75,7 +75,7 @@ cdef extern from "batch.h" namespace "sl" nogil:
         double loss, norm, bad
     ctypedef struct Moment:
         const double* params
-        double rate, t, l2, l1_so_far
+        double rate, t, l2, l1_so_far, power1, power2
     ctypedef struct Move:
         Moment moment
         double l1, scale, average
@@ -290,6 +290,8 @@ cdef class Problem:
         task.row_loss = NULL
         task.kind = kind
         if losses[0].is_multiclass:
+            if task.weight_positive != NULL:
+                raise ValueError("a row-wise loss takes the weights of classes as sample weights")
             task.row_loss = row_value_gradient
         elif kind >= 0:
             task.block = loss_block_of(kind)
@@ -569,7 +571,7 @@ cdef class Engine(Problem):
     """
 
     cdef double l1, l2, clip_norm, average_a, average_b, t, l1_so_far
-    cdef Py_ssize_t average_from, averages_at, position, batch
+    cdef Py_ssize_t average_from, averages_at, position, batch, n_params
     cdef double loss_sum, norm_sum
     cdef Py_ssize_t steps
     cdef object memory
@@ -590,6 +592,7 @@ cdef class Engine(Problem):
         super().__init__(X, y, losses, n_outputs, **problem)
         run.optimizer = KINDS[optimizer]
         self.params = self.own(params, np.float64, (len(params),))
+        self.n_params = len(params)
         run.move.moment.params = <const double*> cnp.PyArray_DATA(self.params)
         self.l1, self.l2 = l1, l2
         self.clip_norm = INFINITY if clip_norm is None else clip_norm
@@ -735,6 +738,9 @@ cdef class Engine(Problem):
         move.moment.l2 = self.l2
         self.l1_so_far += rate * self.l1
         move.moment.l1_so_far = self.l1_so_far
+        if self.n_params > 1:
+            move.moment.power1 = pow(move.moment.params[0], self.t)
+            move.moment.power2 = pow(move.moment.params[1], self.t)
         move.l1 = self.l1
         move.scale = 1.0
         move.average = self.average_a

@@ -14,51 +14,9 @@
 #define SKLEARN_LOSSES_BATCH_H
 
 #include "moves.h"
+#include "products.h"
 
 namespace sl {
-
-// -------------------------------------------------------------------------------------------------- dense products
-
-// out[r] = x[r] . w for four rows: w is read once.
-template <class T, int BYTES>
-struct ScoresBody {
-    static SL_FN void run(const T* const* x, const T* __restrict w, Index n, double* out) {
-        using P = Pack<T, BYTES>;
-        typename P::Value p[4] = {};
-        Index i = 0;
-        for (; i + P::N <= n; i += P::N) {
-            const typename P::Value wi = P::load(w + i);
-            for (int r = 0; r < 4; ++r) p[r] += P::load(x[r] + i) * wi;
-        }
-        for (int r = 0; r < 4; ++r) out[r] = P::sum(p[r]) + dot_tail(x[r] + i, w + i, n - i);
-    }
-};
-// g += sum over rows of c[r] * x[r], summed in registers over up to TALL rows, then in double.
-enum { TALL = 32 };
-template <class T, int BYTES>
-struct GradientBody {
-    template <int PACKS>
-    static SL_FN void columns(const T* const* x, const T* __restrict c, Index rows, double* __restrict g, Index i) {
-        using P = Pack<T, BYTES>;
-        typename P::Value p[PACKS] = {};
-        for (Index r = 0; r < rows; ++r)
-            for (int k = 0; k < PACKS; ++k) p[k] += c[r] * P::load(x[r] + i + k * P::N);
-        T sums[PACKS * P::N];
-        for (int k = 0; k < PACKS; ++k) P::store(sums + k * P::N, p[k]);
-        for (int j = 0; j < PACKS * P::N; ++j) g[i + j] += double(sums[j]);
-    }
-    static SL_FN void run(const T* const* x, const T* __restrict c, Index rows, double* __restrict g, Index n) {
-        enum { N = Pack<T, BYTES>::N, PACKS = 4 };
-        Index i = 0;
-        for (; i + PACKS * N <= n; i += PACKS * N) columns<PACKS>(x, c, rows, g, i);
-        for (; i + N <= n; i += N) columns<1>(x, c, rows, g, i);
-        for (; i < n; ++i) {
-            T total = 0;
-            for (Index r = 0; r < rows; ++r) total += c[r] * x[r][i];
-            g[i] += double(total);
-        }
-    }
-};
 
 // --------------------------------------------------------------------------------------------------------- the task
 
@@ -197,23 +155,6 @@ inline void weigh(const Task& task, const Chunk& chunk, Index first, Index n, do
 
 // ------------------------------------------------------------------------------------------------------- dense pieces
 
-template <class T>
-using ScoresSignature = void(const T* const*, const T*, Index, double*);
-template <class T>
-using GradientSignature = void(const T* const*, const T*, Index, double*, Index);
-
-template <class T>
-struct DenseKernels {
-    ScoresSignature<T>* scores;
-    GradientSignature<T>* gradient;
-    Dot<T> dot;
-};
-template <class T>
-DenseKernels<T> dense_kernels(int level) {
-    return {by_width<ScoresBody, T, ScoresSignature<T>>(level), by_width<GradientBody, T, GradientSignature<T>>(level),
-            dot_at<T>(level)};
-}
-
 enum { DENSE_AHEAD = 8 };  // rows ahead that are prefetched
 
 template <class T>
@@ -255,64 +196,6 @@ void dense_gradient(const Task& task, const Chunk& chunk, Index first, Index n, 
         }
         if (any) kernels.gradient(x, c, n, g + k * task.n_features, task.n_features);
     }
-}
-
-// ------------------------------------------------------------------------------------------------------ sparse pieces
-
-// A row's values and columns.
-template <class T, class I>
-struct Entries {
-    const T* x;
-    const I* at;
-    Index n;
-    SL_FN Entries(const Task& task, Index row) {
-        const I* indptr = static_cast<const I*>(task.indptr);
-        x = static_cast<const T*>(task.values) + indptr[row];
-        at = static_cast<const I*>(task.indices) + indptr[row];
-        n = Index(indptr[row + 1] - indptr[row]);
-    }
-};
-enum { AHEAD = 4, MOST_AHEAD = 128 };  // rows ahead that are prefetched, and entries of one
-
-template <class T, class I>
-void sparse_scores(const Task& task, const Chunk& chunk, Index first, Index n, const T* w) {
-    const Layout at(task, n);
-    const Index K = task.n_outputs;
-    double* raw = chunk.raw + first * K;
-    for (Index b = 0; b < n; ++b) {
-        const Entries<T, I> row(task, chunk.rows[first + b]);
-        if (first + b + AHEAD < chunk.n) {
-            const Entries<T, I> next(task, chunk.rows[first + b + AHEAD]);
-            for (Index j = 0; j < next.n && j < MOST_AHEAD; ++j) prefetch(w + next.at[j] * K, K * Index(sizeof(T)));
-        }
-        if (K == 1) {
-            double s[2] = {0, 0};
-            Index j = 0;
-            for (; j + 2 <= row.n; j += 2)
-                for (int i = 0; i < 2; ++i) s[i] += double(w[row.at[j + i]]) * double(row.x[j + i]);
-            if (j < row.n) s[0] += double(w[row.at[j]]) * double(row.x[j]);
-            raw[b] = s[0] + s[1];
-            continue;
-        }
-        for (Index k = 0; k < K; ++k) raw[b * at.row + k * at.output] = 0.0;
-        for (Index j = 0; j < row.n; ++j) {
-            const double x = double(row.x[j]);
-            const T* wj = w + row.at[j] * K;
-            for (Index k = 0; k < K; ++k) raw[b * at.row + k * at.output] += x * double(wj[k]);
-        }
-    }
-}
-// The first of a row's sorted columns that is not below `column`.
-template <class I>
-SL_FN Index lower_bound(const I* at, Index n, Index column) {
-    Index low = 0;
-    while (n > 0) {
-        const Index half = n / 2;
-        const bool before = Index(at[low + half]) < column;
-        low = before ? low + half + 1 : low;
-        n = before ? n - half - 1 : half;
-    }
-    return low;
 }
 
 // Features of a group that the step has touched, and how many steps before it had left each of them alone.
@@ -378,12 +261,28 @@ struct PassesOf {
     }
     static Reduced<T> reduced(const Run& run) { return {run.mean, run.mean_keep, run.count, run.share, run.batch}; }
 
+    static Csr<T, I> csr(const Task& task) {
+        return {static_cast<const T*>(task.values), static_cast<const I*>(task.indices),
+                static_cast<const I*>(task.indptr)};
+    }
+
+    static void sparse_scores(const Run& run, Index first, Index n, const T* w, double* scratch) {
+        const Layout at(run.task, n);
+        const Csr<T, I> m = csr(run.task);
+        const Index K = run.task.n_outputs;
+        const bool far = run.size * Index(sizeof(T)) > NEAR_BYTES;
+        sparse_kernels<T, I>(run.level).scores(&m, run.chunk.rows + first, n, run.chunk.n - first, w, K, far, scratch);
+        double* raw = run.chunk.raw + first * K;
+        for (Index b = 0; b < n; ++b)
+            for (Index k = 0; k < K; ++k) raw[b * at.row + k * at.output] = scratch[b * K + k];
+    }
     static void rows(void* run_, int piece) {
         const Run& run = *static_cast<Run*>(run_);
         const Task& task = run.task;
         const T* w = static_cast<const T*>(run.w);
         double* g = run.g + piece * run.size;
         double* intercepts = run.intercept_gradient + piece * task.n_outputs;
+        double* scratch = run.scratch + piece * TALL * task.n_outputs;
         Sums* sums = run.sums + piece;
         if (piece >= run.n_begun && (run.phases & SCORES)) {
             *sums = Sums();
@@ -398,14 +297,14 @@ struct PassesOf {
             const Index n = stop - first < TALL ? stop - first : Index(TALL);
             if (run.phases & SCORES) {
                 if (task.indptr)
-                    sparse_scores<T, I>(task, run.chunk, first, n, w);
+                    sparse_scores(run, first, n, w, scratch);
                 else
                     dense_scores<T>(task, run.chunk, first, n, w, kernels);
                 complete_scores(task, run.chunk, first, n, run.intercept, sums);
             }
             if ((run.phases & LOSS) && evaluate_loss(task, run.chunk, first, n) < 0) sums->bad = 2.0;
             if (run.phases & GRADIENTS) {
-                weigh(task, run.chunk, first, n, intercepts, run.scratch + piece * TALL * task.n_outputs, sums);
+                weigh(task, run.chunk, first, n, intercepts, scratch, sums);
                 if (!task.indptr) dense_gradient<T>(task, run.chunk, first, n, g, kernels);
             }
         }
@@ -479,30 +378,12 @@ struct PassesOf {
             for (Index i = 0; i < n; ++i) part.average[i] -= run.move.average * part.g[i];
     }
 
-    // visit(b, feature, value) for the entries of a group in each row b of the chunk; soon(feature) a few rows before.
-    // Columns are sorted, unless there is one group only.
-    template <class Soon, class Visit>
-    static SL_FN void each_entry(const Run& run, int group, const Soon& soon, const Visit& visit) {
-        const Index low = run.bounds[run.cuts[group]], high = run.bounds[run.cuts[group + 1]];
-        Index starts[AHEAD] = {};
-        for (Index b = -AHEAD; b < run.chunk.n; ++b) {
-            Index start = 0;
-            if (b + AHEAD < run.chunk.n) {
-                const Entries<T, I> next(run.task, run.chunk.rows[b + AHEAD]);
-                if (low > 0) start = lower_bound(next.at, next.n, low);
-                const Index stop = next.n - start < MOST_AHEAD ? next.n : start + MOST_AHEAD;
-                for (Index j = start; j < stop && Index(next.at[j]) < high; ++j) soon(Index(next.at[j]));
-            }
-            if (b >= 0) {
-                const Entries<T, I> row(run.task, run.chunk.rows[b]);
-                for (Index j = starts[b % AHEAD]; j < row.n && Index(row.at[j]) < high; ++j)
-                    visit(b, Index(row.at[j]), row.x[j]);
-            }
-            starts[(b + AHEAD) % AHEAD] = start;
-        }
-    }
+    // The group's features that rows of the chunk have, each once. Columns are sorted, unless there is one group only.
     static void touch(void* run_, int group) {
         const Run& run = *static_cast<Run*>(run_);
+        const Csr<T, I> m = csr(run.task);
+        const Index low = run.bounds[run.cuts[group]], high = run.bounds[run.cuts[group + 1]];
+        const bool all = run.n_groups == 1, far = run.task.n_features * Index(sizeof(std::int32_t)) > NEAR_BYTES;
         Touched& touched = static_cast<Run*>(run_)->touched[group];
         std::int32_t* __restrict mark = run.mark;
         std::int32_t* __restrict at = touched.at;
@@ -510,9 +391,12 @@ struct PassesOf {
         std::int32_t* __restrict count = run.count;
         const std::int32_t step = run.step;
         Index n = touched.n;
-        each_entry(
-            run, group, [&](Index feature) SL_INLINE { prefetch(mark + feature, 1); },
-            [&](Index, Index feature, T) SL_INLINE {
+        for (Index b = 0; b < run.chunk.n; ++b) {
+            const Entries<T, I> row(m, run.chunk.rows[b]);
+            if (far && b + AHEAD < run.chunk.n) foresee(m, run.chunk.rows[b + AHEAD], run.mark, 1);
+            const Index to = all ? row.n : lower_bound(row.at, row.n, high);
+            for (Index j = all ? 0 : lower_bound(row.at, row.n, low); j < to; ++j) {
+                const Index feature = Index(row.at[j]);
                 // Without a branch, which nobody could predict: what is there already is written over.
                 const bool first = mark[feature] != step;
                 at[n] = std::int32_t(feature);
@@ -520,7 +404,8 @@ struct PassesOf {
                 n += first;
                 mark[feature] = step;
                 if (count) count[feature] = (first ? 0 : count[feature]) + 1;
-            });
+            }
+        }
         touched.n = n;
         if (run.penalised) make_up(run, touched);
         touched.settled = touched.n;
@@ -546,14 +431,11 @@ struct PassesOf {
     }
     static void gradient(void* run_, int group) {
         const Run& run = *static_cast<Run*>(run_);
-        const Index K = run.task.n_outputs;
-        double* __restrict g = run.g;
-        const double* __restrict c = run.chunk.gradient;
-        each_entry(
-            run, group, [&](Index feature) SL_INLINE { prefetch(g + feature * K, K * Index(sizeof(double))); },
-            [&](Index b, Index feature, T x) SL_INLINE {
-                for (Index k = 0; k < K; ++k) g[feature * K + k] += double(x) * c[b * K + k];
-            });
+        const Csr<T, I> m = csr(run.task);
+        sparse_kernels<T, I>(run.level)
+            .gradient(&m, run.chunk.rows, run.chunk.n, run.chunk.gradient, run.task.n_outputs, run.n_groups == 1,
+                      run.bounds[run.cuts[group]], run.bounds[run.cuts[group + 1]],
+                      run.size * Index(sizeof(double)) > NEAR_BYTES, run.g);
     }
 };
 

@@ -28,10 +28,11 @@ struct Prox {
 };
 
 // What every optimizer's constructor gets: its parameters, the learning rate, the number of the step (from 1), the
-// weight of the L2 penalty for those that take it themselves, and the sum of the L1 penalties of all steps so far.
+// weight of the L2 penalty for those that take it themselves, the sum of the L1 penalties of all steps so far, and the
+// first two parameters to the power of t (of optimizers with moments of two orders), which one call computes for all.
 struct Moment {
     const double* params;
-    double rate, t, l2, l1_so_far;
+    double rate, t, l2, l1_so_far, power1, power2;
 };
 
 // A coordinate's own length of step: none before its first gradient, whose size it depends on. (rate / eps would let the
@@ -136,8 +137,8 @@ struct AdamTerms {
     T rate, beta1, rest1, beta2, rest2, eps, correct1, correct2;
     SL_FN explicit AdamTerms(const Moment& m)
         : rate(T(m.rate)), beta1(T(m.params[0])), rest1(T(1.0 - m.params[0])), beta2(T(m.params[1])),
-          rest2(T(1.0 - m.params[1])), eps(T(m.params[2])), correct1(T(1.0 / (1.0 - pow(m.params[0], m.t)))),
-          correct2(T(1.0 / (1.0 - pow(m.params[1], m.t)))) {}
+          rest2(T(1.0 - m.params[1])), eps(T(m.params[2])), correct1(T(1.0 / (1.0 - m.power1))),
+          correct2(T(1.0 / (1.0 - m.power2))) {}
     SL_FN void moments(T g, T* s) const {
         s[0] = beta1 * s[0] + rest1 * g;
         s[1] = beta2 * s[1] + rest2 * g * g;
@@ -188,7 +189,7 @@ struct NAdam : AdamTerms<T> {
     enum { STATES = 2, DECOUPLED = 0 };
     T ahead;  // bias correction of the first moment one step on
     SL_FN explicit NAdam(const Moment& m)
-        : AdamTerms<T>(m), ahead(T(1.0 / (1.0 - pow(m.params[0], m.t + 1.0)))) {}
+        : AdamTerms<T>(m), ahead(T(1.0 / (1.0 - m.power1 * m.params[0]))) {}
     SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
         this->moments(g, s);
         const T step = this->length_of(s[1]);
