@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from sklearn_losses import HalfBinomialLoss, HalfMultinomialLoss, HalfSquaredError
+from sklearn_losses import FunctionLoss, HalfBinomialLoss, HalfMultinomialLoss, HalfSquaredError
 from sklearn_losses._kernels._sgd import SCHEDULES, Engine
 
 PENALTIES = ["l2", "l1", "elasticnet", None]
@@ -175,59 +175,53 @@ def test_an_epoch_is_what_its_formulas_say(layout, d, dtype, penalty):
     np.testing.assert_allclose(done.gradient_norm, np.sqrt(np.mean(squares)), rtol=rtol)
 
 
-class PythonLoss(HalfSquaredError):
-    """Squared error without a kernel; raises at a given call."""
+def python_loss(raises_at=None):
+    """Half the squared error as a loss in Python, and the list of its calls; it raises at a given
+    call."""
+    calls = []
 
-    raises_at = None
-    calls = 0
-
-    def _resolve(self):
-        return -1, np.empty(0)
-
-    def loss_gradient(self, y_true, raw_prediction, *args):
-        self.calls += 1
-        if self.calls == self.raises_at:
+    def value(y, raw):
+        calls.append(raw)
+        if len(calls) == raises_at:
             raise LookupError("on purpose")
-        return HalfSquaredError().loss_gradient(y_true, raw_prediction, *args)
+        return (raw - y) ** 2 / 2
+
+    return FunctionLoss(value, lambda y, raw: raw - y), calls
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_python_loss_takes_the_same_steps(layout):
     x, y = data(layout, "float64")
     for penalty, average in itertools.product(PENALTIES, [0, 5]):
-        fits = [
-            engine(x, y, loss(), average, penalty=penalty)
-            for loss in (HalfSquaredError, PythonLoss)
-        ]
-        assert epochs(fits[0], 3) == epochs(fits[1], 3)
+        losses = HalfSquaredError(), python_loss()[0]
+        fits = [engine(x, y, loss, average, penalty=penalty) for loss in losses]
+        np.testing.assert_allclose(epochs(fits[0], 3), epochs(fits[1], 3), rtol=1e-12)
         for a, b in zip(results(fits[0]), results(fits[1]), strict=True):
-            np.testing.assert_array_equal(a, b)
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-14)
 
 
 def test_an_error_in_a_python_loss_is_raised_and_nothing_is_called_after_it():
     x, y = data("csr", "float64")
-    loss = PythonLoss()
-    loss.raises_at = 5
+    loss, calls = python_loss(raises_at=5)
     fit = engine(x, y, loss, fit_intercept=False)
     with pytest.raises(LookupError, match="on purpose"):
         fit.epoch()
-    assert loss.calls == 5
+    assert len(calls) == 5
     np.testing.assert_array_equal(fit.coef(), 0)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.filterwarnings("ignore:overflow")
 def test_an_epoch_that_diverges_ends_at_once(layout, dtype):
     x, y = data(layout, dtype)
-    loss = PythonLoss()
+    loss, calls = python_loss()
     fit = engine(x, y, loss, eta0=1e300, penalty=None)
-    epochs_done = 0
-    while fit.epoch().finite:
-        assert fit.save()
-        epochs_done += 1
+    done = fit.epoch()
+    assert not done.finite
     assert not fit.save()
-    assert loss.calls < (epochs_done + 1) * N
-    assert np.isfinite(fit.coef()).all()
+    assert len(calls) < N
+    np.testing.assert_array_equal(fit.coef(), 0)
 
 
 @pytest.mark.parametrize("layout", ["dense", "csr"])

@@ -240,7 +240,8 @@ cdef class Engine:
 
         self.loss = loss
         kind, params = loss._resolve()
-        if kind < 0:
+        cdef bint python = kind < 0
+        if python:
             self.target = np.empty(1)
             self.raw = np.empty(1)
             run.point = call_loss
@@ -250,7 +251,7 @@ cdef class Engine:
             run.params = self._doubles("the loss's parameters", params, len(params))
         # An average row's; a look too early or late does no harm.
         cdef Py_ssize_t work = WORK_OF_ROW + (len(X.data) // max(n_samples, 1) if self.rows.sparse else n_features)
-        self.between_looks = 1 + WORK_BETWEEN_LOOKS // (WORK_OF_CALL if kind < 0 else work)
+        self.between_looks = 1 + WORK_BETWEEN_LOOKS // (WORK_OF_CALL if python else work)
 
         self.vectors_saved = {name: vector.copy() for name, vector in self.vectors.items()}
         self.saved = run.state

@@ -181,6 +181,15 @@ struct PointBody {
         *gradient = gradient_[0];
     }
 };
+// What calls a user's function calls it once.
+template <>
+struct PointBody<CompiledLoss> {
+    static SL_FN void run(const double* params, double y, double raw, double* value, double* gradient) {
+        const Out<double> o = CompiledLoss<double>(params)(y, raw);
+        *value = o.value;
+        *gradient = o.gradient;
+    }
+};
 // Cloned for the fused multiply-add, which halves the latency of its polynomials; wider registers are of no use to it.
 template <template <class> class Loss>
 Point point_of(int level) {
