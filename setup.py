@@ -27,6 +27,7 @@ UNIX_FLAGS = [
     "-fno-math-errno",
     "-fno-trapping-math",
     "-fvisibility=hidden",
+    "-Wno-psabi",  # how wide vectors are passed: every function that takes one is inlined
 ]
 # Untested: nobody has built this with MSVC yet.
 MSVC_FLAGS = ["/std:c++17", "/O2"]

@@ -63,8 +63,13 @@ template struct sl::PassesOf<float, std::int32_t>;
 template struct sl::PassesOf<double, std::int64_t>;
 sl::Passes passes(bool single, bool wide);
 sl::Passes passes(bool single, bool wide) { return sl::passes_for(single, wide); }
+#define TURNS(T) \\
+    template sl::Turn<T> sl::rows_to_tile<T>(int); \\
+    template sl::Turn<T> sl::tile_to_rows<T>(int);
+TURNS(float)
+TURNS(double)
 """
-WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-Wno-psabi"]
 
 
 def compile_cpu(compiler, source, *options):
@@ -183,9 +188,9 @@ extern "C" __global__ void kernel_{T}(int n, int n_classes, const double* params
                               target ? target + row : nullptr, value + i, gradient + row,
                               hessian + row}};
     const Loss loss(params, n_classes);
-    if (code) Loss::template run<1, ALL, false>(loss, tile);
+    if (code) Loss::template run<ALL, false>(loss, tile);
     if constexpr (Loss::soft) {{
-        if (target) Loss::template run<1, ALL, true>(loss, tile);
+        if (target) Loss::template run<ALL, true>(loss, tile);
     }}
 }}"""
         for T in TYPES

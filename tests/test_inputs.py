@@ -1,9 +1,11 @@
 """Whatever the layout, type and size of the arrays, a loss gives what it gives sample by sample."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sklearn_losses import HalfMultinomialLoss
 from sklearn_losses.losses import POINTWISE, ROWWISE
 from sklearn_losses.losses.rowwise import RowwiseLoss
 
@@ -80,3 +82,38 @@ def test_any_layout_type_and_size_gives_the_sample_by_sample_result(
                 got, scale * expected, rtol=tolerance["rtol"], atol=tolerance["atol"] * (1 + size)
             )
         np.testing.assert_allclose(second[i], gradient[i], rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_classes", [2, 3, 4, 5, 10, 33, 150])
+@pytest.mark.parametrize("n", [1, 2, 15, 16, 45, 300])
+def test_rows_have_the_same_bits_in_any_layout_and_gaps_stay_as_they_were(n, n_classes, dtype):
+    rng = np.random.RandomState(n * n_classes)
+    loss = HalfMultinomialLoss(label_smoothing=0.1)
+    y, raw = rng.randint(n_classes, size=n), rng.normal(scale=3, size=(n, n_classes)).astype(dtype)
+    weight = rng.uniform(size=n)
+    expected = *loss.loss_gradient(y, raw, weight), loss.gradient_hessian(y, raw, weight)[1]
+    mean = loss(y, raw, weight)
+
+    def gaps_between_rows():
+        return np.full((n, n_classes + 3), 7, dtype)[:, 1:-2]
+
+    def gaps_between_classes():
+        return np.full((n, 2 * n_classes), 7, dtype)[:, ::2]
+
+    def fortran():
+        return np.empty((n, n_classes), dtype, order="F")
+
+    for make in (gaps_between_rows, gaps_between_classes, fortran):
+        x, gradient, again, hessian = make(), make(), make(), make()
+        x[...] = raw
+        value, _ = loss.loss_gradient(y, x, weight, gradient_out=gradient)
+        loss.gradient_hessian(y, x, weight, gradient_out=again, hessian_out=hessian)
+        got = value, gradient, hessian
+        for one, other in zip(expected, got, strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert loss(y, x, weight) == mean
+        for array in (gradient, hessian):
+            if array.base is not None:
+                array[...] = np.nan
+                assert (array.base == 7).sum() == array.base.size - array.size

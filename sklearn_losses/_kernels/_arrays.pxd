@@ -7,8 +7,6 @@ cdef extern from "simd.h" namespace "sl" nogil:
     void scatter[T, S](S* to, Py_ssize_t stride, const T* source, Py_ssize_t n)
     void multiply[T](T* x, const T* by, Py_ssize_t n)
     double sum[T](const T* x, Py_ssize_t n)
-    void tile_from_rows[T](T* tile, const T* source, Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t n_classes)
-    void rows_from_tile[T](T* to, Py_ssize_t stride, const T* tile, Py_ssize_t rows, Py_ssize_t n_classes)
 
 ctypedef fused real:
     float

@@ -1,11 +1,11 @@
 """Row-wise losses over arrays: any of value, gradient, hessian, probabilities and the weighted sum in one pass."""
 
 cimport numpy as cnp
-from cython.parallel cimport prange
+from cython.parallel cimport parallel, prange
 from libc.stdlib cimport calloc, free, malloc
 
 from sklearn_losses._kernels._arrays cimport (
-    Operand, attach, kinds_of, load, multiply, real, refuse_overlap, rows_from_tile, store, sum, tile_from_rows,
+    Operand, attach, kinds_of, load, multiply, real, refuse_overlap, store, sum,
 )
 from sklearn_losses._kernels._pointwise cimport simd_level_in_use
 from sklearn_losses._kernels._threads cimport threads_for
@@ -13,6 +13,10 @@ from sklearn_losses._kernels._threads cimport threads_for
 cnp.import_array()
 
 cdef extern from "simd.h" namespace "sl" nogil:
+    cdef cppclass Ahead:
+        const char* at
+        long row
+        long step
     cdef cppclass Tile[T]:
         int n_classes
         long stride
@@ -22,22 +26,36 @@ cdef extern from "simd.h" namespace "sl" nogil:
         T* value
         T* gradient
         T* hessian
-    ctypedef void (*Tile32)(const double*, const Tile[float]*) noexcept nogil
-    ctypedef void (*Tile64)(const double*, const Tile[double]*) noexcept nogil
+        Ahead ahead[3]
+    ctypedef void (*Tile32)(const double*, const Tile[float]*, Py_ssize_t) noexcept nogil
+    ctypedef void (*Tile64)(const double*, const Tile[double]*, Py_ssize_t) noexcept nogil
+    ctypedef void (*Turn32)(float*, Py_ssize_t, float*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+    ctypedef void (*Turn64)(double*, Py_ssize_t, double*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
     enum RowOutputs:
         ROW_VALUE
         ROW_GRADIENT
         ROW_HESSIAN
         ROW_PROBABILITY
     enum:
-        TILE_ROWS
+        LANES
     const char** rowwise_names()
     Tile32 rowwise_tile32 "sl::rowwise_tile<float>"(int kind, int outputs, bint soft, int level)
     Tile64 rowwise_tile64 "sl::rowwise_tile<double>"(int kind, int outputs, bint soft, int level)
+    ctypedef void (*RowFunction)(const double*, const Tile[double]*) noexcept nogil
+    RowFunction rowwise_row "sl::rowwise_row<>"(int kind, bint soft, int level)
+    Turn32 rows_to_tile32 "sl::rows_to_tile<float>"(int level)
+    Turn64 rows_to_tile64 "sl::rows_to_tile<double>"(int level)
+    Turn32 tile_to_rows32 "sl::tile_to_rows<float>"(int level)
+    Turn64 tile_to_rows64 "sl::tile_to_rows<double>"(int level)
 
 # A block is what a thread takes: its sum is its own, so that the bits do not depend on the number of threads.
+# It goes in tiles: of rows enough for a tile's overheads, while the tile stays in the first-level cache. Where a column
+# of the array is contiguous the tile may fill the second level instead: short pieces of many columns are slow to read.
 cdef enum:
-    BLOCK = 16 * TILE_ROWS
+    BLOCK = 16 * LANES
+    TILE_SCORES = 1024
+    TILE_SCORES_BY_COLUMN = 32768
+    STACK_SCORES = 4096  # what fits on the stack needs no allocation
 
 # Nanoseconds a score, roughly, on one thread at the middle level.
 cdef Py_ssize_t COST = 4
@@ -54,133 +72,188 @@ cdef struct Job:
     bint soft
     bint probability  # out[2] takes probabilities instead of the hessian
     Py_ssize_t n
+    Py_ssize_t tile_rows
     Operand y, raw, weight
     Operand[3] out  # value, gradient, hessian
     double* sums    # one a block, or NULL
 
 
-cdef void call(
-    const Job* job, int outputs, const real* raw, const real* code, const real* target,
-    real* value, real* gradient, real* hessian
-) noexcept nogil:
-    cdef Tile[real] tile
-    tile.n_classes = job.n_classes
-    tile.stride = TILE_ROWS
-    tile.raw = raw
-    tile.code = code
-    tile.target = target
-    tile.value = value
-    tile.gradient = gradient
-    tile.hessian = hessian
+cdef void plan_tiles(Job* job) noexcept nogil:
+    cdef Py_ssize_t scores = TILE_SCORES_BY_COLUMN if job.raw.step == 1 else TILE_SCORES
+    cdef Py_ssize_t rows = min(<Py_ssize_t> BLOCK, scores // job.n_classes // LANES * LANES, padded(job.n))
+    job.tile_rows = max(rows, <Py_ssize_t> LANES)
+
+
+cdef inline Py_ssize_t padded(Py_ssize_t rows) noexcept nogil:
+    return (rows + LANES - 1) // LANES * LANES
+
+
+cdef Py_ssize_t work_scores(const Job* job) noexcept nogil:
+    """What a thread needs: tiles for the raw predictions, the targets, the gradient and the hessian."""
+    return 4 * job.n_classes * job.tile_rows
+
+
+cdef void call(const Job* job, int outputs, const Tile[real]* tile, Py_ssize_t rows) noexcept nogil:
     if real is float:
-        rowwise_tile32(job.kind, outputs, job.soft, simd_level_in_use())(job.params, &tile)
+        rowwise_tile32(job.kind, outputs, job.soft, simd_level_in_use())(job.params, tile, rows)
     else:
-        rowwise_tile64(job.kind, outputs, job.soft, simd_level_in_use())(job.params, &tile)
+        rowwise_tile64(job.kind, outputs, job.soft, simd_level_in_use())(job.params, tile, rows)
 
 
-cdef void load_classes(real* to, const Operand* op, Py_ssize_t start, Py_ssize_t rows, int n_classes) noexcept nogil:
-    """(rows, n_classes) of an array, turned into a tile. Rows past the end repeat the last, as valid numbers."""
+cdef inline void pad(real* x, Py_ssize_t rows) noexcept nogil:
+    """Rows past the end repeat the last, as valid numbers."""
+    cdef Py_ssize_t r
+    for r in range(rows, padded(rows)):
+        x[r] = x[rows - 1]
+
+
+cdef void load_classes(real* to, const Job* job, const Operand* op, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
+    """(rows, n_classes) of an array, turned into a tile."""
     cdef Operand column = op[0]
     cdef Py_ssize_t size = 4 if op.single else 8
-    cdef int k, r
-    if op.step_class == 1 and op.single == (sizeof(real) == 4):
-        tile_from_rows(to, <const real*> op.data + start * op.step, op.step, rows, n_classes)
+    cdef bint single = real is float
+    cdef int k
+    if op.step_class == 1 and op.single == single:
+        if real is float:
+            rows_to_tile32(simd_level_in_use())(
+                to, job.tile_rows, <float*> op.data + start * op.step, op.step, rows, job.n_classes
+            )
+        else:
+            rows_to_tile64(simd_level_in_use())(
+                to, job.tile_rows, <double*> op.data + start * op.step, op.step, rows, job.n_classes
+            )
     else:
-        for k in range(n_classes):
+        for k in range(job.n_classes):
             column.data = op.data + k * op.step_class * size
-            load(to + k * TILE_ROWS, &column, start, rows)
-    if rows < TILE_ROWS:
-        for k in range(n_classes):
-            for r in range(<int> rows, TILE_ROWS):
-                to[k * TILE_ROWS + r] = to[k * TILE_ROWS + rows - 1]
+            load(to + k * job.tile_rows, &column, start, rows)
+    if rows % LANES:
+        for k in range(job.n_classes):
+            pad(to + k * job.tile_rows, rows)
 
 
 cdef void store_classes(
-    const real* tile, const Operand* op, Py_ssize_t start, Py_ssize_t rows, int n_classes
+    real* tile, const Job* job, const Operand* op, Py_ssize_t start, Py_ssize_t rows
 ) noexcept nogil:
     cdef Operand column = op[0]
     cdef Py_ssize_t size = 4 if op.single else 8
+    cdef bint single = real is float
     cdef int k
-    if op.step_class == 1 and op.single == (sizeof(real) == 4):
-        rows_from_tile(<real*> op.data + start * op.step, op.step, tile, rows, n_classes)
+    if op.step_class == 1 and op.single == single:
+        if real is float:
+            tile_to_rows32(simd_level_in_use())(
+                tile, job.tile_rows, <float*> op.data + start * op.step, op.step, rows, job.n_classes
+            )
+        else:
+            tile_to_rows64(simd_level_in_use())(
+                tile, job.tile_rows, <double*> op.data + start * op.step, op.step, rows, job.n_classes
+            )
         return
-    for k in range(n_classes):
+    for k in range(job.n_classes):
         column.data = op.data + k * op.step_class * size
-        store(tile + k * TILE_ROWS, &column, start, rows)
+        store(tile + k * job.tile_rows, &column, start, rows)
+
+
+cdef inline Ahead rows_at(const Job* job, const Operand* op, Py_ssize_t start) noexcept nogil:
+    """What is worth asking for early: a tile's rows where they stand together, or those of its columns. More columns
+    would be more pages than the processor keeps addresses of.
+    """
+    cdef Ahead ahead
+    cdef Py_ssize_t size = 4 if op.single else 8
+    cdef bint together = op.step_class == 1 and op.step == job.n_classes
+    ahead.at = NULL
+    ahead.row = ahead.step = 0
+    cdef bint columns = op.step == 1 and job.n_classes <= 32
+    if op.given and op.single == job.raw.single and start < job.n and (together or columns):
+        ahead.at = op.data + start * op.step * size
+        ahead.row = op.step * size
+        ahead.step = op.step_class * size
+    return ahead
 
 
 cdef void run_block(real* work, const Job* job, Py_ssize_t block) noexcept nogil:
-    """One block of rows, tile by tile. `work` holds four (n_classes, TILE_ROWS) tiles."""
-    cdef Py_ssize_t area = job.n_classes * TILE_ROWS
-    cdef real* raw = work
+    """One block of rows, tile by tile, in `work` of `work_scores`."""
+    cdef Py_ssize_t area = job.n_classes * job.tile_rows
     cdef real* target = work + area
     cdef real* gradient = work + 2 * area
     cdef real* hessian = work + 3 * area
-    cdef real[TILE_ROWS] code
-    cdef real[TILE_ROWS] value
-    cdef real[TILE_ROWS] weight
+    cdef real[BLOCK] code
+    cdef real[BLOCK] value
+    cdef real[BLOCK] weight
     cdef bint want_value = job.out[0].given or job.sums != NULL
-    cdef Py_ssize_t start = block * BLOCK
+    cdef Py_ssize_t first = block * BLOCK
+    cdef Py_ssize_t start = first
     cdef Py_ssize_t stop = min(start + BLOCK, job.n)
     cdef Py_ssize_t rows
-    cdef double total = 0.0
-    cdef int k, r
+    cdef Tile[real] tile
+    cdef int k
+    tile.n_classes = job.n_classes
+    tile.stride = job.tile_rows
+    tile.raw = work
+    tile.code = &code[0]
+    tile.target = target
+    tile.gradient = gradient
+    tile.hessian = hessian
     while start < stop:
-        rows = min(<Py_ssize_t> TILE_ROWS, stop - start)
-        load_classes(raw, &job.raw, start, rows, job.n_classes)
+        rows = min(job.tile_rows, stop - start)
+        # A block's values stay together: their sum must not depend on how large a tile is.
+        tile.value = &value[start - first]
+        load_classes(work, job, &job.raw, start, rows)
+        tile.ahead[0] = rows_at(job, &job.raw, start + rows)
+        tile.ahead[1] = rows_at(job, &job.out[1], start)
+        tile.ahead[2] = rows_at(job, &job.out[2], start)
         if job.soft:
-            load_classes(target, &job.y, start, rows, job.n_classes)
+            load_classes(target, job, &job.y, start, rows)
         else:
             load(&code[0], &job.y, start, rows)
-            for r in range(<int> rows, TILE_ROWS):
-                code[r] = code[rows - 1]
+            pad(&code[0], rows)
         if job.out[2].given:
-            call(
-                job, ROW_GRADIENT | (ROW_PROBABILITY if job.probability else ROW_HESSIAN), raw, &code[0], target,
-                &value[0], gradient, hessian,
-            )
+            call(job, ROW_GRADIENT | (ROW_PROBABILITY if job.probability else ROW_HESSIAN), &tile, rows)
             if want_value:  # after the derivatives: it leaves the gradient alone
-                call(job, ROW_VALUE, raw, &code[0], target, &value[0], gradient, hessian)
+                call(job, ROW_VALUE, &tile, rows)
         elif job.out[1].given:
-            call(
-                job, ROW_GRADIENT | ROW_VALUE if want_value else ROW_GRADIENT, raw, &code[0], target,
-                &value[0], gradient, hessian,
-            )
+            call(job, ROW_GRADIENT | ROW_VALUE if want_value else ROW_GRADIENT, &tile, rows)
         elif want_value:
-            call(job, ROW_VALUE, raw, &code[0], target, &value[0], gradient, hessian)
+            call(job, ROW_VALUE, &tile, rows)
         if job.weight.given:
             load(&weight[0], &job.weight, start, rows)
             if want_value:
-                multiply(&value[0], &weight[0], rows)
+                multiply(tile.value, &weight[0], rows)
             for k in range(job.n_classes):
                 if job.out[1].given:
-                    multiply(gradient + k * TILE_ROWS, &weight[0], rows)
+                    multiply(gradient + k * job.tile_rows, &weight[0], rows)
                 if job.out[2].given and not job.probability:
-                    multiply(hessian + k * TILE_ROWS, &weight[0], rows)
-        if job.sums != NULL:
-            total += sum(&value[0], rows)
+                    multiply(hessian + k * job.tile_rows, &weight[0], rows)
         if job.out[0].given:
-            store(&value[0], &job.out[0], start, rows)
+            store(<const real*> tile.value, &job.out[0], start, rows)
         if job.out[1].given:
-            store_classes(gradient, &job.out[1], start, rows, job.n_classes)
+            store_classes(gradient, job, &job.out[1], start, rows)
         if job.out[2].given:
-            store_classes(hessian, &job.out[2], start, rows, job.n_classes)
+            store_classes(hessian, job, &job.out[2], start, rows)
         start += rows
     if job.sums != NULL:
-        job.sums[block] = total
+        job.sums[block] = sum(&value[0], stop - first)
 
 
-cdef int run_block_of(bint single, const Job* job, Py_ssize_t block) noexcept nogil:
-    """0, or -1 when there is no memory for the tiles."""
-    cdef Py_ssize_t area = 4 * <Py_ssize_t> job.n_classes * TILE_ROWS
-    cdef void* work = malloc(area * (sizeof(float) if single else sizeof(double)))
-    if work == NULL:
-        return -1
+cdef void run_block_of(bint single, void* work, const Job* job, Py_ssize_t block) noexcept nogil:
     if single:
         run_block(<float*> work, job, block)
     else:
         run_block(<double*> work, job, block)
-    free(work)
+
+
+cdef int run_serial(bint single, const Job* job) noexcept nogil:
+    """0, or -1 when there is no memory for the tiles."""
+    cdef double[STACK_SCORES] stack
+    cdef void* work = &stack[0]
+    cdef Py_ssize_t block, scores = work_scores(job)
+    if scores > STACK_SCORES:
+        work = malloc(scores * sizeof(double))
+        if work == NULL:
+            return -1
+    for block in range((job.n + BLOCK - 1) // BLOCK):
+        run_block_of(single, work, job, block)
+    if work != &stack[0]:
+        free(work)
     return 0
 
 
@@ -214,6 +287,7 @@ def evaluate(
     cdef Job job
     cdef Py_ssize_t n_blocks, block, n
     cdef int threads, failed = 0
+    cdef void* work = NULL
     cdef bint single
     cdef double total = 0.0
     if not isinstance(raw_prediction, cnp.ndarray) or cnp.PyArray_NDIM(<cnp.ndarray> raw_prediction) != 2:
@@ -250,6 +324,7 @@ def evaluate(
     job.n = n
     job.sums = NULL
     single = job.raw.single
+    plan_tiles(&job)
     n_blocks = (n + BLOCK - 1) // BLOCK
     threads = threads_for(n * job.n_classes * COST, n_threads)
     threads = <int> min(<Py_ssize_t> threads, max(n_blocks, 1))
@@ -259,11 +334,16 @@ def evaluate(
             raise MemoryError()
     with nogil:
         if threads == 1:
-            for block in range(n_blocks):
-                failed += run_block_of(single, &job, block)
+            failed = run_serial(single, &job)
         else:
-            for block in prange(n_blocks, num_threads=threads, schedule="static"):
-                failed += run_block_of(single, &job, block)
+            with parallel(num_threads=threads):
+                work = malloc(work_scores(&job) * sizeof(double))
+                for block in prange(n_blocks, schedule="static"):
+                    if work == NULL:
+                        failed += 1
+                    else:
+                        run_block_of(single, work, &job, block)
+                free(work)
         if want_sum:
             for block in range(n_blocks):
                 total += job.sums[block]
@@ -278,8 +358,22 @@ cdef int row_value_gradient(
     const double* raw, double* value, double* gradient
 ) noexcept nogil:
     cdef Job job
-    cdef Py_ssize_t block
+    cdef Tile[double] row
     cdef int i
+    if n <= 2:  # less than it takes to fill registers with rows
+        row.n_classes = n_classes
+        row.stride = 1
+        row.hessian = NULL
+        for i in range(3):
+            row.ahead[i].at = NULL
+        for i in range(<int> n):
+            row.raw = raw + i * n_classes
+            row.code = code if code == NULL else code + i
+            row.target = target if target == NULL else target + i * n_classes
+            row.value = value + i
+            row.gradient = gradient + i * n_classes
+            rowwise_row(kind, target != NULL, simd_level_in_use())(params, &row)
+        return 0
     job.kind = kind
     job.params = params
     job.n_classes = n_classes
@@ -302,7 +396,5 @@ cdef int row_value_gradient(
     job.out[0].step = 1
     job.y.data = <char*> (target if target != NULL else code)
     job.y.step = n_classes if target != NULL else 1
-    for block in range((n + BLOCK - 1) // BLOCK):
-        if run_block_of(False, &job, block) < 0:
-            return -1
-    return 0
+    plan_tiles(&job)
+    return run_serial(False, &job)

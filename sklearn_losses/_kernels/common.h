@@ -83,6 +83,18 @@ SL_FN T nan_() { return T(__builtin_nan("")); }
 
 #endif
 
+// A formula may work on one number or, on the CPU, on a register of them (simd.h). `V` is either, Real<V> the number's
+// type. Comparisons of registers are masks, for which `select` stands where `?:` would.
+template <class V>
+struct Register;
+template <class V>
+using Real = typename Register<V>::Real;
+template <class T>
+SL_FN T select(bool condition, T a, T b) { return condition ? a : b; }
+// sum + x where the condition holds.
+template <class T>
+SL_FN T add_where(bool condition, T sum, T x) { return condition ? sum + x : sum; }
+
 // Constants of the two formats, and the polynomials, which are near-minimax fits (Chebyshev, 60 digits) made for the
 // intervals of the reductions below. `round` is 1.5 * 2^(digits): adding it rounds to an integer in the low bits.
 template <class T>
@@ -102,12 +114,16 @@ struct Format<float> {
     static constexpr Bits digits = 23, bias = 127, round_bits = 0x4b400000u;
     static constexpr Bits one = 0x3f800000u, sqrt_half = 0x3f3504f3u, mantissa = 0x007fffffu;
     // (expm1(r) - r) / r^2 on |r| <= log(2) / 2, to 0.2 ulp of expm1.
-    static SL_FN float expm1_tail(float r) {
-        return 0.5f + r * (0.16666576846f + r * (0.0416665544377f + r * (0.00836320297158f + r * 0.00139262134663f)));
+    template <class V>
+    static SL_FN V expm1_tail(V r) {
+        // Estrin's scheme: less latency than Horner's.
+        const V r2 = r * r, a = 0.5f + r * 0.16666576846f, b = 0.0416665544377f + r * 0.00836320297158f;
+        return a + r2 * (b + r2 * 0.00139262134663f);
     }
     // log1p(f) for sqrt(1/2) - 1 <= f <= sqrt(2) - 1.
-    static SL_FN float log1p_kernel(float f) {
-        float p = -0.0790274377239f;
+    template <class V>
+    static SL_FN V log1p_kernel(V f) {
+        V p = -0.0790274377239f;
         p = p * f + 0.126223198492f;
         p = p * f - 0.129981837637f;
         p = p * f + 0.142144959239f;
@@ -115,7 +131,7 @@ struct Format<float> {
         p = p * f + 0.200010450942f;
         p = p * f - 0.250003064226f;
         p = p * f + 0.333333307282f;
-        const float f2 = f * f;
+        const V f2 = f * f;
         return f - (0.5f * f2 - f * f2 * p);
     }
     // log1p(x) for 0 <= x <= 1, in even and odd powers.
@@ -147,24 +163,25 @@ struct Format<double> {
     static constexpr double round = 6755399441055744.0;
     static constexpr Bits digits = 52, bias = 1023, round_bits = 0x4338000000000000u;
     static constexpr Bits one = 0x3ff0000000000000u, sqrt_half = 0x3fe6a09e667f3bcdu, mantissa = 0x000fffffffffffffu;
-    static SL_FN double expm1_tail(double r) {
-        // Estrin's scheme: half the latency of Horner's.
-        const double r2 = r * r, r4 = r2 * r2;
-        const double a = 0.5000000000000001026209 + r * 0.1666666666666666745588;
-        const double b = 0.04166666666662399151589 + r * 0.008333333333330051346372;
-        const double c = 0.00138888889172817933075 + r * 0.0001984126986310596874839;
-        const double d = 0.00002480152119021772765082 + r * 0.000002755726837868419287267;
-        const double e = 2.762013871973399556876e-7 + r * 2.510042415700506678762e-8;
+    template <class V>
+    static SL_FN V expm1_tail(V r) {
+        const V r2 = r * r, r4 = r2 * r2;
+        const V a = 0.5000000000000001026209 + r * 0.1666666666666666745588;
+        const V b = 0.04166666666662399151589 + r * 0.008333333333330051346372;
+        const V c = 0.00138888889172817933075 + r * 0.0001984126986310596874839;
+        const V d = 0.00002480152119021772765082 + r * 0.000002755726837868419287267;
+        const V e = 2.762013871973399556876e-7 + r * 2.510042415700506678762e-8;
         return (a + r2 * b) + r4 * ((c + r2 * d) + r4 * e);
     }
     // 2 atanh(f / (2 + f)), a series in the square of its argument.
-    static SL_FN double log1p_kernel(double f) {
-        const double s = f / (2.0 + f), z = s * s, z2 = z * z;
-        const double a = 0.6666666666666669688307 + z * 0.3999999999989944323319;
-        const double b = 0.2857142862600326874162 + z * 0.2222221113025987702904;
-        const double c = 0.1818288945567494603851 + z * 0.1533171061821077156801;
-        const double r = z * (a + z2 * (b + z2 * (c + z2 * 0.146165854248886219894)));
-        const double h = 0.5 * f * f;
+    template <class V>
+    static SL_FN V log1p_kernel(V f) {
+        const V s = f / (2.0 + f), z = s * s, z2 = z * z;
+        const V a = 0.6666666666666669688307 + z * 0.3999999999989944323319;
+        const V b = 0.2857142862600326874162 + z * 0.2222221113025987702904;
+        const V c = 0.1818288945567494603851 + z * 0.1533171061821077156801;
+        const V r = z * (a + z2 * (b + z2 * (c + z2 * 0.146165854248886219894)));
+        const V h = 0.5 * f * f;
         return f - (h - s * (h + r));
     }
     // A polynomial although it is long: a division costs as much as sixteen of its terms.
@@ -194,17 +211,33 @@ struct Format<double> {
 #endif
 };
 
+// A register of one number.
+template <class T>
+struct Register {
+    using Real = T;
+    enum { N = 1 };
+#if !SL_DEVICE
+    using Bits = typename Format<T>::Bits;
+#endif
+    static SL_FN T load(const T* from) { return *from; }
+    static SL_FN void store(T* to, T x) { *to = x; }
+};
+template <class V>
+SL_FN V load(const Real<V>* from) { return Register<V>::load(from); }
+template <class V>
+SL_FN void store(Real<V>* to, V x) { Register<V>::store(to, x); }
+
 #if !SL_DEVICE
 
-template <class T>
-SL_FN typename Format<T>::Bits to_bits(T x) {
-    typename Format<T>::Bits b;
+template <class V>
+SL_FN typename Register<V>::Bits to_bits(V x) {
+    typename Register<V>::Bits b;
     std::memcpy(&b, &x, sizeof b);
     return b;
 }
-template <class T>
-SL_FN T from_bits(typename Format<T>::Bits b) {
-    T x;
+template <class V>
+SL_FN V from_bits(typename Register<V>::Bits b) {
+    V x;
     std::memcpy(&x, &b, sizeof x);
     return x;
 }
@@ -269,43 +302,43 @@ SL_FN T expm1_(T x) {
 }
 
 // u = 2^k * (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2), for a normal u > 0.
-template <class T>
+template <class V>
 struct LogParts {
-    T k, f;
+    V k, f;
 };
-template <class T>
-SL_FN LogParts<T> log_parts(T u) {
-    using F = Format<T>;
+template <class V>
+SL_FN LogParts<V> log_parts(V u) {
+    using F = Format<Real<V>>;
     using Bits = typename F::Bits;
-    const Bits b = to_bits<T>(u) + (F::one - F::sqrt_half);
+    const auto b = to_bits<V>(u) + (F::one - F::sqrt_half);
     // The exponent field, turned into a number by placing it in the low bits of 2^digits.
-    const T k = from_bits<T>((b >> F::digits) | ((F::bias + F::digits) << F::digits)) -
-                T((Bits(1) << F::digits) + F::bias);
-    return {k, from_bits<T>((b & F::mantissa) + F::sqrt_half) - T(1)};
+    const V k = from_bits<V>((b >> F::digits) | ((F::bias + F::digits) << F::digits)) -
+                Real<V>((Bits(1) << F::digits) + F::bias);
+    return {k, from_bits<V>((b & F::mantissa) + F::sqrt_half) - Real<V>(1)};
 }
-template <class T>
-SL_FN LogParts<T> log1p_parts(T x) {
-    LogParts<T> p = log_parts<T>(T(1) + x);
+template <class V>
+SL_FN LogParts<V> log1p_parts(V x) {
+    LogParts<V> p = log_parts<V>(Real<V>(1) + x);
     // Where the exponent is 0, x itself is the fraction. Elsewhere the rounding of 1 + x costs at most 1.5 ulp.
-    p.f = p.k == T(0) ? x : p.f;
+    p.f = select(p.k == V(0), x, p.f);
     return p;
 }
-template <class T>
-SL_FN T log_join(LogParts<T> p) {
-    using F = Format<T>;
+template <class V>
+SL_FN V log_join(LogParts<V> p) {
+    using F = Format<Real<V>>;
     return p.k * F::ln2_hi + (F::log1p_kernel(p.f) + p.k * F::ln2_lo);
 }
 
 // log(x) for normal x > 0, and log1p(x) for x > -1; NaN and infinity pass through.
-template <class T>
-SL_FN T log_(T x) {
-    const T y = log_join(log_parts<T>(x));
-    return x <= Format<T>::max ? y : x;
+template <class V>
+SL_FN V log_(V x) {
+    const V y = log_join(log_parts<V>(x));
+    return select(x <= V(Format<Real<V>>::max), y, x);
 }
-template <class T>
-SL_FN T log1p_(T x) {
-    const T y = log_join(log1p_parts<T>(x));
-    return x <= Format<T>::max ? y : x;
+template <class V>
+SL_FN V log1p_(V x) {
+    const V y = log_join(log1p_parts<V>(x));
+    return select(x <= V(Format<Real<V>>::max), y, x);
 }
 
 #endif
@@ -363,23 +396,24 @@ SL_FN T scaled_exp(T y, Two<T> x) {
 #endif
 }
 
-// exp(hi + lo) for hi <= 0, the cheapest exponential.
-template <class T>
-SL_FN T decay(Two<T> x) {
+// exp(hi + lo) for hi <= 0 and a small lo, the cheapest exponential.
+template <class V>
+SL_FN V decay(Two<V> x) {
+    using T = Real<V>;
     using F = Format<T>;
-    // Past the limit the low part means nothing, and may be NaN.
-    x.lo = abs_(x.hi) < F::scaled_limit ? x.lo : T(0);
+    // Where hi is below, the rest means nothing, and may be NaN.
+    const V low = F::exp_low;
 #if SL_DEVICE
-    const T e = exp_(x.hi);
-    return e + e * x.lo;
+    const V e = exp_(x.hi);
+    return select(x.hi < low, V(0), e + e * x.lo);
 #else
     // Bias and lift are part of the rounding constant, so that the sum's low bits are the exponent field of
     // 2^(n + lift): a normal number for every n that counts. The last factor takes the lift back.
-    const T round = F::round + T(F::bias) + F::lift, hi = x.hi < F::exp_low ? F::exp_low : x.hi;
-    const T t = hi * T(1.44269504088896340736) + round, n = t - round;
-    const T r = ((hi - n * F::ln2_hi) - n * F::ln2_lo) + x.lo;
-    const T p = r + r * r * F::expm1_tail(r), scale = from_bits<T>(to_bits(t) << F::digits);
-    return (scale + scale * p) * F::lowering;
+    const T round = F::round + T(F::bias) + F::lift;
+    const V t = x.hi * T(1.44269504088896340736) + round, n = t - round;
+    const V r = (x.hi - n * F::ln2_hi) + (x.lo - n * F::ln2_lo);
+    const V p = r + r * r * F::expm1_tail(r), scale = from_bits<V>(to_bits<V>(t) << F::digits);
+    return select(x.hi < low, V(0), (scale + scale * p) * F::lowering);
 #endif
 }
 
@@ -439,8 +473,8 @@ SL_FN T max_(T a, T b) { return a < b ? b : a; }
 template <class T>
 SL_FN T unless_nan(T x, T by) { return by == by ? x : by; }
 // a * b, and 0 where a is 0 although b is infinite.
-template <class T>
-SL_FN T mul0(T a, T b) { return a == T(0) ? T(0) : a * b; }
+template <class V>
+SL_FN V mul0(V a, V b) { return select(a == V(0), V(0), a * b); }
 
 }  // namespace sl
 

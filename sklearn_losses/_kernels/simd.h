@@ -9,6 +9,7 @@
 #include <cstddef>
 
 #include "common.h"
+#include "lanes.h"
 #include "pointwise.h"
 #include "rowwise.h"
 
@@ -26,14 +27,7 @@
 #define SL_LEVELS 1
 #endif
 
-// A wide vector returned by a function changes the ABI; those here are always inlined and have none.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wpsabi"
-#endif
-
 namespace sl {
-
-using Index = std::ptrdiff_t;
 
 inline int detected_level() {
 #if SL_LEVELS > 1
@@ -72,10 +66,6 @@ struct Cloned<Body, void(A...)> {
 
 // One register of T: with GCC and clang a vector type, since left to find the vectors themselves they keep some of the
 // partial sums below in memory. Elsewhere it is one number. What is written with operators serves both.
-#if defined(__GNUC__)
-// How a vector is passed to a function does not matter: all of them are inlined.
-#pragma GCC diagnostic ignored "-Wpsabi"
-#endif
 template <class T, int BYTES>
 struct Pack {
 #if defined(__GNUC__)
@@ -198,26 +188,51 @@ Point point_of(int level) {
 
 // ---------------------------------------------------------------------------------------------------- row-wise tiles
 
-// Rows of one tile on the CPU: one vector of float or two of double at the widest level.
-enum { TILE_ROWS = 16 };
+// Rows of a tile come in multiples of this: a register of float at the widest level.
+enum { LANES = 16 };
 
 template <class T>
-using TileSignature = void(const double*, const Tile<T>*);
+using TileSignature = void(const double*, const Tile<T>*, Index);
 template <class T>
 using TileFunction = TileSignature<T>*;
 
-template <template <class> class Loss, class T, int OUT, bool SOFT>
+// The first `rows` rows of a tile; more are computed, up to a whole register.
+template <template <class> class Loss, class T, int OUT, bool SOFT, int BYTES>
 struct TileBody {
-    static SL_FN void run(const double* params, const Tile<T>* tile) {
-        const Loss<T> loss(params, tile->n_classes);
-        Loss<T>::template run<TILE_ROWS, OUT, SOFT>(loss, *tile);
+    static SL_FN void run(const double* params, const Tile<T>* whole, Index rows) {
+        using V = Lanes<T, BYTES>;
+        const Tile<T> t = *whole;
+        const Loss<V> loss(params, t.n_classes);
+        for (Index r = 0; r < rows; r += Index(Register<V>::N)) {
+            Tile<T> part = t;
+            part.raw += r;
+            part.code += SOFT ? 0 : r;
+            part.target += SOFT ? r : 0;
+            part.value += r;
+            part.gradient += r;
+            part.hessian += r;
+            for (Ahead& a : part.ahead) {
+                a.at += r * a.row;
+                // Rows that follow each other: line by line, whatever class stands there.
+                if (a.row != Index(sizeof(T))) a.step = BYTES;
+            }
+            Loss<V>::template run<OUT, SOFT>(loss, part);
+        }
     }
 };
+template <template <class> class Loss, class T, int OUT, bool SOFT>
+TileFunction<T> tile_at(int level) {
+#if SL_LEVELS > 1
+    if (level == 2) return &Cloned<TileBody<Loss, T, OUT, SOFT, 64>, TileSignature<T>>::v4;
+    if (level == 1) return &Cloned<TileBody<Loss, T, OUT, SOFT, 32>, TileSignature<T>>::v3;
+#endif
+    return (void)level, &Cloned<TileBody<Loss, T, OUT, SOFT, 16>, TileSignature<T>>::base;
+}
 template <template <class> class Loss, class T, int OUT>
 TileFunction<T> tile_for(bool soft, int level) {
     if constexpr (Loss<T>::soft)
-        if (soft) return Cloned<TileBody<Loss, T, OUT, true>, TileSignature<T>>::at(level);
-    return soft ? nullptr : Cloned<TileBody<Loss, T, OUT, false>, TileSignature<T>>::at(level);
+        if (soft) return tile_at<Loss, T, OUT, true>(level);
+    return soft ? nullptr : tile_at<Loss, T, OUT, false>(level);
 }
 // Null where the loss takes class codes alone, or gives no probabilities.
 template <template <class> class Loss, class T>
@@ -233,12 +248,50 @@ TileFunction<T> tile_of(int outputs, bool soft, int level) {
     }
 }
 
+// One row, in double, where it stands: what a stochastic step of one sample calls.
+using RowSignature = void(const double*, const Tile<double>*);
+using RowFunction = RowSignature*;
+template <template <class> class Loss, bool SOFT>
+struct RowBody {
+    static SL_FN void run(const double* params, const Tile<double>* row) {
+        const Loss<double> loss(params, row->n_classes);
+        Loss<double>::template run<ROW_VALUE | ROW_GRADIENT, SOFT>(loss, *row);
+    }
+};
+template <template <class> class Loss>
+RowFunction row_of(bool soft, int level) {
+    const int no_wider = level < 1 ? level : 1;
+    if constexpr (Loss<double>::soft)
+        if (soft) return Cloned<RowBody<Loss, true>, RowSignature>::at(no_wider);
+    return soft ? nullptr : Cloned<RowBody<Loss, false>, RowSignature>::at(no_wider);
+}
+
+// Rows of a C-order array into a tile, element (k, r) at [k * tile_stride + r], and back.
+template <class T>
+using TurnSignature = void(T* tile, Index tile_stride, T* rows, Index row_stride, Index n_rows, Index n_classes);
+template <class T>
+using Turn = TurnSignature<T>*;
+
+template <class T, bool INTO_TILE>
+Turn<T> turn_at(int level) {
+#if SL_LEVELS > 1
+    if (level == 2) return &Cloned<TurnBody<T, 64, INTO_TILE>, TurnSignature<T>>::v4;
+    if (level == 1) return &Cloned<TurnBody<T, 32, INTO_TILE>, TurnSignature<T>>::v3;
+#endif
+    return (void)level, &Cloned<TurnBody<T, 16, INTO_TILE>, TurnSignature<T>>::base;
+}
+template <class T>
+Turn<T> rows_to_tile(int level) { return turn_at<T, true>(level); }
+template <class T>
+Turn<T> tile_to_rows(int level) { return turn_at<T, false>(level); }
+
 // ------------------------------------------------------------------------------------------------------- the tables
 
 #define SL_NAME(L) #L,
 #define SL_ENTRY(L) &block_of<L, T>,
 #define SL_POINT(L) &point_of<L>,
 #define SL_TILE(L) &tile_of<L, T>,
+#define SL_ROW(L) &row_of<L>,
 
 inline const char** pointwise_names() {
     static const char* names[] = {SL_POINTWISE_LIST(SL_NAME) SL_POINTWISE_HOST_LIST(SL_NAME) nullptr};
@@ -267,11 +320,18 @@ TileFunction<T> rowwise_tile(int kind, int outputs, bool soft, int level) {
     static const Chooser table[] = {SL_ROWWISE_LIST(SL_TILE)};
     return table[kind](outputs, soft, level);
 }
+template <class Unused = void>
+RowFunction rowwise_row(int kind, bool soft, int level) {
+    using Chooser = RowFunction (*)(bool, int);
+    static const Chooser table[] = {SL_ROWWISE_LIST(SL_ROW)};
+    return table[kind](soft, level);
+}
 
 #undef SL_NAME
 #undef SL_ENTRY
 #undef SL_POINT
 #undef SL_TILE
+#undef SL_ROW
 
 // ------------------------------------------------------------------------------------------------- block arithmetic
 
@@ -301,17 +361,6 @@ SL_FN void prefetch(const void* at, Index bytes) {
     const char* line = static_cast<const char*>(at);
     for (Index i = 0; i < bytes && i < 2048; i += 64) prefetch(line + i);
     prefetch(line + (bytes > 0 ? bytes - 1 : 0));
-}
-// Rows of a C-order array into a tile, element (k, r) at [k * TILE_ROWS + r], and back.
-template <class T>
-inline void tile_from_rows(T* __restrict tile, const T* __restrict from, Index stride, Index rows, Index n_classes) {
-    for (Index r = 0; r < rows; ++r)
-        for (Index k = 0; k < n_classes; ++k) tile[k * TILE_ROWS + r] = from[r * stride + k];
-}
-template <class T>
-inline void rows_from_tile(T* __restrict to, Index stride, const T* __restrict tile, Index rows, Index n_classes) {
-    for (Index r = 0; r < rows; ++r)
-        for (Index k = 0; k < n_classes; ++k) to[r * stride + k] = tile[k * TILE_ROWS + r];
 }
 // In double and in a fixed order: four partial sums hide the latency of the addition.
 template <class T>

@@ -130,6 +130,7 @@ class MulticlassFocal(RowwiseLoss):
 
     name = "multiclass_focal"
     _parameter_intervals = {"gamma": NON_NEGATIVE}
+    _class_parameters = ("alpha",)
 
     def __init__(self, n_classes=None, gamma=2.0, alpha=None):
         super().__init__(n_classes)
@@ -177,6 +178,7 @@ class LogitAdjusted(RowwiseLoss):
     name = "logit_adjusted"
     takes_probabilities = True
     _parameter_intervals = {"tau": NON_NEGATIVE}
+    _class_parameters = ("priors",)
 
     def __init__(self, n_classes=None, priors=None, tau=1.0):
         super().__init__(n_classes)
@@ -238,6 +240,7 @@ class LDAM(RowwiseLoss):
 
     name = "ldam"
     _parameter_intervals = {"max_margin": NON_NEGATIVE, "scale": POSITIVE}
+    _class_parameters = ("class_counts",)
 
     def __init__(self, n_classes=None, class_counts=None, max_margin=0.5, scale=30.0):
         super().__init__(n_classes)

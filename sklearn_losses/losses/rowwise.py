@@ -26,6 +26,9 @@ class RowwiseLoss(Loss):
     link = SoftmaxLink()
     takes_probabilities = False
 
+    # Names of the parameters of shape (n_classes,).
+    _class_parameters = ()
+
     def __init__(self, n_classes=None):
         self.n_classes = n_classes
 
@@ -86,9 +89,20 @@ class RowwiseLoss(Loss):
         return self._numbers()
 
     def _resolve(self, n_classes=None):
-        """The kernel's kind and parameters."""
-        params = self._row_params(self._classes(n_classes))
-        return _rowwise.KINDS[self._kernel], np.ascontiguousarray(params, dtype=np.float64)
+        """The kernel's kind and parameters. Checked again only when a parameter has changed; where
+        one is an array, each time, as its elements may have changed.
+        """
+        given = [n_classes, self.n_classes]
+        given += [getattr(self, name) for name in self._parameter_intervals]
+        lasting = all(getattr(self, name) is None for name in self._class_parameters)
+        resolved = self.__dict__.get("_resolved") if lasting else None
+        if resolved is None or resolved[0] != given:
+            params = self._row_params(self._classes(n_classes))
+            params = np.ascontiguousarray(params, dtype=np.float64)
+            resolved = (given, _rowwise.KINDS[self._kernel], params)
+            if lasting:
+                self._resolved = resolved
+        return resolved[1], resolved[2]
 
     def _evaluate(
         self,
