@@ -25,7 +25,11 @@ except ImportError:
         """Nothing: this scikit-learn has no callbacks."""
 
 
+# What a fit with callbacks holds while it is under way; scikit-learn removes it at the end.
+CALLBACKS_UNDER_WAY = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
+
 __all__ = [
+    "CALLBACKS_UNDER_WAY",
     "BaseScorer",
     "CallbackSupportMixin",
     "Interval",

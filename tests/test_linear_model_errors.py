@@ -30,7 +30,7 @@ CLASSES = np.digitize(Y, [-0.5, 0.5])
     (SGDRegressorX, {"loss": "multinomial"}, "use SGDClassifierX"),
     (SGDRegressorX, {"loss": "hinge"}, "use SGDClassifierX"),
     (SGDRegressorX, {"penalty": "l3"}, "'penalty' parameter"),
-    (SGDRegressorX, {"learning_rate": "fast"}, "'learning_rate' parameter"),
+    (SGDRegressorX, {"learning_rate": "fast"}, r"learning_rate must be .*got 'fast'"),
     (SGDRegressorX, {"batch_size": 0}, "'batch_size' parameter"),
     (SGDRegressorX, {"learning_rate": "optimal", "alpha": 0}, "alpha must be > 0"),
     (SGDRegressorX, {"penalty": "elasticnet", "l1_ratio": None}, "l1_ratio must be set"),

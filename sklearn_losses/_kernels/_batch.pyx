@@ -533,11 +533,12 @@ cdef class Problem:
 def _rows_sorted(indices, indptr):
     """Whether the columns of each row ascend."""
     cdef Py_ssize_t start
-    starts = np.zeros(len(indices) + 1, bool)
-    starts[indptr] = True
-    for start in range(0, len(indices) - 1, 1 << 20):  # in parts: the differences take memory
-        part = indices[start : start + (1 << 20) + 1]
-        if not ((part[1:] >= part[:-1]) | starts[start + 1 : start + len(part)]).all():
+    for start in range(0, len(indices) - 1, 1 << 16):  # in parts: the differences take memory
+        part = indices[start : start + (1 << 16) + 1]
+        ascends = part[1:] >= part[:-1]
+        first, last = np.searchsorted(indptr, [start + 1, start + len(part)])
+        ascends[indptr[first:last] - start - 1] = True  # a row starts here
+        if not ascends.all():
             return False
     return True
 
@@ -607,7 +608,9 @@ cdef class Engine(Problem):
             self.intercept_states_at[i] = NULL
         for i in range(len(self.states)):
             self.intercept_states_at[i] = <double*> cnp.PyArray_DATA(<cnp.ndarray> self.intercept_states[i])
-        self.live = [self.w, self.intercept, *self.states, *self.intercept_states]
+        # Views with a row an output: what is kept fits dense and sparse data alike.
+        states = [self.by_output(state) for state in self.states]
+        self.live = [self.by_output(self.w), self.intercept, *states, *self.intercept_states]
         if low is not None:
             low, high = (self.own(bound, self.dtype, (self.n_features,)) for bound in (low, high))
             weights = self.by_output(self.w)
@@ -619,7 +622,7 @@ cdef class Engine(Problem):
             run.average = <double*> cnp.PyArray_DATA(self.average)
             self.intercept_average_at = <double*> cnp.PyArray_DATA(self.intercept_average)
             self.averages_at = len(self.live)
-            self.live += [self.average, self.intercept_average]
+            self.live += [self.by_output(self.average), self.intercept_average]
         self.memory = memory
         self.intercept_mean_at = NULL
         if memory is not None:
@@ -638,7 +641,7 @@ cdef class Engine(Problem):
                 run.count = <int32_t*> cnp.PyArray_DATA(<cnp.ndarray> count)
                 run.share = self.pointer(share, (self.n_features,))
         run.penalised = memory is None and (l1 > 0.0 or l2 > 0.0)
-        self.kept = [array.copy() for array in self.live]
+        self.kept = [array.copy("C") for array in self.live]
         self.scalars_kept = (self.average_a, self.average_b, self.t, self.l1_so_far)
 
     def remember(self):
@@ -809,7 +812,7 @@ cdef class Engine(Problem):
 
     def coef(self):
         """The weights at the last `save`: ndarray of shape (n_outputs, n_features)."""
-        return np.array(self.by_output(self.kept[0]), order="C")
+        return self.kept[0].copy()
 
     def intercepts(self):
         """The intercepts at the last `save`: ndarray of shape (n_outputs,)."""
@@ -821,8 +824,8 @@ cdef class Engine(Problem):
         if not 0 < self.average_from <= t - 1.0:
             return None, None
         average, intercept = self.kept[self.averages_at], self.kept[self.averages_at + 1]
-        average = (average + a * self.kept[0].ravel()) / b
-        return np.array(self.by_output(average).astype(self.dtype), order="C"), intercept.copy()
+        average = (average + a * self.kept[0]) / b
+        return np.array(average.astype(self.dtype), order="C"), intercept.copy()
 
     def get_state(self):
         """All that the next epoch depends on but data, parameters and order, at the last `save`: a dict."""

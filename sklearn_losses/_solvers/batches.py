@@ -40,8 +40,9 @@ def share_of_rows(data):
     """For each feature, the share of the training rows that have an entry of it."""
     X = data.X
     counts = np.zeros(X.shape[1])
-    for start in range(0, X.shape[0], 1 << 16):  # in parts: a mask of all entries takes memory
-        stop = min(start + (1 << 16), X.shape[0])
+    rows = max(1, (1 << 16) * X.shape[0] // max(X.nnz, 1))
+    for start in range(0, X.shape[0], rows):  # in parts: a mask of all entries takes memory
+        stop = min(start + rows, X.shape[0])
         indices = X.indices[X.indptr[start] : X.indptr[stop]]
         if data.held_out is not None:
             lengths = np.diff(X.indptr[start : stop + 1])
@@ -84,6 +85,10 @@ class Batches:
         if self.memory and settings.learning_rate == "optimal" and loss.differentiable:
             self.lipschitz = LipschitzRate(data, settings)
             self.lipschitz.see_constant()
+        coef = model.coef
+        if settings.low is not None:
+            # Weights of features that no sample has never move.
+            coef = np.clip(coef, settings.low, settings.high)
         growing = hasattr(settings.batch_size, "size")
         largest = self.n_rows if growing else size_of_batches(settings.batch_size, 0, self.n_rows)
         self.engine = Engine(
@@ -91,7 +96,7 @@ class Batches:
             data.y,
             data.losses,
             data.n_outputs,
-            coef=model.coef,
+            coef=coef,
             intercept=model.intercept,
             optimizer=kernel,
             params=params,

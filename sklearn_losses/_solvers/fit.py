@@ -179,9 +179,11 @@ class Fit:
         self.n_iter = 0
         self.steps = 0
         self.interrupted = False
-        self.stop_reason = None
         self.patience = Patience(settings.tol, *state.get("patience", ()))
         self.best_metric, self.best_model = state.get("best", (math.inf, None))
+        # Of an earlier fit that had ended by itself, and so stays as it is.
+        self.stop_reason = state.get("ended")
+        self.last = state.get("last", {})
         self.start = time.perf_counter()
         if state.get("engine") is not None:
             descent.set_state(state["engine"])
@@ -300,9 +302,13 @@ class Fit:
 
     def state(self):
         """What another fit needs to go on from here: a dict that can be pickled."""
+        by_itself = self.stop_reason in ("converged", "validation", "line_search")
+        last = {name: values[-1:] for name, values in vars(self.curves).items() if values}
         return {
             "engine": self.descent.get_state(),
             "epochs": self.epochs_before + self.n_iter,
             "patience": (self.patience.best, self.patience.count),
             "best": (self.best_metric, self.best_model),
+            "ended": self.stop_reason if by_itself else None,
+            "last": last or self.last,
         }

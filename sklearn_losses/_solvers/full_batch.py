@@ -16,6 +16,8 @@ from sklearn_losses._solvers.fit import Epoch, Model
 # the spread of the targets to FINEST of it.
 NARROWER = 0.1
 FINEST = 1e-7
+# Where stages before the last end without `tol`.
+STAGE_TOL = 1e-6
 
 
 @cache
@@ -178,6 +180,8 @@ class GradientDescent(FullBatch):
             if not math.isfinite(self.value):
                 return self.epoch_at(self.z, math.nan, self.length)
         tol = self.settings.tol
+        if tol is None and self.stage + 1 < len(self.stages):
+            tol = STAGE_TOL
         length = self.length
         while True:
             z = self.prox(self.z - length * self.gradient, length)
@@ -190,7 +194,8 @@ class GradientDescent(FullBatch):
                 break
             length /= 2
             if length < 1e-300 or not move.any():
-                return self.epoch_at(self.z, self.value, length, "line_search")
+                ended = None if self.next_stage() else "line_search"
+                return self.epoch_at(self.z, self.value, length, ended)
         change = gradient - self.gradient
         curvature = float(np.vdot(move, change))
         square = float(np.vdot(move, move))
@@ -198,12 +203,16 @@ class GradientDescent(FullBatch):
         self.z, self.value, self.gradient = z, value, gradient
         ended = None
         if tol is not None and self.violation(z, gradient) <= tol:
-            if self.stage + 1 < len(self.stages):
-                self.stage += 1
-                self.gradient = None
-            else:
-                ended = "converged"
+            ended = None if self.next_stage() else "converged"
         return self.epoch_at(z, value, length, ended)
+
+    def next_stage(self):
+        """Go on to the next stage; False where this is the last."""
+        if self.stage + 1 == len(self.stages):
+            return False
+        self.stage += 1
+        self.gradient = None
+        return True
 
     def get_state(self):
         return {"z": self.z, "length": self.length, "stage": self.stage}
@@ -247,15 +256,20 @@ class LimitedMemoryBFGS(FullBatch):
 
     def run(self, fit):
         """All iterations; those of a fit that is resumed are made again first."""
-        replay = self.done
+        replay, reached = self.done, self.z
         self.z = self.start.copy()
         self.done = 0
-        # L-BFGS-B's own vectors are short: threads in BLAS only wait for each other.
-        with threadpools().limit(limits=1, user_api="blas"):
-            for stage in range(len(self.stages)):
-                self.stage = stage
-                if not self.minimise(fit, replay):
-                    return
+        try:
+            # L-BFGS-B's own vectors are short: threads in BLAS only wait for each other.
+            with threadpools().limit(limits=1, user_api="blas"):
+                for stage in range(len(self.stages)):
+                    self.stage = stage
+                    if not self.minimise(fit, replay):
+                        return
+        except KeyboardInterrupt:
+            if self.done < replay:
+                self.z, self.done = reached, replay
+            raise
 
     def minimise(self, fit, replay):
         """One stage; whether another may follow."""

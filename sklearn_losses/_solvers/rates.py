@@ -91,6 +91,7 @@ class LipschitzRate:
     """
 
     MOST = 4096
+    PART = 64  # rows that are copied at a time
 
     def __init__(self, data, settings):
         rows = data.training_rows()
@@ -105,7 +106,10 @@ class LipschitzRate:
     def see(self, coef, intercept):
         """Take note of the second derivatives at these weights; returns the rate."""
         data = self.data
-        raw = np.asarray(data.X[self.rows] @ coef.T.astype(np.float64)) + intercept
+        parts = range(0, len(self.rows), self.PART)
+        coef = coef.T.astype(np.float64)
+        raw = [np.asarray(data.X[self.rows[i : i + self.PART]] @ coef) for i in parts]
+        raw = np.concatenate(raw) + intercept
         if data.offset is not None:
             raw += data.offset[self.rows].reshape(len(self.rows), -1)
         self._see_raw(raw)

@@ -1,5 +1,6 @@
 """What both estimators share: validation, fits, and the state between calls. No arithmetic."""
 
+import copy
 import warnings
 from contextlib import contextmanager
 
@@ -12,14 +13,23 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from sklearn_losses._kernels._batch import Problem
-from sklearn_losses._sklearn_compat import CallbackSupportMixin, check_sample_weight
+from sklearn_losses._parameters import _same
+from sklearn_losses._sklearn_compat import (
+    CALLBACKS_UNDER_WAY,
+    CallbackSupportMixin,
+    check_sample_weight,
+)
 from sklearn_losses._solvers import BATCHES, ONE_SAMPLE, choose_descent
 from sklearn_losses._solvers.fit import Fit, Model
 from sklearn_losses._solvers.run import Hooks, run_fits
 from sklearn_losses.linear_model._parameters import PASSIVE_AGGRESSIVE, Parameters
-from sklearn_losses.optimizers import get_optimizer
 
 MAX_INT = np.iinfo(np.int32).max
+
+# What may differ between a fit and one that goes on from it; the seed is kept with the state.
+MAY_CHANGE = {"max_iter", "n_jobs", "random_state", "verbose", "warm_start"}
+# What decides which arrays a descent has.
+DECIDES_STATE = ("descent", "optimizer", "average", "l1", "outputs", "features")
 
 
 def joined(models):
@@ -182,9 +192,12 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
         before = dict(self.__dict__)
         try:
             yield
-        except Exception:
-            self.__dict__.clear()
-            self.__dict__.update(before)
+        except BaseException as error:
+            committed = self.__dict__.get("_kept") is not before.get("_kept")
+            if not (committed and isinstance(error, KeyboardInterrupt)):
+                kept = {k: v for k, v in self.__dict__.items() if k in CALLBACKS_UNDER_WAY}
+                self.__dict__.clear()
+                self.__dict__.update(before | kept)
             raise
 
     def _public_weights(self, n_outputs, n_features, coef_init, intercept_init):
@@ -249,7 +262,22 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
             intercept_init = self.intercept_ if intercept_init is None else intercept_init
         return coef_init, intercept_init
 
-    def _kept_states(self, kind, going_on):
+    def _origin(self, kind, settings, datas):
+        """What the state of a descent comes from."""
+        params = {k: v for k, v in self.get_params(deep=False).items() if k not in MAY_CHANGE}
+        X = datas[0].X
+        return copy.deepcopy(params) | {
+            "average": settings.average,
+            "optimizer": copy.deepcopy(settings.optimizer),
+            "descent": kind.__name__,
+            "l1": settings.l1 > 0,
+            "outputs": (len(datas), datas[0].n_outputs),
+            "features": X.shape[1],
+            "samples": X.shape[0],
+            "sparse": sparse.issparse(X),
+        }
+
+    def _kept_states(self, kind, origin, going_on):
         """The states to go on from: None, or one for each fit."""
         resume = self.warm_start == "resume" and not going_on and hasattr(self, "coef_")
         # scikit-learn's algorithm goes on from the coefficients in `partial_fit`.
@@ -262,14 +290,15 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
             raise ValueError(
                 "warm_start='resume' has nothing to go on from: the state was dropped by sparsify()"
             )
-        asked = (kind.__name__, repr(get_optimizer(self.optimizer)))
-        if kept["of"] != asked:
-            if going_on:
-                return None  # another optimizer goes on from the coefficients alone
-            raise ValueError(
-                f"warm_start='resume' goes on with the same parameters; the last fit had "
-                f"{kept['of']}, this one has {asked}"
-            )
+        before = kept["of"]
+        for name in DECIDES_STATE if going_on else origin:
+            if not _same(before[name], origin[name]):
+                if going_on:
+                    return None  # another optimizer goes on from the coefficients alone
+                raise ValueError(
+                    "warm_start='resume' goes on with the same data and parameters; the last fit "
+                    f"had {name}={before[name]!r}, this one has {origin[name]!r}"
+                )
         return kept["fits"]
 
     def _solve(
@@ -277,12 +306,8 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
     ):
         """Fits of `datas` (one, or one for each output), from `model`: list of Fit, ended or
         about to be run."""
-        states = self._kept_states(kind, going_on)
-        if states is not None and len(states) != len(datas):
-            raise ValueError(
-                f"warm_start='resume': the last fit had {len(states)} outputs, this one has "
-                f"{len(datas)}"
-            )
+        origin = self._origin(kind, settings, datas)
+        states = self._kept_states(kind, origin, going_on)
         fits = []
         for i, data in enumerate(datas):
             rows = slice(None) if len(datas) == 1 else slice(i, i + 1)
@@ -301,57 +326,50 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
                 # The stream goes on; what the last call waited for does not.
                 state = {key: state[key] for key in ("engine", "epochs")}
             fits.append(Fit(descent, settings, loss, state=state, **validations[i]))
-        return fits
+        return fits, origin
 
-    def _commit(self, fits, n_samples, loss, kind, going_on):
+    def _commit(self, fits, origin, n_samples, loss, kind, going_on):
         """Take over what the solver found: one Fit, or one for each output."""
-        if not going_on and fits[0].epochs_before == 0:
+        if not going_on and not any(fit.epochs_before for fit in fits):
             self.t_ = 1.0
             for curve in ("loss", "validation", "grad_norm", "learning_rate"):
                 setattr(self, f"{curve}_curve_", [])
         self.loss_ = loss
         n_iter = max(fit.n_iter for fit in fits)
-        self.n_iter_ = n_iter + (0 if going_on else fits[0].epochs_before)
-        longest = max(fits, key=lambda fit: fit.n_iter)
+        longest = max(fits, key=lambda fit: fit.epochs_before + fit.n_iter)
+        self.n_iter_ = n_iter if going_on else longest.epochs_before + longest.n_iter
         self.stop_reason_ = longest.stop_reason
         # scikit-learn's algorithm counts as scikit-learn does: rows held out take part.
         self.t_ += n_iter * n_samples if kind is ONE_SAMPLE else longest.steps
 
-        def by_epoch(curves, combine):
+        def by_epoch(name, combine):
             # A class that has converged keeps its last value.
+            new = [getattr(fit.curves, name) for fit in fits]
+            curves = [c or fit.last.get(name, []) for c, fit in zip(new, fits, strict=True)]
             return [
                 float(combine([c[min(epoch, len(c) - 1)] for c in curves if c]))
-                for epoch in range(max(map(len, curves)))
+                for epoch in range(max(map(len, new)))
             ]
 
         def root_of_squares(values):
             return np.sqrt(np.sum(np.square(values)))
 
-        self.loss_curve_ = self.loss_curve_ + by_epoch([f.curves.loss for f in fits], sum)
-        self.validation_curve_ = self.validation_curve_ + by_epoch(
-            [f.curves.validation for f in fits], sum
-        )
-        self.grad_norm_curve_ = self.grad_norm_curve_ + by_epoch(
-            [f.curves.gradient_norm for f in fits], root_of_squares
-        )
-        self.learning_rate_curve_ = self.learning_rate_curve_ + by_epoch(
-            [f.curves.rate for f in fits], lambda rates: rates[0]
-        )
+        self.loss_curve_ = self.loss_curve_ + by_epoch("loss", sum)
+        self.validation_curve_ = self.validation_curve_ + by_epoch("validation", sum)
+        self.grad_norm_curve_ = self.grad_norm_curve_ + by_epoch("gradient_norm", root_of_squares)
+        self.learning_rate_curve_ = self.learning_rate_curve_ + longest.curves.rate
         self._averaging = None
         if self.average and kind is ONE_SAMPLE:
             self._averaging = (
                 joined([fit.model() for fit in fits]),
                 joined([fit.descent.averages() for fit in fits]),
             )
-        self._kept = {
-            "of": (kind.__name__, repr(get_optimizer(self.optimizer))),
-            "fits": [fit.state() for fit in fits],
-        }
         self.__dict__.update(self._shown(joined([fit.public_model() for fit in fits])))
+        self._kept = {"of": origin, "fits": [fit.state() for fit in fits]}
         if any(fit.interrupted for fit in fits):
             raise KeyboardInterrupt
 
-    def _run(self, fits, X, y, sample_weight, loss, kind, *, going_on, stream):
+    def _run(self, fits, origin, X, y, sample_weight, loss, kind, *, going_on, stream):
         """Make the fits' epochs, and take over the result."""
         hooks = None
         if not stream and getattr(self, "_skl_callbacks", None):
@@ -361,7 +379,7 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
 
             hooks = Hooks(self, X, y, sample_weight, fits, attributes)
         run_fits(fits, self.n_jobs, self.verbose, hooks)
-        self._commit(fits, X.shape[0], loss, kind, going_on)
+        self._commit(fits, origin, X.shape[0], loss, kind, going_on)
         if hooks is not None:
             hooks.close()
 

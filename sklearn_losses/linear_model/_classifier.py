@@ -332,7 +332,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             )
             for i, data in enumerate(datas)
         ]
-        fits = self._solve(
+        fits, origin = self._solve(
             datas,
             model,
             averages,
@@ -344,7 +344,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             going_on=going_on,
             stream=stream,
         )
-        self._run(fits, X, y, sample_weight, loss, kind, going_on=going_on, stream=stream)
+        self._run(fits, origin, X, y, sample_weight, loss, kind, going_on=going_on, stream=stream)
 
     def _known_targets(self):
         """Classes and kind of the targets of the calls so far."""
@@ -460,7 +460,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         loss, optimizer = self._check_parameters(stream=True)
         if self.early_stopping and not going_on:
             raise ValueError("early_stopping should be False with partial_fit")
-        columns = len(shape) > 1 and shape[1] > 1 if (shape := getattr(y, "shape", ())) else False
+        columns = np.ndim(y) == 2 and np.shape(y)[1] > 1
         if not going_on and classes is None and not columns:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         with self._unchanged_on_error():

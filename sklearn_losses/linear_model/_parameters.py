@@ -5,12 +5,13 @@ from numbers import Integral, Real
 import numpy as np
 from joblib import effective_n_jobs
 
+from sklearn_losses._parameters import from_name
 from sklearn_losses._sklearn_compat import Interval, StrOptions
 from sklearn_losses._solvers.fit import Settings
 from sklearn_losses._solvers.rates import SKLEARN_SCHEDULES
 from sklearn_losses.losses import LOSSES, Loss, get_loss
-from sklearn_losses.optimizers import OPTIMIZERS, Optimizer, get_optimizer
-from sklearn_losses.schedules import SCHEDULES, BatchGrowth, Schedule, get_schedule
+from sklearn_losses.optimizers import Optimizer, get_optimizer
+from sklearn_losses.schedules import SCHEDULES, BatchGrowth, Schedule
 
 # The losses, given by name, whose parameter scikit-learn calls epsilon.
 TAKES_EPSILON = {
@@ -37,10 +38,7 @@ class Parameters:
         "epsilon": [Interval(Real, 0, None, closed="left")],
         "n_jobs": [None, Integral],
         "random_state": ["random_state"],
-        "learning_rate": [
-            StrOptions({*SKLEARN_SCHEDULES, *PASSIVE_AGGRESSIVE, *SCHEDULES}),
-            Schedule,
-        ],
+        "learning_rate": [str, Schedule],
         "eta0": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, None, None, closed="neither")],
         "early_stopping": ["boolean"],
@@ -53,7 +51,7 @@ class Parameters:
             StrOptions({"full"}),
             BatchGrowth,
         ],
-        "optimizer": [StrOptions(set(OPTIMIZERS)), Optimizer],
+        "optimizer": [str, Optimizer],
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
         "positive": ["boolean"],
         "bounds": [tuple, list, None],
@@ -96,7 +94,9 @@ class Parameters:
                     f"Learning rate {self.learning_rate!r} only works with loss {needed!r}."
                 )
         elif self.learning_rate not in SKLEARN_SCHEDULES:
-            get_schedule(self.learning_rate).factors(0.0)  # checks its parameters
+            known = {**dict.fromkeys([*SKLEARN_SCHEDULES, *PASSIVE_AGGRESSIVE]), **SCHEDULES}
+            schedule = from_name("learning_rate", self.learning_rate, Schedule, known, {})
+            schedule.factors(0.0)  # checks its parameters
         if isinstance(loss, LOSSES["root_mean_squared_error"]):
             raise ValueError(
                 "RootMeanSquaredError is no mean over samples, so stochastic gradients cannot "

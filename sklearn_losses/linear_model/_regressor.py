@@ -187,6 +187,8 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             raise ValueError(f"{name} is a loss for classes; use SGDClassifierX")
         if loss.task == "binary" and not loss.gives_probability:
             raise ValueError(f"{name} gives margins, not predictions of y; use SGDClassifierX")
+        if self.non_crossing and not hasattr(loss, "quantile"):
+            raise ValueError(f"non_crossing=True orders the quantiles of a loss; {loss!r} has none")
         return loss
 
     def _data(self, X, y, sample_weight, offset, loss, suffix=""):
@@ -195,6 +197,10 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         y = np.ascontiguousarray(y, dtype=np.float64)
+        if self.non_crossing and y.ndim == 2:
+            raise ValueError(
+                f"non_crossing=True orders several quantiles of one target; y has {y.shape[1]}"
+            )
         members = loss._members()
         n_outputs = y.shape[1] if y.ndim == 2 else len(members)
         if len(members) not in (1, n_outputs):
@@ -257,7 +263,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         random_state = check_random_state(self.random_state)
         seed = random_state.randint(0, MAX_INT)
         random_state.randint(1, MAX_INT)
-        fits = self._solve(
+        fits, origin = self._solve(
             [data],
             model,
             averages,
@@ -269,7 +275,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             going_on=going_on,
             stream=stream,
         )
-        self._run(fits, X, y, sample_weight, loss, kind, going_on=going_on, stream=stream)
+        self._run(fits, origin, X, y, sample_weight, loss, kind, going_on=going_on, stream=stream)
 
     def _shown(self, model):
         """The attributes that make a fitted estimator of a model."""

@@ -47,7 +47,7 @@ def read_targets(y, classes, known, loss, name="y"):
     y = np.asarray(y)
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
-    read = _matrix(y, loss, name) if y.ndim == 2 else _labels(y, classes, known, name)
+    read = _matrix(y, known, loss, name) if y.ndim == 2 else _labels(y, classes, known, name)
     if known is not None:
         same_kind = (read.matrix is None) == (known.matrix is None)
         if not same_kind or len(read.classes) != len(known.classes):
@@ -84,7 +84,7 @@ def _labels(y, classes, known, name):
     return Targets(classes, codes)
 
 
-def _matrix(y, loss, name):
+def _matrix(y, known, loss, name):
     if y.dtype.kind not in "biuf" or y.ndim != 2:
         raise ValueError(
             f"Unknown label type: {name} of shape {y.shape} must hold labels of one kind, an "
@@ -105,7 +105,12 @@ def _matrix(y, loss, name):
         check_unit_rows(owner, y, name)
         return Targets(classes, matrix=y)
     fractional = (y > 0) & (y < 1)
-    distribution = fractional.any() and (np.abs(y.sum(axis=1) - 1) <= 1e-8).all()
+    if known is None:
+        distribution = fractional.any() and (np.abs(y.sum(axis=1) - 1) <= 1e-8).all()
+    else:  # certain labels among soft ones are soft labels too
+        distribution = not known.multilabel
+        if distribution and known.matrix is not None:
+            check_unit_rows(owner, y, name)
     if fractional.any() and loss.task == "regression":
         raise ValueError(
             f"{owner} takes labels; {name} holds probabilities, which need a loss such as "
