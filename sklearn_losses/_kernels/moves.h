@@ -54,6 +54,7 @@ struct MoveBody {
         T* __restrict s2 = slab.s[2];
         const T* __restrict low = slab.low;
         const T* __restrict high = slab.high;
+        SL_INDEPENDENT
         for (Index i = 0; i < slab.n; ++i) {
             Prox<T> prox = {l1, -inf_<T>(), inf_<T>()};
             if constexpr (BOUNDED) prox = {l1, low[i], high[i]};
@@ -79,6 +80,7 @@ struct MoveTouchedBody {
         const T scale = T(move->scale), l1 = T(move->l1), l2 = T(O<T>::DECOUPLED ? 0.0 : move->moment.l2);
         for (Index j = 0; j < n; ++j) {
             const Prox<T> prox = prox_of(slab, at[j], l1);
+            SL_INDEPENDENT
             for (Index i = at[j] * n_outputs; i < (at[j] + 1) * n_outputs; ++i) {
                 const T from = slab.w[i];
                 const T to = move_one(optimizer, slab, i, scale * T(slab.g[i]) + l2 * from, prox);
@@ -180,10 +182,12 @@ struct ReducedBody {
         const Slab<T> slab = *slab_;
         const Reduced<T> reduced = *reduced_;
         const double rate = move->moment.rate, l2 = move->moment.l2;
+        SL_INDEPENDENT
         for (Index j = 0; j < n; ++j) {
             const Index feature = at ? Index(at[j]) : j, first = at ? feature * n_outputs : j;
             const double share = at ? double(reduced.count[feature]) / (reduced.share[feature] * reduced.batch) : 1.0;
             const Prox<T> prox = prox_of(slab, feature, T(move->l1));
+            SL_INDEPENDENT
             for (Index i = first; i < first + n_outputs; ++i) {
                 const double from = double(slab.w[i]), g = slab.g[i];
                 const T to = prox(T(from - rate * (move->scale * g + share * (reduced.mean[i] + l2 * from))),

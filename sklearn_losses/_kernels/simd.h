@@ -27,6 +27,17 @@
 #define SL_LEVELS 1
 #endif
 
+// Before a loop over elements that are independent of each other. Without it GCC tests whether the arrays lie too close
+// together for vectors, and has a second loop for that case, in which it may contract a * b - c * d the other way round:
+// the bits would depend on the addresses.
+#if defined(__clang__)
+#define SL_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define SL_INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define SL_INDEPENDENT
+#endif
+
 namespace sl {
 
 inline int detected_level() {

@@ -285,9 +285,13 @@ class LimitedMemoryBFGS(FullBatch):
             if not math.isfinite(value) and not seen:
                 raise fit.diverged(self.epoch_at(z, math.nan, math.nan))
             seen.update(loss=objective.loss, norm=objective.gradient_norm, smooth=value)
-            seen["z"], seen["gradient"] = z, gradient
             value += float(np.vdot(self.l1[split], halves[: len(z)][split] + halves[len(z) :]))
             return value, np.concatenate([gradient + self.l1, (self.l1 - gradient)[split]])
+
+        def made():
+            # Not the value of `function`, in which both parts of a weight may be positive.
+            value = seen["smooth"] + float(np.vdot(self.l1, np.abs(self.z)))
+            return Epoch(seen["loss"], value, seen["norm"], math.nan, 1)
 
         def after(intermediate_result):
             if fit.stop is not None and fit.stop.is_set():
@@ -297,8 +301,7 @@ class LimitedMemoryBFGS(FullBatch):
             if self.done <= replay:
                 return
             fit.begin()
-            epoch = Epoch(seen["loss"], float(intermediate_result.fun), seen["norm"], math.nan, 1)
-            if fit.after(epoch):
+            if fit.after(made()):
                 raise StopIteration
 
         tol = settings.tol
@@ -325,7 +328,7 @@ class LimitedMemoryBFGS(FullBatch):
             return True
         if fit.n_iter == 0 and replay == 0:  # it started at the minimum
             fit.begin()
-            fit.after(Epoch(seen["loss"], float(result.fun), seen["norm"], math.nan, 1))
+            fit.after(made())
         fit.stop_reason = "converged" if result.status == 0 else "line_search"
         return False
 

@@ -49,7 +49,7 @@ def run_fits(fits, n_jobs, verbose, hooks=None):
     Parameters
     ----------
     fits : list of Fit
-    n_jobs : int or None
+    n_jobs : int
         Fits at the same time.
     verbose : int
     hooks : Hooks or None

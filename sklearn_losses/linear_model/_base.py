@@ -5,6 +5,7 @@ import warnings
 from contextlib import contextmanager
 
 import numpy as np
+from joblib import effective_n_jobs
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
@@ -13,6 +14,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from sklearn_losses._kernels._batch import Problem
+from sklearn_losses._kernels._threads import effective_n_threads
 from sklearn_losses._parameters import _same
 from sklearn_losses._sklearn_compat import (
     CALLBACKS_UNDER_WAY,
@@ -378,7 +380,8 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
                 return {"loss_": loss, **self._shown(joined([f.public_model() for f in fits]))}
 
             hooks = Hooks(self, X, y, sample_weight, fits, attributes)
-        run_fits(fits, self.n_jobs, self.verbose, hooks)
+        n_jobs = effective_n_threads(effective_n_jobs(self.n_jobs))
+        run_fits(fits, n_jobs, self.verbose, hooks)
         self._commit(fits, origin, X.shape[0], loss, kind, going_on)
         if hooks is not None:
             hooks.close()

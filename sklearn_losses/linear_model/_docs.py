@@ -94,7 +94,7 @@ SHARED = {
 
     Float32 and float64 arrays in C order, memory maps among them, and CSR matrices with int32 or
     int64 indices are not copied; Fortran-ordered arrays, other formats and other dtypes are
-    converted, which takes a copy.
+    converted, which takes a copy. Early stopping copies the rows that it holds out.
 
     Weights and X are in X's type, float32 or float64; raw predictions, losses, gradients and
     intercepts are computed in float64. Ctrl-C ends a fit within a second with KeyboardInterrupt;
