@@ -17,7 +17,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_losses import LOSSES, OPTIMIZERS, SCHEDULES, FunctionLoss, get_loss, get_schedule
+from sklearn_losses import OPTIMIZERS, SCHEDULES, FunctionLoss, get_loss, get_schedule
 from sklearn_losses._kernels._threads import effective_n_threads, openmp_info
 from sklearn_losses.linear_model import SGDClassifierX, SGDRegressorX
 
@@ -192,10 +192,9 @@ def test_early_stopping_says_that_it_was_the_validation(batch_size):
         assert len(model.validation_curve_) == model.n_iter_ < 1000
 
 
-@pytest.mark.parametrize("optimizer", FULL_BATCH)
-def test_a_loss_that_no_step_lowers_ends_the_line_search(optimizer):
+def test_a_loss_that_no_step_lowers_ends_the_line_search():
     jump = FunctionLoss(lambda y, raw: np.where(raw == 0, 0.0, 1.0), lambda y, raw: y)
-    model = regressor(loss=jump, optimizer=optimizer).fit(X, Y)
+    model = regressor(loss=jump, optimizer="gd").fit(X, Y)
     assert model.stop_reason_ == "line_search" and model.n_iter_ == 1
     assert not model.coef_.any()
 
@@ -442,7 +441,8 @@ def test_the_number_of_threads_changes_no_bit():
                 bits = set()
                 for n_jobs in (1, 2, 3):
                     model.set_params(n_jobs=n_jobs).fit(x, y)
-                    bits.add((model.coef_.tobytes(), model.intercept_.tobytes(), *model.loss_curve_))
+                    weights = model.coef_.tobytes() + model.intercept_.tobytes()
+                    bits.add((weights, *model.loss_curve_))
                 assert len(bits) == 1, (name, layout, dtype)
         print(name)
     """

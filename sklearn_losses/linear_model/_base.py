@@ -1,6 +1,5 @@
 """What both estimators share: validation, fits, and the state between calls. No arithmetic."""
 
-import copy
 import warnings
 from contextlib import contextmanager
 
@@ -266,11 +265,11 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
 
     def _origin(self, kind, settings, datas):
         """What the state of a descent comes from."""
-        params = {k: v for k, v in self.get_params(deep=False).items() if k not in MAY_CHANGE}
+        params = self.get_params(deep=False) | {"optimizer": settings.optimizer}
         X = datas[0].X
-        return copy.deepcopy(params) | {
+        # Copies: objects may be changed in place.
+        return {k: clone(v, safe=False) for k, v in params.items() if k not in MAY_CHANGE} | {
             "average": settings.average,
-            "optimizer": copy.deepcopy(settings.optimizer),
             "descent": kind.__name__,
             "l1": settings.l1 > 0,
             "outputs": (len(datas), datas[0].n_outputs),

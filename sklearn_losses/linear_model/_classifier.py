@@ -11,6 +11,7 @@ from sklearn_losses._sklearn_compat import StrOptions, fit_context
 from sklearn_losses._solvers import ONE_SAMPLE
 from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
 from sklearn_losses.linear_model._docs import documented
+from sklearn_losses.linear_model._parameters import takes_streams
 from sklearn_losses.linear_model._targets import (
     Targets,
     class_data,
@@ -436,9 +437,12 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         self._warn_after_fit()
         return self
 
+    @available_if(takes_streams)
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None, *, offset=None):
         """Go on for one epoch over the given samples.
+
+        Not there for the optimizers of finite data: "saga", "svrg", "gd" and "lbfgs".
 
         Parameters
         ----------
@@ -457,7 +461,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             Fitted estimator.
         """
         going_on = hasattr(self, "classes_")
-        loss, optimizer = self._check_parameters(stream=True)
+        loss, optimizer = self._check_parameters()
         if self.early_stopping and not going_on:
             raise ValueError("early_stopping should be False with partial_fit")
         columns = np.ndim(y) == 2 and np.shape(y)[1] > 1

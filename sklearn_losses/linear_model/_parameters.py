@@ -22,6 +22,21 @@ TAKES_EPSILON = {
 PASSIVE_AGGRESSIVE = ("pa1", "pa2")
 
 
+def takes_streams(estimator):
+    """Whether `partial_fit` can use the estimator's optimizer; an AttributeError that says so where
+    not."""
+    try:
+        optimizer = get_optimizer(estimator.optimizer)
+    except ValueError:  # an unknown name: `partial_fit` says which there are
+        return True
+    if optimizer.full_batch or optimizer.memory:
+        raise AttributeError(
+            f"optimizer={estimator.optimizer!r} goes over the same samples again and again, so "
+            "that partial_fit cannot use it; call fit, or choose an optimizer that steps"
+        )
+    return True
+
+
 class Parameters:
     """Mixin: checks and readings of the parameters."""
 
@@ -66,18 +81,10 @@ class Parameters:
             return get_loss(self.loss, **{TAKES_EPSILON[self.loss]: self.epsilon})
         return get_loss(self.loss)
 
-    def _check_parameters(self, stream=False):
-        """What the constraints on single parameters do not say; returns loss and optimizer.
-
-        `stream`: for `partial_fit`.
-        """
+    def _check_parameters(self):
+        """What the constraints on single parameters do not say; returns loss and optimizer."""
         optimizer = get_optimizer(self.optimizer)
         optimizer._check()
-        if stream and (optimizer.full_batch or optimizer.memory):
-            raise ValueError(
-                f"optimizer={self.optimizer!r} goes over the same samples again and again, so that "
-                "partial_fit cannot use it; call fit, or choose an optimizer that steps"
-            )
         if self.penalty == "elasticnet" and self.l1_ratio is None:
             raise ValueError("l1_ratio must be set when penalty is 'elasticnet'")
         if self.clip_norm is not None and (optimizer.full_batch or optimizer.memory):

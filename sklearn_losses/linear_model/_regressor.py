@@ -4,12 +4,14 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
 from sklearn_losses._sklearn_compat import fit_context
 from sklearn_losses._solvers.fit import Data
 from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
 from sklearn_losses.linear_model._docs import documented
+from sklearn_losses.linear_model._parameters import takes_streams
 
 
 @documented(passive_aggressive_loss="epsilon_insensitive")
@@ -337,9 +339,12 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         self._warn_after_fit()
         return self
 
+    @available_if(takes_streams)
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None, *, offset=None):
         """Go on for one epoch over the given samples.
+
+        Not there for the optimizers of finite data: "saga", "svrg", "gd" and "lbfgs".
 
         Parameters
         ----------
@@ -354,7 +359,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             Fitted estimator.
         """
         going_on = hasattr(self, "coef_")
-        loss, optimizer = self._check_parameters(stream=True)
+        loss, optimizer = self._check_parameters()
         if self.early_stopping and not going_on:
             raise ValueError("early_stopping should be False with partial_fit")
         with self._unchanged_on_error():
