@@ -406,6 +406,24 @@ def test_ctrl_c_ends_any_fit_at_a_whole_epoch_and_it_goes_on():
     assert len(run_python(code).splitlines()) == 10
 
 
+class Interrupting:
+    """Sample weights during whose conversion Ctrl-C comes."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_before_the_first_epoch_leaves_the_estimator_as_it_was():
+    model = classifier(max_iter=2).fit(X, THREE)
+    before = dict(vars(model))
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X[:, :3], THREE > 0, sample_weight=Interrupting())
+    assert vars(model) == before
+    with pytest.raises(KeyboardInterrupt):
+        (new := classifier()).fit(X, THREE, sample_weight=Interrupting())
+    assert not hasattr(new, "classes_") and not hasattr(new, "n_features_in_")
+
+
 # -------------------------------------------------------------------------------------- threads
 
 

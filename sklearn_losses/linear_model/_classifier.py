@@ -108,8 +108,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
     the cumulative one of [3]_, and classes are trained one by one, each in an order of its own;
     otherwise all classes are trained in one pass. It differs where scikit-learn is wrong:
 
-    - The weights' norm, which enters the objective, is exact on sparse data; there scikit-learn
-      sums over the last sample's features only. Fits may stop after another number of epochs.
+    <norm_departure>
     - Early stopping scores the model itself. scikit-learn leaves out the factor by which the L2
       penalty has shrunk the weights, and with "log_loss" counts the negative class as
       misclassified.
@@ -118,20 +117,9 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
       leaves the estimator as it was.
     - Negative sample weights, and labels unknown to `partial_fit`, raise an error.
 
-    As in scikit-learn, the objective does not weigh the samples, the intercept moves by a hundredth
-    of the step on sparse data, averages of L1-penalised weights leave the truncation of single
-    steps out, and with early stopping `t_` counts the samples held out.
-
     <notes>
 
-    References
-    ----------
-    .. [1] Bottou, L. (2012). Stochastic gradient descent tricks. Neural Networks: Tricks of the
-       Trade, 421-436.
-    .. [2] Crammer, K., Dekel, O., Keshet, J., Shalev-Shwartz, S. and Singer, Y. (2006). Online
-       passive-aggressive algorithms. JMLR 7, 551-585.
-    .. [3] Tsuruoka, Y., Tsujii, J. and Ananiadou, S. (2009). Stochastic gradient descent training
-       for L1-regularized log-linear models with cumulative penalty. ACL, 477-485.
+    <references>
 
     Examples
     --------

@@ -46,7 +46,8 @@ SHARED = {
         True: `fit` starts from the last solution; t starts from 1. "resume": `fit` goes on where
         the last one ended, for `max_iter` more epochs, and the result has the bits of a fit that
         never stopped: step count, order of the samples, schedule, moments and averages are kept,
-        also by pickle. Data and parameters must be the same.
+        also by pickle. Data and parameters (but `n_jobs` and `verbose`) must be the same; a fit
+        that had converged stays as it is.
     average : bool or int, default=False
         Whether the coefficients are averages over all steps (True), or over the steps from that
         number on (int) [1]_.
@@ -84,7 +85,14 @@ SHARED = {
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the features, where X has string names.""",
+    "norm_departure": """\
+    - The weights' norm, which enters the objective, is exact on sparse data; there scikit-learn
+      sums over the last sample's features only. Fits may stop after another number of epochs.""",
     "notes": """\
+    As in scikit-learn, the objective does not weigh the samples, the intercept moves by a hundredth
+    of the step on sparse data, averages of L1-penalised weights leave the truncation of single
+    steps out, and with early stopping `t_` counts the samples held out.
+
     On scikit-learn 1.9 and later ``set_callbacks(...)`` takes its callbacks; each epoch is a task.
 
     With the default `optimizer` and `batch_size`, and none of the parameters that scikit-learn does
@@ -99,6 +107,15 @@ SHARED = {
     Weights and X are in X's type, float32 or float64; raw predictions, losses, gradients and
     intercepts are computed in float64. Ctrl-C ends a fit within a second with KeyboardInterrupt;
     the estimator is then fitted, as far as the last whole epoch.""",
+    "references": """\
+    References
+    ----------
+    .. [1] Bottou, L. (2012). Stochastic gradient descent tricks. Neural Networks: Tricks of the
+       Trade, 421-436.
+    .. [2] Crammer, K., Dekel, O., Keshet, J., Shalev-Shwartz, S. and Singer, Y. (2006). Online
+       passive-aggressive algorithms. JMLR 7, 551-585.
+    .. [3] Tsuruoka, Y., Tsujii, J. and Ananiadou, S. (2009). Stochastic gradient descent training
+       for L1-regularized log-linear models with cumulative penalty. ACL, 477-485.""",
     "fit_arrays": """\
         sample_weight : array-like of shape (n_samples,) or None, default=None
             Not negative.

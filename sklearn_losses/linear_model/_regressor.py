@@ -78,8 +78,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
     grows: with "optimal" and a squared loss on unscaled data, for example.) The L1 penalty is then
     the cumulative one of [3]_. It differs where scikit-learn is wrong:
 
-    - The weights' norm, which enters the objective, is exact on sparse data; there scikit-learn
-      sums over the last sample's features only. Fits may stop after another number of epochs.
+    <norm_departure>
     - Early stopping scores the model itself. scikit-learn leaves out the factor by which the L2
       penalty has shrunk the weights.
     - `warm_start` with `average` starts from the last averages and averages anew; scikit-learn
@@ -88,20 +87,9 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
       leaves the estimator as it was.
     - `coef_init` counts with `warm_start` too. Negative sample weights raise an error.
 
-    As in scikit-learn, the objective does not weigh the samples, the intercept moves by a hundredth
-    of the step on sparse data, averages of L1-penalised weights leave the truncation of single
-    steps out, and with early stopping `t_` counts the samples held out.
-
     <notes>
 
-    References
-    ----------
-    .. [1] Bottou, L. (2012). Stochastic gradient descent tricks. Neural Networks: Tricks of the
-       Trade, 421-436.
-    .. [2] Crammer, K., Dekel, O., Keshet, J., Shalev-Shwartz, S. and Singer, Y. (2006). Online
-       passive-aggressive algorithms. JMLR 7, 551-585.
-    .. [3] Tsuruoka, Y., Tsujii, J. and Ananiadou, S. (2009). Stochastic gradient descent training
-       for L1-regularized log-linear models with cumulative penalty. ACL, 477-485.
+    <references>
 
     Examples
     --------
