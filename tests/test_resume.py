@@ -1,4 +1,4 @@
-"""What a fit leaves to the next: exact resume, streams, curves, interruption, threads, memory."""
+"""What a fit leaves to the next: exact resume, and streams."""
 
 import pickle
 import subprocess
@@ -8,8 +8,10 @@ import textwrap
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.base import clone
 
-from sklearn_losses import OPTIMIZERS, SCHEDULES, BatchGrowth, PinballLoss, get_schedule
+from sklearn_losses import OPTIMIZERS, SCHEDULES, Adam, BatchGrowth, PinballLoss, get_schedule
+from sklearn_losses._kernels import _pointwise
 from sklearn_losses.linear_model import SGDClassifierX, SGDRegressorX
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -86,9 +88,7 @@ def resume_cases():
         "ovr-tol": classifier(tol=3e-2, n_iter_no_change=2),  # a class ends in the first half
         "ovr-early": classifier(early_stopping=True, tol=1e-3, n_iter_no_change=3),
         "ovr-batches": classifier(batch_size=7, optimizer="nadam"),
-        "multinomial": classifier(loss="multinomial", batch_size=7, optimizer="amsgrad")
-        if "amsgrad" in OPTIMIZERS
-        else classifier(loss="multinomial", batch_size=7, optimizer="adam"),
+        "multinomial": classifier(loss="multinomial", batch_size=7, optimizer=Adam(amsgrad=True)),
         "multinomial-saga": classifier(loss="multinomial", optimizer="saga"),
     }
     cases |= {f"{name}-{lay}": (m, lay, THREE, {}) for name, m in more.items() for lay in LAYOUTS}
@@ -108,8 +108,6 @@ def fitted(model, layout, y, given, epochs):
 @pytest.fixture(scope="module")
 def resumed(tmp_path_factory):
     """The models of 5 epochs, gone on with for 5 more in another process."""
-    from sklearn.base import clone
-
     folder = tmp_path_factory.mktemp("resume")
     halves = {}
     for name, (model, layout, y, given) in CASES.items():
@@ -118,8 +116,10 @@ def resumed(tmp_path_factory):
     (folder / "halves.pkl").write_bytes(pickle.dumps(halves))
     code = """
     import pickle, sys, warnings
+    from sklearn_losses._kernels import _pointwise
     warnings.simplefilter("ignore")
-    folder = sys.argv[1]
+    folder, level = sys.argv[1:]
+    _pointwise.set_simd_level(level)
     with open(folder + "/halves.pkl", "rb") as file:
         halves = pickle.load(file)
     whole = {
@@ -129,7 +129,14 @@ def resumed(tmp_path_factory):
     with open(folder + "/whole.pkl", "wb") as file:
         pickle.dump(whole, file)
     """
-    command = [sys.executable, "-P", "-c", textwrap.dedent(code), str(folder)]
+    command = [
+        sys.executable,
+        "-P",
+        "-c",
+        textwrap.dedent(code),
+        str(folder),
+        _pointwise.simd_level(),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return pickle.loads((folder / "whole.pkl").read_bytes())
