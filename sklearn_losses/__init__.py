@@ -6,6 +6,7 @@ from importlib.metadata import version
 from sklearn_losses import losses, optimizers, schedules
 from sklearn_losses._kernels._threads import effective_n_threads
 from sklearn_losses._versions import show_versions
+from sklearn_losses.export import register_onnx_converters, skops_trusted_types
 from sklearn_losses.linear_model import SGDClassifierX, SGDRegressorX
 from sklearn_losses.losses import *  # noqa: F403
 from sklearn_losses.metrics import d2_loss_score, make_loss_scorer, mean_loss
@@ -29,5 +30,7 @@ __all__ = [
     "effective_n_threads",
     "make_loss_scorer",
     "mean_loss",
+    "register_onnx_converters",
     "show_versions",
+    "skops_trusted_types",
 ]

@@ -7,6 +7,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
+from sklearn_losses._array import array_namespace
 from sklearn_losses._sklearn_compat import StrOptions, fit_context
 from sklearn_losses._solvers import ONE_SAMPLE
 from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
@@ -564,19 +565,23 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         probability estimates.
         SIGKDD, 694-699.
         """
-        raw = self.decision_function(X, offset)
+        return self._proba_of(self.decision_function(X, offset))
+
+    def _proba_of(self, raw):
+        """What `predict_proba` returns, in the array namespace of the raw predictions."""
+        xp = array_namespace(raw)
         if self.loss_.is_multiclass:
             # Only differences of raw predictions count.
             return self.loss_.predict(
-                np.stack([-raw / 2, raw / 2], axis=1) if raw.ndim == 1 else raw
+                xp.stack([-raw / 2, raw / 2], axis=1) if raw.ndim == 1 else raw
             )
         proba = self.loss_.predict(raw)
         if self._multilabel:
             return proba
         if raw.ndim == 1:
-            return np.stack([1 - proba, proba], axis=1)
-        total = proba.sum(axis=1, keepdims=True)
-        return np.where(total == 0, 1 / len(self.classes_), proba / np.where(total == 0, 1, total))
+            return xp.stack([1 - proba, proba], axis=1)
+        total = xp.sum(proba, axis=1, keepdims=True)
+        return xp.where(total == 0, 1 / len(self.classes_), proba / xp.where(total == 0, 1, total))
 
     @available_if(_gives_probability)
     def predict_log_proba(self, X, offset=None):

@@ -7,6 +7,7 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
+from sklearn_losses._array import array_namespace
 from sklearn_losses._sklearn_compat import fit_context
 from sklearn_losses._solvers.fit import Data
 from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
@@ -379,10 +380,15 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         y_pred : ndarray of shape (n_samples,), or (n_samples, n_outputs) for several outputs
         """
         raw = self._raw(X, offset)  # first: it says so when the estimator is not fitted
-        y_pred = self.loss_.predict(raw[:, 0] if raw.shape[1] == 1 else raw)
+        return self._prediction_of(raw[:, 0] if raw.shape[1] == 1 else raw)
+
+    def _prediction_of(self, raw):
+        """What `predict` returns, in the array namespace of the raw predictions."""
+        y_pred = self.loss_.predict(raw)
         if self.non_crossing and self._several():
+            xp = array_namespace(y_pred)
             order = np.argsort(self.loss_.quantile)
-            y_pred = np.sort(y_pred, axis=1)[:, np.argsort(order)]
+            y_pred = xp.take(xp.sort(y_pred, axis=1), np.argsort(order), axis=1)
         return y_pred
 
     def _several(self):

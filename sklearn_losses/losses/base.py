@@ -71,6 +71,10 @@ class Loss(Parametric):
         state.pop("_resolved", None)
         return state
 
+    def __setstate__(self, state):
+        # What `_resolve` keeps goes to the kernels unchecked.
+        super().__setstate__({name: state[name] for name in state if name != "_resolved"})
+
     # ----------------------------------------------------------------------------------------
     # parameters and kernels
 
