@@ -1,8 +1,6 @@
 """Fitted estimators elsewhere: as ONNX graphs, and in files of skops. The peers are imported when
 they are needed."""
 
-import operator as operators
-
 import numpy as np
 from scipy import sparse
 
@@ -294,11 +292,12 @@ def register_onnx_converters():
       loss gives none, raw predictions stand in their place, as in skl2onnx's own converter of
       `SGDClassifier`; two classes have two columns, of which the first is minus the second.
 
-    The graph takes float32, float64, int64 and bool, and computes in the type that `predict`
-    computes in: a float32 graph of a model with float64 weights computes in float64 as well.
+    The graph takes float32, float64, int64 or bool, and returns float64 for float64, else float32.
+    It computes in the type that `predict` computes in, which is float64 where the weights are.
 
     Classifiers have skl2onnx's options ``zipmap`` (True, False, "columns"), ``nocl``,
-    ``output_class_labels`` and ``raw_scores``.
+    ``output_class_labels`` and ``raw_scores``. Its default ``zipmap=True`` is for float32 alone;
+    with float64 pass ``options={"zipmap": False}``.
 
     Raises
     ------
@@ -314,11 +313,12 @@ def register_onnx_converters():
 
     Examples
     --------
+    >>> import numpy as np
     >>> from skl2onnx import to_onnx  # doctest: +SKIP
     >>> from sklearn_losses import SGDRegressorX, register_onnx_converters
     >>> register_onnx_converters()  # doctest: +SKIP
     >>> model = SGDRegressorX("poisson").fit([[0.0], [1.0], [2.0]], [1.0, 2.0, 4.0])
-    >>> onx = to_onnx(model, np.array([[1.0]]))  # doctest: +SKIP
+    >>> graph = to_onnx(model, np.array([[1.0]]))  # doctest: +SKIP
     """
     try:
         from skl2onnx import update_registered_converter
@@ -358,7 +358,8 @@ def skops_trusted_types():
     ``warm_start="resume"`` goes on from. None of them runs code that comes with the file.
 
     `CompiledLoss` is not among them: it holds addresses of functions, which no file can vouch for.
-    A `FunctionLoss` is, but its functions are not: skops asks for each by its name.
+    A `FunctionLoss` is, but its functions are not: skops asks for each by its name. mlflow takes
+    the list too, as `skops_trusted_types` of ``mlflow.sklearn.log_model``.
 
     Returns
     -------

@@ -14,6 +14,7 @@ import sklearn_losses
 ROOT = Path(__file__).resolve().parents[1]
 # Not pandas: scikit-learn itself imports it where it is installed.
 HEAVY = ["cupy", "torch", "matplotlib", "dask", "xgboost", "lightgbm", "catboost", "numba"]
+HEAVY += ["onnx", "skl2onnx", "skops", "shap", "mlflow"]
 
 
 def test_importing_the_package_imports_no_optional_dependency():
