@@ -374,8 +374,8 @@ def test_ctrl_c_ends_any_fit_at_a_whole_epoch_and_it_goes_on():
         "multinomial": (SGDClassifierX("multinomial", n_jobs=2, **forever), dense, THREE),
     }
     for name, (model, x, y) in cases.items():
-        if name == "lbfgs":  # many targets a fit takes long over
-            y = np.digitize(Y, np.linspace(-2, 2, 20))
+        if name == "lbfgs":  # many samples and targets, which a fit takes long over
+            x, y = sparse.vstack([x] * 40), np.tile(np.digitize(Y, np.linspace(-2, 2, 20)), 40)
         sent = []
 
         def interrupt():
