@@ -375,7 +375,7 @@ def test_ctrl_c_ends_any_fit_at_a_whole_epoch_and_it_goes_on():
     }
     for name, (model, x, y) in cases.items():
         if name == "lbfgs":  # many samples and targets, which a fit takes long over
-            x, y = sparse.vstack([x] * 40), np.tile(np.digitize(Y, np.linspace(-2, 2, 20)), 40)
+            x, y = sparse.vstack([x] * 10), np.tile(np.digitize(Y, np.linspace(-2, 2, 20)), 10)
         sent = []
 
         def interrupt():

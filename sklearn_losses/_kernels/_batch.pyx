@@ -132,6 +132,14 @@ cdef extern from "batch.h" namespace "sl" nogil:
     int states_of(int optimizer)
     const char** optimizer_names()
 
+cdef extern from "pool.h" namespace "sl" nogil:
+    cdef cppclass Pool:
+        pass
+    void share(Pool* pool, Pass function, void* context, int n)
+    void open_pool(Pool* pool)
+    void close_pool(Pool* pool)
+    void serve(Pool* pool)
+
 # Struct name -> kind, its position in the header's list.
 KINDS = kinds_of(optimizer_names())
 
@@ -146,9 +154,10 @@ cdef Py_ssize_t MOST_PIECES = 16
 cdef Py_ssize_t LEAST_PIECES = 4
 cdef Py_ssize_t SUMS = 1 << 18
 
-# Nanoseconds of work that are worth a thread. Within an epoch one region follows the other, so that the threads still
-# wait awake: see _threads.pyx for what it costs when they sleep.
+# Nanoseconds of work that are worth a thread: of a job, which the threads of an open pool take up awake, and of a whole
+# pass, for which the pool is opened.
 cdef Py_ssize_t LEAST_WORK = 4000
+cdef Py_ssize_t LEAST_PASS = 100_000
 # Nanoseconds of a row and output, and of one of its elements: dense and sparse.
 cdef double ROW_COST = 20.0
 cdef double DENSE_COST = 0.15
@@ -160,14 +169,13 @@ cdef double BETWEEN_LOOKS = 5e7
 cdef double CALL_COST = 2e4
 
 
-cdef void each(Pass function, void* run, Py_ssize_t n, int threads) noexcept nogil:
-    cdef int i
-    if threads <= 1 or n <= 1:
-        for i in range(n):
-            function(run, i)
-    else:
-        for i in prange(n, num_threads=threads, schedule="static"):
-            function(run, i)
+# What a pass over the data ended with.
+cdef enum Status:
+    DONE
+    MORE        # it is time to look for signals
+    NOT_FINITE
+    OUT_OF_MEMORY
+    FAILED      # a Python loss; the error is kept
 
 
 cdef class Problem:
@@ -204,6 +212,8 @@ cdef class Problem:
     """
 
     cdef Run run
+    cdef Pool pool
+    cdef object error
     cdef Rows rows
     cdef Passes passes
     cdef list keep
@@ -211,6 +221,10 @@ cdef class Problem:
     cdef object dtype
     cdef Py_ssize_t n_samples, n_rows, n_features, chunk_rows, most_pieces
     cdef int n_outputs, threads
+    cdef Status status
+    cdef bint stepping
+    cdef Py_ssize_t part_start, part_stop
+    cdef double part_loss
     cdef double row_work
     cdef double intercept_norm
     cdef Py_ssize_t* row_buffer
@@ -377,25 +391,69 @@ cdef class Problem:
             run.touched[i].missed = <int32_t*> cnp.PyArray_DATA(self.touched_missed) + start
             run.touched[i].n = run.touched[i].settled = 0
 
-    cdef int call_loss(self, Py_ssize_t size) except -1 with gil:
+    cdef Status call_loss(self, Py_ssize_t size) noexcept with gil:
         """A Python loss on the chunk."""
-        if len(self.losses) > 1:
-            raise ValueError("a Python loss has no kernel that takes parameters by output")
-        value, gradient = self.losses[0].loss_gradient(self.target[:size], self.raw[:size])
-        self.value[:size] = value
-        self.gradient[:size] = gradient
-        return 0
+        try:
+            if len(self.losses) > 1:
+                raise ValueError("a Python loss has no kernel that takes parameters by output")
+            value, gradient = self.losses[0].loss_gradient(self.target[:size], self.raw[:size])
+            self.value[:size] = value
+            self.gradient[:size] = gradient
+        except BaseException as error:
+            self.error = error
+            return FAILED
+        return DONE
+
+    # ------------------------------------------------------------------------------------------------------- threads
 
     cdef inline int threads_for(self, double work) noexcept nogil:
         return <int> max(1, min(<double> self.threads, work / LEAST_WORK))
 
-    cdef int add_rows(self, Py_ssize_t start, Py_ssize_t stop, bint touch) except -1 nogil:
-        """Add rows [start, stop) of the order to the sums of loss and gradient: 0, or 1 where a raw prediction is not
-        finite."""
+    cdef void each(self, Pass function, Py_ssize_t n, int threads) noexcept nogil:
+        """Run the pieces of a job; those of more than one thread are shared with whoever serves."""
+        cdef int i
+        if threads <= 1 or n <= 1:
+            for i in range(n):
+                function(&self.run, i)
+        else:
+            share(&self.pool, function, &self.run, n)
+
+    cdef Status pass_over(self) noexcept nogil:
+        """What thread 0 does while the pool is open."""
+        return self.pass_over_part()
+
+    cdef Status share_pass(self, double work) except *:
+        """`pass_over` of so many nanoseconds, with the other threads at its service; raises what it failed with."""
+        cdef Status status = DONE
+        cdef int i, threads = <int> max(1, min(<double> self.threads, work / LEAST_PASS))
+        if threads == 1:
+            with nogil:
+                status = self.pass_over()
+        else:
+            open_pool(&self.pool)
+            for i in prange(threads, num_threads=threads, schedule="static", chunksize=1, nogil=True):
+                if i == 0:
+                    self.status = self.pass_over()
+                    close_pool(&self.pool)
+                else:
+                    serve(&self.pool)
+            status = self.status
+        if status == FAILED:
+            error, self.error = self.error, None
+            raise error
+        if status == OUT_OF_MEMORY:
+            raise MemoryError(f"no memory for tiles of {self.n_outputs} classes")
+        return status
+
+    # ------------------------------------------------------------------------------------------------------ gradients
+
+    cdef Status add_rows(self, Py_ssize_t start, Py_ssize_t stop, bint touch) noexcept nogil:
+        """Add rows [start, stop) of the order to the sums of loss and gradient."""
         cdef Run* run = &self.run
         cdef Py_ssize_t i, n, pieces
         cdef int threads
         cdef bint python = run.task.kind < 0
+        cdef Status status
         run.n_begun = run.n_pieces = 0
         while start < stop:
             n = min(stop - start, self.chunk_rows)
@@ -408,30 +466,33 @@ cdef class Problem:
             run.n_pieces = <int> max(run.n_pieces, pieces)
             threads = self.threads_for(n * self.row_work)
             if touch:
-                each(self.passes.touch, run, run.n_groups, threads)
+                self.each(self.passes.touch, run.n_groups, threads)
             run.phases = SCORES if python else SCORES | LOSS | GRADIENTS
-            each(self.passes.rows, run, pieces, threads)
+            self.each(self.passes.rows, pieces, threads)
             if python:
-                if self.failed():
-                    return 1
-                self.call_loss(n * self.n_outputs)
+                status = self.failed()
+                if status == DONE:
+                    status = self.call_loss(n * self.n_outputs)
+                if status != DONE:
+                    return status
                 run.phases = GRADIENTS
-                each(self.passes.rows, run, pieces, threads)
+                self.each(self.passes.rows, pieces, threads)
             if run.task.indptr != NULL:
-                each(self.passes.gradient, run, run.n_groups, threads)
+                self.each(self.passes.gradient, run.n_groups, threads)
             run.n_begun = run.n_pieces
             start += n
         return self.failed()
 
-    cdef int failed(self) except -1 nogil:
+    cdef Status failed(self) noexcept nogil:
         """Whether a raw prediction was not finite."""
-        cdef int i, bad = 0
+        cdef int i
+        cdef Status status = DONE
         for i in range(self.run.n_pieces):
             if self.run.sums[i].bad == 2.0:
-                with gil:
-                    raise MemoryError(f"no memory for tiles of {self.n_outputs} classes")
-            bad |= self.run.sums[i].bad != 0.0
-        return bad
+                return OUT_OF_MEMORY
+            if self.run.sums[i].bad != 0.0:
+                status = NOT_FINITE
+        return status
 
     cdef double collect(self) noexcept nogil:
         """Add up the pieces' losses, and their gradients of the intercepts; returns the loss."""
@@ -456,15 +517,21 @@ cdef class Problem:
     cdef int threads_for_columns(self) noexcept nogil:
         return self.threads_for(self.run.size * <double> self.run.n_pieces)
 
+    cdef Status pass_over_part(self) noexcept nogil:
+        """The gradient over rows [part_start, part_stop) into g and intercept_gradient."""
+        cdef Status status = self.add_rows(self.part_start, self.part_stop, False)
+        self.part_loss = self.collect()
+        if self.run.task.indptr == NULL:
+            self.each(self.passes.columns, self.n_blocks(), self.threads_for_columns())
+        return status
+
     cdef double full_gradient(self, int memory_mode) except? -1.0:
         """The gradient over all rows into g and intercept_gradient; returns the loss, or NaN where a raw prediction is
         not finite."""
         cdef Run* run = &self.run
-        cdef Py_ssize_t position = 0, stop
         # Whatever the number of threads: the sums of these parts are added up.
         cdef Py_ssize_t rows = max(self.chunk_rows, <Py_ssize_t> (BETWEEN_LOOKS / self.row_work))
         cdef double loss = 0.0
-        cdef int bad
         self.order_array[:] = self.rows_given  # whatever the epoch before made of it
         if run.task.indptr != NULL:
             self.g[:] = 0.0
@@ -477,20 +544,18 @@ cdef class Problem:
         if self.n_rows == 0:
             self.g[:] = 0.0
             self.intercept_gradient[:] = 0.0
-        while position < self.n_rows:
+        self.part_stop = 0
+        self.stepping = False
+        while self.part_stop < self.n_rows:
             PyErr_CheckSignals()
-            stop = min(position + rows, self.n_rows)
-            with nogil:
-                bad = self.add_rows(position, stop, False)
-                loss += self.collect()
-                if run.task.indptr == NULL:
-                    each(self.passes.columns, run, self.n_blocks(), self.threads_for_columns())
-            if bad:
+            self.part_start = self.part_stop
+            self.part_stop = min(self.part_start + rows, self.n_rows)
+            if self.share_pass((self.part_stop - self.part_start) * self.row_work) == NOT_FINITE:
                 return float("nan")
+            loss += self.part_loss
             if total is not None:
                 total += self.g[:run.size]
             intercepts += self.intercept_gradient[:self.n_outputs]
-            position = stop
         if total is not None:
             self.g[:run.size] = total
         self.intercept_gradient[:self.n_outputs] = intercepts
@@ -574,6 +639,7 @@ cdef class Engine(Problem):
     cdef double l1, l2, clip_norm, average_a, average_b, t, l1_so_far
     cdef Py_ssize_t average_from, averages_at, position, batch, n_params
     cdef double loss_sum, norm_sum
+    cdef const double* rates
     cdef Py_ssize_t steps
     cdef object memory
     cdef list live, kept
@@ -678,7 +744,8 @@ cdef class Engine(Problem):
         """
         cdef Run* run = &self.run
         cdef uint64_t seed_
-        cdef int state = 1
+        cdef double work
+        cdef Status status = MORE
         if rates.shape[0] * batch_size < self.n_rows:
             raise ValueError(f"{rates.shape[0]} rates are too few for {self.n_rows} rows")
         self.order_array[:] = self.rows_given
@@ -693,41 +760,49 @@ cdef class Engine(Problem):
         if self.rows.sparse:  # whatever a full gradient, or an epoch that was given up, has left there
             self.g[:] = 0.0
             self.marks[:] = 0
-        while state == 1:
+        self.rates = &rates[0]
+        self.stepping = True
+        work = min(BETWEEN_LOOKS, self.n_rows * self.row_work)
+        if self.threads_for(batch_size * self.row_work) == 1:
+            work = 0.0  # nothing to share
+        while status == MORE:
             if stop is not None and stop.is_set():
                 raise KeyboardInterrupt
             PyErr_CheckSignals()
-            with nogil:
-                state = self.advance(&rates[0])
-        if state == 0 and run.task.indptr != NULL:
-            with nogil:
-                self.group(self.threads_for(<double> run.size))
-                each(self.passes.rest, run, run.n_groups, run.n_groups)
+            status = self.share_pass(work)
         norm = sqrt(self.norm_sum / max(self.steps, 1))
         if self.memory is not None:
             norm = np.sum(self.mean**2) + (np.sum(self.intercept_mean**2) if run.task.fit_intercept else 0.0)
             norm = float(np.sqrt(norm))
-        return self.loss_sum / max(self.n_rows, 1), norm, state == 0
+        return self.loss_sum / max(self.n_rows, 1), norm, status == DONE
 
-    cdef int advance(self, const double* rates) except -1 nogil:
-        """Steps until the epoch ends (0), until it is time to look for signals (1), or until one fails (2)."""
+    cdef Status pass_over(self) noexcept nogil:
+        return self.advance() if self.stepping else self.pass_over_part()
+
+    cdef Status advance(self) noexcept nogil:
+        """Steps until the epoch ends, or until it is time to look for signals."""
         cdef Py_ssize_t stop
         cdef double work = 0.0
+        cdef Status status
         while self.position < self.n_rows:
+            if work > BETWEEN_LOOKS:
+                return MORE
             stop = min(self.position + self.batch, self.n_rows)
-            if self.step(self.position, stop, rates[self.steps]):
-                return 2
+            status = self.step(self.position, stop, self.rates[self.steps])
+            if status != DONE:
+                return status
             work += (stop - self.position) * self.row_work + (CALL_COST if self.run.task.kind < 0 else 0.0)
             if self.run.task.indptr == NULL:
                 work += self.run.size
             self.position = stop
             self.steps += 1
-            if work > BETWEEN_LOOKS:
-                return 1
-        return 0
+        if self.run.task.indptr != NULL:
+            self.group(self.threads_for(<double> self.run.size))
+            self.each(self.passes.rest, self.run.n_groups, self.run.n_groups)
+        return DONE
 
-    cdef int step(self, Py_ssize_t start, Py_ssize_t stop, double rate) except -1 nogil:
-        """One step on rows [start, stop) of the order: 0, or 1 where it fails."""
+    cdef Status step(self, Py_ssize_t start, Py_ssize_t stop, double rate) noexcept nogil:
+        """One step on rows [start, stop) of the order."""
         cdef Run* run = &self.run
         cdef Move* move = &run.move
         cdef double c, norm
@@ -736,6 +811,7 @@ cdef class Engine(Problem):
         cdef int threads
         cdef bint sparse = run.task.indptr != NULL
         cdef bint clips = self.clip_norm < INFINITY
+        cdef Status status
         move.moment.rate = rate
         move.moment.t = self.t
         move.moment.l2 = self.l2
@@ -757,15 +833,16 @@ cdef class Engine(Problem):
         if sparse:
             self.group(self.threads_for(batch * self.row_work))
 
-        if self.add_rows(start, stop, sparse):
-            return 1
+        status = self.add_rows(start, stop, sparse)
+        if status != DONE:
+            return status
         self.loss_sum += self.collect()
 
         blocks = self.n_blocks()
         norms = run.n_ranges if sparse else blocks
         threads = run.n_groups if sparse else self.threads_for_columns()
         run.steps_at_once = not clips
-        each(self.passes.columns, run, blocks, threads)
+        self.each(self.passes.columns, blocks, threads)
         norm = self.intercept_norm if run.task.fit_intercept else 0.0
         for k in range(norms):
             norm += run.norms[k]
@@ -774,7 +851,7 @@ cdef class Engine(Problem):
             norm = sqrt(norm)
             if norm > self.clip_norm:
                 move.scale = self.clip_norm / norm
-            each(self.passes.update, run, blocks, threads)
+            self.each(self.passes.update, blocks, threads)
         if run.task.fit_intercept:
             self.move_intercepts()
 
@@ -787,7 +864,7 @@ cdef class Engine(Problem):
             for k in range(self.n_outputs):
                 self.intercept_average_at[k] += c * (run.intercept[k] - self.intercept_average_at[k])
         self.t += 1.0
-        return 0
+        return DONE
 
     cdef void move_intercepts(self) noexcept nogil:
         cdef Slab64 slab
