@@ -16,7 +16,9 @@ from sklearn_losses._kernels._threads import (
     openmp_info,
     threads_for,
 )
+from sklearn_losses.linear_model import SGDRegressorX
 from sklearn_losses.losses import POINTWISE, ROWWISE
+from sklearn_losses.optimizers import OPTIMIZERS
 
 LARGE = 1 << 40  # work that is above any threshold
 
@@ -185,3 +187,19 @@ def test_threads_never_change_a_bit(cls, n, monkeypatch):
             assert effective_n_threads(7) == 7
         for n_threads in (2, 3, 7):
             assert bits(n_threads) == expected
+
+
+@pytest.mark.parametrize("name", [n for n, c in OPTIMIZERS.items() if not c.full_batch])
+def test_a_fit_does_not_depend_on_where_its_arrays_lie(name):
+    # Nesterov's steps were rounded otherwise where the arrays of few features lay side by side.
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(90, 4))
+    y = np.exp(X @ [0.5, -0.3, 0.2, 0.4])
+    seen = set()
+    for _ in range(200):
+        taken = [np.empty(4) for _ in range(64)]
+        for i in rng.permutation(64)[:40]:
+            taken[i] = None  # where the next arrays of this size go
+        model = SGDRegressorX("huber", optimizer=name, batch_size=7, max_iter=2, tol=None)
+        seen.add(model.set_params(random_state=0).fit(X, y).coef_.tobytes())
+    assert len(seen) == 1
