@@ -19,6 +19,8 @@ MODULES = [
 def test_the_examples_of_a_module_are_true(name):
     if name == "sklearn_losses._torch":
         pytest.importorskip("torch", reason="PyTorch is not installed")
+    if name.startswith("sklearn_losses.plotting"):
+        pytest.importorskip("matplotlib", reason="matplotlib is not installed").use("agg")
     options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     failed, _ = doctest.testmod(importlib.import_module(name), optionflags=options)
     assert failed == 0
