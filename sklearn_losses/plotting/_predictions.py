@@ -265,6 +265,7 @@ class ResidualDisplay:
         drawn = points.scatter(self.y_pred, residual, **{**look, **(scatter_kw or {})})
         points.axhline(0, color="black", linewidth=0.8)
         bar = self.figure_.colorbar(drawn, ax=points, fraction=0.05, pad=0.02)
+        bar.solids.set_alpha(1)
         bar.set_label("pull (mean sample = 1)", fontsize=9)
         counts.hist(residual, bins=30, orientation="horizontal", color=COLOURS[0])
         finish(points, f"predicted ({unit})", f"observed − predicted ({unit})")
