@@ -316,6 +316,22 @@ def test_probabilities_are_scikit_learns(kind, loss):
     np.testing.assert_allclose(ours.decision_function(x), theirs.decision_function(x), rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", TARGETS)
+def test_scores_and_what_a_fit_leaves_are_scikit_learns(kind):
+    x, y = data(kind)
+    weight = np.random.RandomState(1).uniform(0, 3, N)
+    ours, theirs = pair(kind, alpha=0.01)
+    ours.fit(x, y), theirs.fit(x, y)
+    np.testing.assert_allclose(ours.predict(x), theirs.predict(x), rtol=1e-6, atol=1e-8)
+    for given in (None, weight):
+        score = theirs.score(x, y, sample_weight=given)
+        np.testing.assert_allclose(ours.score(x, y, sample_weight=given), score, rtol=1e-6)
+    assert ours.n_features_in_ == theirs.n_features_in_ == D
+    if kind != "regression":
+        np.testing.assert_array_equal(ours.classes_, theirs.classes_)
+        assert ours.classes_.dtype == theirs.classes_.dtype
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_threads_of_one_vs_rest_change_nothing(n_jobs):
     x, y = data("three")

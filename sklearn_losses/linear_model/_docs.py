@@ -83,7 +83,7 @@ SHARED = {
         objective any more) or "interrupted".
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, where X has string names.""",
     "norm_departure": """\
     - The weights' norm, which enters the objective, is exact on sparse data; there scikit-learn

@@ -205,7 +205,7 @@ class LossDisplay:
         self.figure_, self.axes_ = make_axes(ax, len(panels))
         drawn = {
             "loss": (self.losses, "loss of a sample"),
-            "gradient": (self.gradients, "loss per unit of raw prediction"),
+            "gradient": (self.gradients, "slope of the loss"),
             "influence": (self.influences, "pull (ordinary sample = 1)"),
         }
         self.lines_ = []
