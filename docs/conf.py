@@ -27,6 +27,7 @@ extensions = [
 exclude_patterns = ["_build", "auto_examples/*.ipynb", "auto_examples/*.py"]
 # `name` is a link where the name is one of the API's.
 default_role = "py:obj"
+rst_prolog = ".. py:currentmodule:: sklearn_losses\n\n"
 numpydoc_show_class_members = False
 
 sphinx_gallery_conf = {

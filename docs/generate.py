@@ -67,7 +67,7 @@ def members(cls, things):
 def page(name, thing, things):
     """The reStructuredText of a name's page."""
     path = path_of(name, thing)
-    text = f"{name}\n{'=' * len(name)}\n\n.. currentmodule:: sklearn_losses\n\n"
+    text = f"{name}\n{'=' * len(name)}\n\n"
     if not inspect.isclass(thing):
         return f"{text}.. autofunction:: {path}\n{examples_of(path)}"
     own, bases = members(thing, things)
@@ -118,13 +118,16 @@ def loss_tables():
                 for p in list(inspect.signature(cls).parameters.values())
                 if p.name != "n_classes"
             )
-            flags = "yes" if cls().gives_probability else "no"
-            row = [f"``{cls.name}``", f"`{cls.__name__}`", bullet(cls, "Formula"), params]
-            rows.append(row + ([flags] if cls.task != "regression" else [bullet(cls, "Domain")]))
-        last = "Domain" if rows and "regression" in title else "Probabilities"
-        text += f"{title}\n{'-' * len(title)}\n\n"
-        text += table(["Name", "Class", "Formula", "Parameters", last], rows, "16 16 36 18 14")
-        text += "\n"
+            names = f"| ``{cls.name}``\n       | `{cls.__name__}`"
+            formula = bullet(cls, "Formula").split(". ")[0].rstrip(".")
+            if cls.task == "regression":
+                last = bullet(cls, "Domain").removeprefix("y_true ").rstrip(".")
+            else:
+                last = "yes" if cls().gives_probability else "no"
+            rows.append([names, formula, params, last])
+        header = ["Name and class", "Formula", "Parameters"]
+        header.append("Domain of y_true" if "regression" in title else "Probabilities")
+        text += f"{title}\n{'-' * len(title)}\n\n{table(header, rows, '27 37 20 16')}\n"
     return text
 
 
@@ -134,7 +137,7 @@ def write(folder):
     pages = {f"{name}.rst": page(name, thing, things) for name, thing in things.items()}
     api = ""
     for title, group in GROUPS.items():
-        rows = [[f"`{path_of(t.__name__, t)}`", first_line(t)] for t in group]
+        rows = [[f"`~{path_of(t.__name__, t)}`", first_line(t)] for t in group]
         api += f"{title}\n{'-' * len(title)}\n\n{table(['Name', 'What it is'], rows, '40 60')}\n"
         api += ".. toctree::\n   :hidden:\n\n"
         api += "".join(f"   generated/{t.__name__}\n" for t in group) + "\n"

@@ -40,13 +40,14 @@ def test_every_public_name_has_a_page_and_every_loss_a_row(generate, tmp_path):
     pages = {path.stem for path in tmp_path.glob("*.rst")}
     assert set(sl.__all__) - generate.WITHOUT_PAGE <= pages
     table = (tmp_path / "losses.inc").read_text(encoding="utf-8")
-    assert re.findall(r"^   \* - ``(\w+)``", table, re.MULTILINE) == [
+    rows = re.findall(r"^   \* - \| ``(\w+)``$", table, re.MULTILINE)
+    assert rows == [
         cls.name
         for title, group in generate.GROUPS.items()
         if "Losses for" in title
         for cls in group
     ]
-    assert set(sl.LOSSES) == set(re.findall(r"^   \* - ``(\w+)``", table, re.MULTILINE))
+    assert set(sl.LOSSES) == set(rows)
 
 
 def test_the_methods_of_estimators_are_on_their_pages(generate):
