@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import re
 import sys
 
 import numpy as np
@@ -360,7 +361,9 @@ def test_every_loss_comes_back_from_skops(name):
         {"early_stopping": True},
         {"random_state": np.random.RandomState(3)},
     ],
-    ids=str,
+    ids=lambda params: re.sub(
+        " at 0x.*", ")}", str(params)
+    ),  # no address: the same names each time
 )
 @pytest.mark.parametrize("loss", ["huber", "log_loss", "multinomial"])
 def test_a_fit_goes_on_from_a_file_of_skops_with_the_same_bits(loss, params):
