@@ -4,7 +4,6 @@ import numpy as np
 
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
-from cython.parallel cimport prange
 from libc.math cimport INFINITY, pow, sqrt
 from libc.stdint cimport int32_t, uint64_t
 from libc.string cimport memset
@@ -127,6 +126,7 @@ cdef extern from "batch.h" namespace "sl" nogil:
         Pass touch, rows, gradient, columns, update, rest
     Passes passes_for(bint single, bint wide)
     Py_ssize_t blocks_of(Py_ssize_t n)
+    Py_ssize_t count_blocks(const Run& run)
     void step_intercepts(const Run& run, const Slab64& slab, double* mean)
     void shuffle_rows(int32_t* rows, Py_ssize_t n, uint64_t seed)
     int states_of(int optimizer)
@@ -134,11 +134,9 @@ cdef extern from "batch.h" namespace "sl" nogil:
 
 cdef extern from "pool.h" namespace "sl" nogil:
     cdef cppclass Pool:
-        pass
-    void share(Pool* pool, Pass function, void* context, int n)
-    void open_pool(Pool* pool)
-    void close_pool(Pool* pool)
-    void serve(Pool* pool)
+        void enlist(int n)
+        void share(Pass function, void* context, int n)
+        bint ready()
 
 # Struct name -> kind, its position in the header's list.
 KINDS = kinds_of(optimizer_names())
@@ -154,8 +152,8 @@ cdef Py_ssize_t MOST_PIECES = 16
 cdef Py_ssize_t LEAST_PIECES = 4
 cdef Py_ssize_t SUMS = 1 << 18
 
-# Nanoseconds of work that are worth a thread: of a job, which the threads of an open pool take up awake, and of a whole
-# pass, for which the pool is opened.
+# Nanoseconds of work that are worth a thread: of a job, which helpers take up awake, and of a pass, for which they are
+# called.
 cdef Py_ssize_t LEAST_WORK = 4000
 cdef Py_ssize_t LEAST_PASS = 100_000
 # Nanoseconds of a row and output, and of one of its elements: dense and sparse.
@@ -221,7 +219,6 @@ cdef class Problem:
     cdef object dtype
     cdef Py_ssize_t n_samples, n_rows, n_features, chunk_rows, most_pieces
     cdef int n_outputs, threads
-    cdef Status status
     cdef bint stepping
     cdef Py_ssize_t part_start, part_stop
     cdef double part_loss
@@ -246,7 +243,9 @@ cdef class Problem:
         self.n_outputs = n_outputs
         self.losses = losses
         self.dtype = np.dtype(np.float32 if self.rows.single else np.float64)
-        self.threads = effective_n_threads(n_threads)
+        # Sparse rows: one. Two threads write to the same few weights, whose cache lines then travel between the cores; that
+        # took 1.4 to 2.6 times as long as one thread, in batches and over all rows.
+        self.threads = 1 if self.rows.sparse else effective_n_threads(n_threads)
         self.passes = passes_for(self.rows.single, self.rows.wide)
         run.level = simd_level_in_use()
         if rows is None:
@@ -410,34 +409,25 @@ cdef class Problem:
         return <int> max(1, min(<double> self.threads, work / LEAST_WORK))
 
     cdef void each(self, Pass function, Py_ssize_t n, int threads) noexcept nogil:
-        """Run the pieces of a job; those of more than one thread are shared with whoever serves."""
+        """Run the pieces of a job, those of more than one thread with whoever helps."""
         cdef int i
-        if threads <= 1 or n <= 1:
+        if threads <= 1 or n <= 1 or not self.pool.ready():
             for i in range(n):
                 function(&self.run, i)
         else:
-            share(&self.pool, function, &self.run, n)
+            self.pool.share(function, &self.run, <int> n)
 
     cdef Status pass_over(self) noexcept nogil:
-        """What thread 0 does while the pool is open."""
         return self.pass_over_part()
 
     cdef Status share_pass(self, double work) except *:
-        """`pass_over` of so many nanoseconds, with the other threads at its service; raises what it failed with."""
-        cdef Status status = DONE
-        cdef int i, threads = <int> max(1, min(<double> self.threads, work / LEAST_PASS))
-        if threads == 1:
-            with nogil:
-                status = self.pass_over()
-        else:
-            open_pool(&self.pool)
-            for i in prange(threads, num_threads=threads, schedule="static", chunksize=1, nogil=True):
-                if i == 0:
-                    self.status = self.pass_over()
-                    close_pool(&self.pool)
-                else:
-                    serve(&self.pool)
-            status = self.status
+        """`pass_over` of so many nanoseconds; raises what it failed with."""
+        cdef Status status
+        cdef int threads = <int> min(<double> self.threads, work / LEAST_PASS)
+        if threads > 1:
+            self.pool.enlist(threads - 1)
+        with nogil:
+            status = self.pass_over()
         if status == FAILED:
             error, self.error = self.error, None
             raise error
@@ -512,7 +502,7 @@ cdef class Problem:
     cdef Py_ssize_t n_blocks(self) noexcept nogil:
         if self.run.task.indptr != NULL:
             return self.run.n_groups
-        return self.n_outputs * blocks_of(self.n_features)
+        return count_blocks(self.run)
 
     cdef int threads_for_columns(self) noexcept nogil:
         return self.threads_for(self.run.size * <double> self.run.n_pieces)

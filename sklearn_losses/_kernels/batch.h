@@ -183,7 +183,7 @@ void dense_scores(const Task& task, const Chunk& chunk, Index first, Index n, co
     }
 }
 template <class T>
-void dense_gradient(const Task& task, const Chunk& chunk, Index first, Index n, double* g,
+void dense_gradient(const Task& task, const Chunk& chunk, Index first, Index n, double* g, bool begin,
                     const DenseKernels<T>& kernels) {
     const T* x[TALL];
     T c[TALL];
@@ -194,7 +194,7 @@ void dense_gradient(const Task& task, const Chunk& chunk, Index first, Index n, 
             c[b] = T(chunk.gradient[(first + b) * task.n_outputs + k]);
             any = any || c[b] != T(0);
         }
-        if (any) kernels.gradient(x, c, n, g + k * task.n_features, task.n_features);
+        if (any || begin) kernels.gradient(x, c, n, g + k * task.n_features, task.n_features, begin);
     }
 }
 
@@ -252,6 +252,12 @@ struct Passes {
 
 inline Index blocks_of(Index n) { return (n + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS; }
 
+// Dense weights are stepped in blocks: of all outputs together, or, where features have bounds, of one output.
+inline Index block_width(const Run& run) { return run.low ? run.task.n_features : run.size; }
+inline Index count_blocks(const Run& run) {
+    return block_width(run) ? run.size / block_width(run) * blocks_of(block_width(run)) : 0;
+}
+
 template <class T, class I>
 struct PassesOf {
     static Slab<T> slab(const Run& run) {
@@ -287,9 +293,8 @@ struct PassesOf {
         if (piece >= run.n_begun && (run.phases & SCORES)) {
             *sums = Sums();
             for (int k = 0; k < task.n_outputs; ++k) intercepts[k] = 0.0;
-            if (!task.indptr)
-                for (Index i = 0; i < run.size; ++i) g[i] = 0.0;
         }
+        const bool begins = piece >= run.n_begun;
         const DenseKernels<T> kernels = dense_kernels<T>(run.level);
         const Index start = piece * run.chunk.piece;
         const Index stop = start + run.chunk.piece < run.chunk.n ? start + run.chunk.piece : run.chunk.n;
@@ -305,12 +310,12 @@ struct PassesOf {
             if ((run.phases & LOSS) && evaluate_loss(task, run.chunk, first, n) < 0) sums->bad = 2.0;
             if (run.phases & GRADIENTS) {
                 weigh(task, run.chunk, first, n, intercepts, scratch, sums);
-                if (!task.indptr) dense_gradient<T>(task, run.chunk, first, n, g, kernels);
+                if (!task.indptr) dense_gradient<T>(task, run.chunk, first, n, g, begins && first == start, kernels);
             }
         }
     }
 
-    // CSR: a group of features. Dense: a block of columns of one output.
+    // CSR: a group of features. Dense: a block.
     static void columns(void* run_, int block) {
         const Run& run = *static_cast<Run*>(run_);
         if (run.task.indptr) {
@@ -329,21 +334,15 @@ struct PassesOf {
         } else {
             Index n;
             double* g = run.g + block_start(run, block, &n);
-            for (int piece = 1; piece < run.n_pieces; ++piece) {
-                const double* more = g + piece * run.size;
-                for (Index i = 0; i < n; ++i) g[i] += more[i];
-            }
-            double norm[4] = {0, 0, 0, 0};
-            for (Index i = 0; i < n; ++i) norm[i % 4] += g[i] * g[i];
-            run.norms[block] = (norm[0] + norm[1]) + (norm[2] + norm[3]);
+            dense_kernels<T>(run.level).combine(g, n, run.n_pieces, run.size, run.norms + block);
         }
         if (run.steps_at_once) update(run_, block);
     }
     static Index block_start(const Run& run, int block, Index* n) {
-        const Index blocks = blocks_of(run.task.n_features);
-        const Index column = (block % blocks) * BLOCK_COLUMNS, left = run.task.n_features - column;
+        const Index width = block_width(run), blocks = blocks_of(width);
+        const Index column = (block % blocks) * BLOCK_COLUMNS, left = width - column;
         *n = left < BLOCK_COLUMNS ? left : Index(BLOCK_COLUMNS);
-        return (block / blocks) * run.task.n_features + column;
+        return (block / blocks) * width + column;
     }
     static void update(void* run_, int block) {
         Run& run = *static_cast<Run*>(run_);

@@ -1,74 +1,125 @@
-// CPU only: pieces of work that the threads of one parallel region share, without a barrier between one job and the next.
+// CPU only: threads that help with the pieces of a job, and for which nobody waits.
 //
-// Thread 0 goes through a pass over the data and posts jobs; the others serve. Pieces are claimed one by one, and thread 0
-// waits for claimed pieces alone: a thread that the system has put aside holds up nobody, where a barrier would wait for
-// it.
+// The phases of a batch take microseconds. A parallel region for each ends in a barrier at which every thread must
+// arrive: where the system has put one aside, for another process or another runtime's spinning threads, that takes
+// milliseconds. Here pieces are claimed one by one, by the caller too, and the caller waits for claimed pieces alone.
 #ifndef SKLEARN_LOSSES_POOL_H
 #define SKLEARN_LOSSES_POOL_H
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
+#include <memory>
+#include <mutex>
+#include <system_error>
 #include <thread>
 
 namespace sl {
 
-struct Pool {
-    using Piece = void (*)(void* context, int piece);
-    // The job's number in the upper half, and the next of its pieces in the lower.
-    std::atomic<std::uint64_t> ticket{0};
-    std::atomic<int> finished{0};
-    std::atomic<bool> open{false};
-    std::atomic<Piece> function{nullptr};
-    std::atomic<void*> context{nullptr};
-    std::atomic<int> n_pieces{0};
+using PoolPiece = void (*)(void* context, int piece);
 
-    // Claim a piece and run it; false where there is none. A claim holds only for the job that was looked at: thread 0
-    // posts no other before all pieces of this one are finished.
-    bool take() {
+// Helpers hold it as well as the pool, and outlive neither a claim nor the process's patience.
+struct PoolState {
+    // The job's number in the upper half; pieces claimed from the back and from the front in the lower.
+    std::atomic<std::uint64_t> ticket{0};
+    std::atomic<int> finished{0}, n_pieces{0}, sleepers{0};
+    std::atomic<PoolPiece> function{nullptr};
+    std::atomic<void*> context{nullptr};
+    std::atomic<bool> quit{false};
+    std::mutex mutex;
+    std::condition_variable wake;
+
+    // Claim a piece and run it; false where there is none. The caller claims from the front and helpers from the back,
+    // so that a piece stays with the same caches from job to job. A claim holds only for the job that was looked at:
+    // no other is posted before all pieces of this one are finished.
+    bool take(bool back) {
         std::uint64_t seen = ticket.load(std::memory_order_acquire);
-        const int piece = int(seen & 0xffffffffu);
-        if (piece >= n_pieces.load(std::memory_order_acquire)) return false;
-        if (!ticket.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel)) return true;
-        function.load(std::memory_order_relaxed)(context.load(std::memory_order_relaxed), piece);
+        const int n = n_pieces.load(std::memory_order_acquire);
+        const int front_taken = int(seen & 0xffffu), back_taken = int((seen >> 16) & 0xffffu);
+        if (front_taken + back_taken >= n) return false;
+        const std::uint64_t next = seen + (back ? 0x10000u : 1u);
+        if (!ticket.compare_exchange_weak(seen, next, std::memory_order_acq_rel)) return true;
+        function.load(std::memory_order_relaxed)(context.load(std::memory_order_relaxed),
+                                                 back ? n - 1 - back_taken : front_taken);
         finished.fetch_add(1, std::memory_order_release);
         return true;
     }
-    static void pause(int spins) {
-        if (spins > 4000) {
-            std::this_thread::yield();
-            return;
-        }
+    static void pause() {
 #if defined(__GNUC__) && defined(__x86_64__)
         __builtin_ia32_pause();
 #endif
     }
+    void serve() {
+        enum { SPINS = 20000 };  // some hundred microseconds: jobs of a pass follow each other faster
+        for (int spins = 0; !quit.load(std::memory_order_acquire);) {
+            if (take(true)) {
+                spins = 0;
+            } else if (++spins < SPINS) {
+                pause();
+            } else {
+                std::unique_lock<std::mutex> lock(mutex);
+                const std::uint64_t seen = ticket.load();
+                sleepers.fetch_add(1);
+                if (ticket.load() == seen && !quit.load())
+                    wake.wait(lock, [&] { return ticket.load() != seen || quit.load(); });
+                spins = 0;
+            }
+        }
+    }
 };
 
-// Run pieces [0, n) of a job, with those who serve; for thread 0.
-inline void share(Pool* pool, Pool::Piece function, void* context, int n) {
-    // No piece can be claimed while these change: the last job's are all taken.
-    pool->function.store(function, std::memory_order_relaxed);
-    pool->context.store(context, std::memory_order_relaxed);
-    pool->finished.store(0, std::memory_order_relaxed);
-    const std::uint64_t job = (pool->ticket.load(std::memory_order_relaxed) >> 32) + 1;
-    pool->n_pieces.store(0, std::memory_order_relaxed);
-    pool->ticket.store(job << 32, std::memory_order_release);
-    pool->n_pieces.store(n, std::memory_order_release);
-    while (pool->take()) {
+class Pool {
+    std::shared_ptr<PoolState> state;
+    int helpers = 0;
+
+    void notify() {
+        // Once for each that went to sleep: waking takes them far longer than a job takes.
+        if (state->sleepers.load() > 0 && state->sleepers.exchange(0) > 0) {
+            std::lock_guard<std::mutex> lock(state->mutex);
+            state->wake.notify_all();
+        }
     }
-    for (int spins = 0; pool->finished.load(std::memory_order_acquire) < n; ++spins) Pool::pause(spins);
-}
-inline void open_pool(Pool* pool) { pool->open.store(true, std::memory_order_release); }
-inline void close_pool(Pool* pool) { pool->open.store(false, std::memory_order_release); }
-// Until thread 0 closes the pool; for the others.
-inline void serve(Pool* pool) {
-    for (int spins = 0; pool->open.load(std::memory_order_acquire);) {
-        if (pool->take())
-            spins = 0;
-        else
-            Pool::pause(spins < 5000 ? ++spins : spins);
+
+public:
+    Pool() = default;
+    Pool(const Pool&) = delete;
+    Pool& operator=(const Pool&) = delete;
+    ~Pool() {
+        if (!state) return;
+        state->quit.store(true);
+        std::lock_guard<std::mutex> lock(state->mutex);
+        state->wake.notify_all();
     }
-}
+    // Up to `n` helpers; fewer where the system gives no more threads. Detached: a forked child has none of them, and
+    // could not wait for their ends.
+    void enlist(int n) {
+        try {
+            if (!state) state = std::make_shared<PoolState>();
+            while (helpers < n) {
+                std::thread([held = state] { held->serve(); }).detach();
+                ++helpers;
+            }
+        } catch (const std::system_error&) {
+            helpers = n;  // whoever is there helps
+        }
+    }
+    // Run pieces [0, n) of a job, n below 65536, with whoever helps.
+    void share(PoolPiece function, void* context, int n) {
+        // No piece can be claimed while these change: the last job's are all taken.
+        state->n_pieces.store(0, std::memory_order_relaxed);
+        state->function.store(function, std::memory_order_relaxed);
+        state->context.store(context, std::memory_order_relaxed);
+        state->finished.store(0, std::memory_order_relaxed);
+        const std::uint64_t job = (state->ticket.load(std::memory_order_relaxed) >> 32) + 1;
+        state->ticket.store(job << 32);
+        state->n_pieces.store(n, std::memory_order_release);
+        notify();
+        while (state->take(false)) {
+        }
+        while (state->finished.load(std::memory_order_acquire) < n) PoolState::pause();
+    }
+    bool ready() const { return bool(state); }
+};
 
 }  // namespace sl
 

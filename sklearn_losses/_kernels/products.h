@@ -22,47 +22,72 @@ struct ScoresBody {
         for (int r = 0; r < 4; ++r) out[r] = P::sum(p[r]) + dot_tail(x[r] + i, w + i, n - i);
     }
 };
-// g += sum over rows of c[r] * x[r], summed in registers over up to TALL rows, then in double.
+// g += sum over rows of c[r] * x[r] (g = with `begin`), summed in registers over up to TALL rows, then in double.
 enum { TALL = 32 };
 template <class T, int BYTES>
 struct GradientBody {
     template <int PACKS>
-    static SL_FN void columns(const T* const* x, const T* __restrict c, Index rows, double* __restrict g, Index i) {
+    static SL_FN void columns(const T* const* x, const T* __restrict c, Index rows, double* __restrict g, Index i,
+                              bool begin) {
         using P = Pack<T, BYTES>;
         typename P::Value p[PACKS] = {};
         for (Index r = 0; r < rows; ++r)
             for (int k = 0; k < PACKS; ++k) p[k] += c[r] * P::load(x[r] + i + k * P::N);
         T sums[PACKS * P::N];
         for (int k = 0; k < PACKS; ++k) P::store(sums + k * P::N, p[k]);
-        for (int j = 0; j < PACKS * P::N; ++j) g[i + j] += double(sums[j]);
+        if (begin)
+            for (int j = 0; j < PACKS * P::N; ++j) g[i + j] = double(sums[j]);
+        else
+            for (int j = 0; j < PACKS * P::N; ++j) g[i + j] += double(sums[j]);
     }
-    static SL_FN void run(const T* const* x, const T* __restrict c, Index rows, double* __restrict g, Index n) {
+    static SL_FN void run(const T* const* x, const T* __restrict c, Index rows, double* __restrict g, Index n,
+                          bool begin) {
         enum { N = Pack<T, BYTES>::N, PACKS = 4 };
         Index i = 0;
-        for (; i + PACKS * N <= n; i += PACKS * N) columns<PACKS>(x, c, rows, g, i);
-        for (; i + N <= n; i += N) columns<1>(x, c, rows, g, i);
+        for (; i + PACKS * N <= n; i += PACKS * N) columns<PACKS>(x, c, rows, g, i, begin);
+        for (; i + N <= n; i += N) columns<1>(x, c, rows, g, i, begin);
         for (; i < n; ++i) {
             T total = 0;
             for (Index r = 0; r < rows; ++r) total += c[r] * x[r][i];
-            g[i] += double(total);
+            g[i] = (begin ? 0.0 : g[i]) + double(total);
         }
     }
 };
+// Add up `pieces` sums, `apart` elements from each other, into the first; returns the square of its norm in `norm`.
+struct CombineBody {
+    static SL_FN void run(double* __restrict g, Index n, Index pieces, Index apart, double* norm) {
+        for (Index piece = 1; piece < pieces; ++piece) {
+            const double* __restrict more = g + piece * apart;
+            for (Index i = 0; i < n; ++i) g[i] += more[i];
+        }
+        double s[16] = {};
+        Index i = 0;
+        for (; i + 16 <= n; i += 16)
+            for (int j = 0; j < 16; ++j) s[j] += g[i + j] * g[i + j];
+        for (; i < n; ++i) s[0] += g[i] * g[i];
+        for (int half = 8; half >= 1; half /= 2)
+            for (int j = 0; j < half; ++j) s[j] += s[j + half];
+        *norm = s[0];
+    }
+};
+using CombineSignature = void(double*, Index, Index, Index, double*);
+
 template <class T>
 using ScoresSignature = void(const T* const*, const T*, Index, double*);
 template <class T>
-using GradientSignature = void(const T* const*, const T*, Index, double*, Index);
+using GradientSignature = void(const T* const*, const T*, Index, double*, Index, bool);
 
 template <class T>
 struct DenseKernels {
     ScoresSignature<T>* scores;
     GradientSignature<T>* gradient;
     Dot<T> dot;
+    CombineSignature* combine;
 };
 template <class T>
 DenseKernels<T> dense_kernels(int level) {
     return {by_width<ScoresBody, T, ScoresSignature<T>>(level), by_width<GradientBody, T, GradientSignature<T>>(level),
-            dot_at<T>(level)};
+            dot_at<T>(level), Cloned<CombineBody, CombineSignature>::at(level)};
 }
 
 // ------------------------------------------------------------------------------------------------- sparse products

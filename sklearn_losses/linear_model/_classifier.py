@@ -55,8 +55,8 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         - Regression losses with an identity link: as binary losses, on y of -1 and 1.
     <penalties>
     n_jobs : int or None, default=None
-        Threads that share a batch, where that is faster, or train classes against the rest;
-        joblib's meaning. Results do not depend on it.
+        Threads that share a batch of dense rows, where that is faster, or train classes against the
+        rest; joblib's meaning. Results do not depend on it.
     random_state : int, RandomState instance or None, default=None
         Seeds the shuffling and the choice of validation samples.
     learning_rate : str or Schedule, default="optimal"

@@ -31,8 +31,8 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         gives an output for each.
     <penalties>
     n_jobs : int or None, default=None
-        Threads that share a batch, where that is faster; joblib's meaning. Results do not depend on
-        it.
+        Threads that share a batch of dense rows, where that is faster; joblib's meaning. Results do
+        not depend on it.
     random_state : int, RandomState instance or None, default=None
         Seeds the shuffling and the choice of validation samples.
     learning_rate : str or Schedule, default="invscaling"
