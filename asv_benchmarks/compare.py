@@ -388,9 +388,10 @@ def peers():
         rows.append(("vowpalwabbit", "not installed", "", "", ""))
     else:
         X, labels = solvers.data("csr")
-        theirs = VWClassifier(loss_function="logistic", num_passes=1, quiet=True)
+        theirs = VWClassifier(loss_function="logistic", passes=1)
+        signs = 2 * labels - 1
         ours = sl.SGDClassifierX("log_loss", max_iter=1, tol=None, random_state=0)
-        mine, their = interleaved([lambda: ours.fit(X, labels), lambda: theirs.fit(X, labels)])
+        mine, their = interleaved([lambda: ours.fit(X, labels), lambda: theirs.fit(X, signs)])
         rows.append(
             (
                 "vowpalwabbit",
