@@ -10,7 +10,8 @@ import threadpoolctl
 from slow_optimizers import KERNELS, Descent, Prox, shuffled
 
 from sklearn_losses import FunctionLoss, get_loss
-from sklearn_losses._kernels._batch import KINDS, Engine, Problem
+from sklearn_losses._kernels._batch import Problem
+from sklearn_losses._kernels._steps import KINDS, Engine
 from sklearn_losses._kernels._threads import effective_n_threads, openmp_info
 from sklearn_losses.optimizers import OPTIMIZERS, Adam
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from sklearn_losses._kernels._batch import Engine
+from sklearn_losses._kernels._steps import Engine
 from sklearn_losses._solvers.fit import Epoch, Model
 from sklearn_losses._solvers.rates import LipschitzRate, Rates, size_of_batches
 
