@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_losses import OPTIMIZERS, SCHEDULES, FunctionLoss, get_loss, get_schedule
-from sklearn_losses._kernels._threads import effective_n_threads, openmp_info
+from sklearn_losses._kernels._threads import openmp_info
 from sklearn_losses.linear_model import SGDClassifierX, SGDRegressorX
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -468,12 +468,15 @@ def test_the_number_of_threads_changes_no_bit():
     assert len(run_python(code, OMP_NUM_THREADS="3", OMP_WAIT_POLICY="passive").splitlines()) == 9
 
 
-def threads_of(model, X, y):
-    """A scorer: the threads that a fit uses where it is called."""
-    return effective_n_threads(effective_n_jobs(model.n_jobs))
-
-
 def test_threads_within_the_processes_of_a_search_do_not_oversubscribe():
+    def threads_of(model, X, y):
+        """A scorer: the threads that a fit uses where it is called."""
+        # Imported here: the processes cannot import this file, and get the function by value.
+
+        from sklearn_losses import effective_n_threads
+
+        return effective_n_threads(effective_n_jobs(model.n_jobs))
+
     model = classifier(loss="multinomial", batch_size=20, n_jobs=2, max_iter=2)
     grid = {"alpha": [0.1, 0.01]}
     search = GridSearchCV(model, grid, cv=2, n_jobs=2, scoring={"n": threads_of}, refit=False)
