@@ -296,7 +296,9 @@ def test_bounds_are_kept_by_every_optimizer(optimizer, penalty, layout):
             continue
         model = regressor(bounds=(low, high), **params, **extra).fit(LAYOUTS[layout](x), Y)
         assert ((model.coef_ >= low) & (model.coef_ <= high)).all()
-        assert model.coef_[0] == 0.125 or extra or optimizer in ("rmsprop", "adagrad", "saga")
+        # At its bound, to a rounding that differs between instruction sets.
+        at_bound = np.isclose(model.coef_[0], 0.125, rtol=1e-12)
+        assert at_bound or extra or optimizer in ("rmsprop", "adagrad", "saga")
         positive = regressor(positive=True, **params, **extra).fit(LAYOUTS[layout](X), Y)
         assert (positive.coef_ >= 0).all() and positive.coef_[0] > 0 and not positive.coef_[1]
     both = regressor(positive=True, bounds=(-1, 0.25), **params).fit(X, np.c_[Y, -Y])
