@@ -187,6 +187,22 @@ def test_early_stopping_counts_both_classes_of_log_loss():
     assert max(scores) > 0.7
 
 
+@pytest.mark.parametrize("loss", ["hinge", "multinomial"])
+def test_early_stopping_scores_without_the_class_weights(loss, monkeypatch):
+    x, y = data("three")
+    judged = []
+    make = SGDClassifierX._judge
+
+    def spy(self, data, loss, y, sample_weight, classes):
+        judged.append(sample_weight)
+        return make(self, data, loss, y, sample_weight, classes)
+
+    monkeypatch.setattr(SGDClassifierX, "_judge", spy)
+    model = SGDClassifierX(loss, early_stopping=True, class_weight={0: 9, 1: 1, 2: 1}, max_iter=3)
+    model.fit(x, y)
+    assert judged and all(weight is None for weight in judged)
+
+
 @pytest.mark.parametrize("layout", ["dense", "csr"])
 @pytest.mark.parametrize("kind", TARGETS)
 def test_sample_weights_are_scikit_learns(kind, layout):

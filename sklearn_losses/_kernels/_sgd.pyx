@@ -64,6 +64,7 @@ cdef extern from "sgd.h" namespace "sl" nogil:
         void* average
         void* q
         State state
+    double learning_rate(const Rule& rule, double t, double last)
     void take_steps(Run* run, bint single, int index_size, int level)
     void sum_norms(Run* run, bint single)
     bint is_finite(const Run& run, bint single)
@@ -76,6 +77,38 @@ SCHEDULES = {
     "pa1": PA1,
     "pa2": PA2,
 }
+
+
+def learning_rates(
+    str schedule, Py_ssize_t n_steps, *, double t, double alpha, double eta0, double power_t, double optimal_init,
+):
+    """The rates of steps t, t + 1, ... by scikit-learn's schedules.
+
+    Parameters
+    ----------
+    schedule : str
+        A name in `SCHEDULES`.
+    n_steps : int
+    t : float
+        The number of the first step, from 1.
+    alpha, eta0, power_t, optimal_init : float
+        As `Engine` takes them.
+
+    Returns
+    -------
+    rates : ndarray of shape (n_steps,)
+    """
+    cdef Rule rule
+    cdef Py_ssize_t i
+    cdef cnp.ndarray array = np.empty(n_steps)
+    cdef double* rates = <double*> cnp.PyArray_DATA(array)
+    rule.schedule = SCHEDULES[schedule]
+    rule.alpha, rule.eta0, rule.power_t, rule.optimal_init = alpha, eta0, power_t, optimal_init
+    rule.share_l1 = rule.share_l2 = 0.0
+    for i in range(n_steps):
+        rates[i] = learning_rate(rule, t + i, eta0)
+    return array
+
 
 Epoch = namedtuple("Epoch", "loss objective gradient_norm finite")
 

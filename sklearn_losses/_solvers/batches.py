@@ -85,10 +85,6 @@ class Batches:
         if self.memory and settings.learning_rate == "optimal" and loss.differentiable:
             self.lipschitz = LipschitzRate(data, settings)
             self.lipschitz.see_constant()
-        coef = model.coef
-        if settings.low is not None:
-            # Weights of features that no sample has never move.
-            coef = np.clip(coef, settings.low, settings.high)
         growing = hasattr(settings.batch_size, "size")
         largest = self.n_rows if growing else size_of_batches(settings.batch_size, 0, self.n_rows)
         self.engine = Engine(
@@ -96,7 +92,7 @@ class Batches:
             data.y,
             data.losses,
             data.n_outputs,
-            coef=coef,
+            coef=model.coef,
             intercept=model.intercept,
             optimizer=kernel,
             params=params,

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from sklearn.utils.extmath import row_norms
 
+from sklearn_losses._kernels._sgd import learning_rates
 from sklearn_losses.schedules import BatchGrowth, get_schedule
 
 # scikit-learn's names; "pa1" and "pa2" are its algorithm's own.
@@ -61,18 +62,21 @@ class Rates:
         """
         settings = self.settings
         name = settings.learning_rate
-        if name in ("constant", "adaptive"):
-            return np.full(n_steps, self.eta)
-        steps = t + np.arange(n_steps)
-        if name == "optimal":
+        if name in SKLEARN_SCHEDULES:
+            optimal = name == "optimal"
             recommended = settings.optimizer.recommended_rate
-            if recommended is not None:
+            if optimal and recommended is not None:
                 return np.full(n_steps, recommended)
-            offset = optimal_offset(self.loss, settings.alpha)
-            share = settings.optimizer._share_of_sgds_rate()
-            return share / (settings.alpha * (offset + steps - 1.0))
-        if name == "invscaling":
-            return settings.eta0 / steps**settings.power_t
+            rates = learning_rates(
+                name,
+                n_steps,
+                t=t,
+                alpha=settings.alpha,
+                eta0=self.eta,
+                power_t=settings.power_t,
+                optimal_init=optimal_offset(self.loss, settings.alpha) if optimal else 1.0,
+            )
+            return settings.optimizer._share_of_sgds_rate() * rates if optimal else rates
         schedule = get_schedule(name)
         factors = np.asarray(schedule.factors(epoch + np.arange(n_steps) / n_steps))
         if factors.shape != (n_steps,) or not (np.isfinite(factors) & (factors >= 0)).all():

@@ -15,13 +15,11 @@ class Hooks:
         With callbacks set.
     X, y, sample_weight
         What callbacks are shown.
-    fits : list of Fit
     attributes : callable
         ``attributes()``: those that make a fitted estimator of the present models.
     """
 
-    def __init__(self, estimator, X, y, sample_weight, fits, attributes):
-        self.estimator = estimator
+    def __init__(self, estimator, X, y, sample_weight, attributes):
         self.attributes = attributes
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.shown = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}

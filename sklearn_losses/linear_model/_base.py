@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import contextmanager
+from numbers import Number
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -46,15 +47,19 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
 
     # ----------------------------------------------------------------------------------------- data
 
-    def _validate_X(self, X, reset):
+    def _validate(self, X, y, reset, **options):
+        """X as the solvers take it, and y, whose numbers of columns are not checked."""
         return validate_data(
             self,
             X,
+            y,
             accept_sparse="csr",
             dtype=[np.float64, np.float32],
             order="C",
             accept_large_sparse=True,
+            multi_output=True,
             reset=reset,
+            **options,
         )
 
     def _check_weights(self, sample_weight, X, name="sample_weight"):
@@ -82,20 +87,6 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
                 "early_stopping=True holds out samples of X; with X_val set it to False"
             )
         return (X_val, y_val, *others)
-
-    def _validate_validation(self, X_val, y_val):
-        """X_val and y_val as `validate_data` returns X and y."""
-        return validate_data(
-            self,
-            X_val,
-            y_val,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            order="C",
-            accept_large_sparse=True,
-            multi_output=True,
-            reset=False,
-        )
 
     def _check_offset(self, offset, n_samples, n_outputs, name="offset"):
         """`offset` in float64, of shape (n_samples,) or (n_samples, n_outputs), or None."""
@@ -126,7 +117,7 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
         mask[validation] = True
         return mask
 
-    def _judge(self, data, loss, y, classes):
+    def _judge(self, data, loss, y, sample_weight, classes):
         """``validate(fit)`` on the rows held out, by the estimator's own `score`."""
         held_out = data.held_out
         judge = clone(self)
@@ -136,8 +127,7 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
             judge._rowwise, judge._multilabel = self._rowwise, self._multilabel
         X, y = data.X[held_out], y[held_out]
         weight, offset = (
-            None if array is None else array[held_out]
-            for array in (data.sample_weight, data.offset)
+            None if array is None else array[held_out] for array in (sample_weight, data.offset)
         )
         measure = self._measure(data, np.flatnonzero(held_out).astype(np.int32))
 
@@ -170,7 +160,7 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
         )
         return lambda model: problem.value_gradient(model.coef, model.intercept)[0]
 
-    def _validation(self, data, validation_data, loss, y, classes=None):
+    def _validation(self, data, validation_data, loss, y, sample_weight, classes=None):
         """The keyword arguments of `Fit` for validation."""
         if validation_data is not None:
             measure = self._measure(validation_data)
@@ -181,7 +171,7 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
 
             return {"validate": validate, "restore_best": True}
         if data.held_out is not None:
-            return {"validate": self._judge(data, loss, y, classes)}
+            return {"validate": self._judge(data, loss, y, sample_weight, classes)}
         return {}
 
     # ---------------------------------------------------------------------- state between two calls
@@ -267,8 +257,11 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
         """What the state of a descent comes from."""
         params = self.get_params(deep=False) | {"optimizer": settings.optimizer}
         X = datas[0].X
-        # Copies: objects may be changed in place.
-        return {k: clone(v, safe=False) for k, v in params.items() if k not in MAY_CHANGE} | {
+
+        def copied(value):  # objects may be changed in place
+            return value if isinstance(value, str | Number | None) else clone(value, safe=False)
+
+        return {k: copied(v) for k, v in params.items() if k not in MAY_CHANGE} | {
             "average": settings.average,
             "descent": kind.__name__,
             "l1": settings.l1 > 0,
@@ -378,7 +371,7 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
             def attributes():
                 return {"loss_": loss, **self._shown(joined([f.public_model() for f in fits]))}
 
-            hooks = Hooks(self, X, y, sample_weight, fits, attributes)
+            hooks = Hooks(self, X, y, sample_weight, attributes)
         n_jobs = effective_n_threads(effective_n_jobs(self.n_jobs))
         run_fits(fits, n_jobs, self.verbose, hooks)
         self._commit(fits, origin, X.shape[0], loss, kind, going_on)

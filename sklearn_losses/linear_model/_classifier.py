@@ -5,7 +5,6 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import validate_data
 
 from sklearn_losses._array import array_namespace
 from sklearn_losses._sklearn_compat import StrOptions, fit_context
@@ -262,17 +261,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         going_on=False,
         stream=False,
     ):
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            order="C",
-            accept_large_sparse=True,
-            multi_output=True,
-            reset=not going_on,
-        )
+        X, y = self._validate(X, y, reset=not going_on)
         known = self._known_targets() if going_on else None
         targets = read_targets(y, classes, known, loss)
         self.classes_, self._multilabel = targets.classes, targets.multilabel
@@ -295,30 +284,29 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         one_by_one = kind is ONE_SAMPLE and n_classes > 2
 
         def data_of(X, targets, sample_weight, offset, suffix=""):
-            sample_weight = self._check_weights(sample_weight, X, f"sample_weight{suffix}")
             n_outputs = (
                 1 if n_classes == 2 and not self._rowwise and not targets.multilabel else n_classes
             )
             offset = self._check_offset(offset, X.shape[0], n_outputs, f"offset{suffix}")
             return class_data(X, targets, sample_weight, offset, loss, weights, one_by_one)
 
-        datas = data_of(X, targets, sample_weight, offset)
+        checked_weight = self._check_weights(sample_weight, X)
+        datas = data_of(X, targets, checked_weight, offset)
         model, averages = self._start(
             1 if n_classes == 2 and not targets.multilabel else n_classes, X, start, going_on
         )
         validations = [None] * len(datas)
         if validation is not None:
             X_val, y_val, weight_val, offset_val = validation
-            X_val, y_val = self._validate_validation(X_val, y_val)
+            X_val, y_val = self._validate(X_val, y_val, reset=False)
             read = read_targets(y_val, None, targets, loss, "y_val")
+            weight_val = self._check_weights(weight_val, X_val, "sample_weight_val")
             validations = data_of(X_val, read, weight_val, offset_val, "_val")
         seeds = self._hold_out(datas, targets, one_by_one, hold=validation is None)
         judged = [
+            # The score is without the class weights, which a row-wise loss has in its samples'.
             self._validation(
-                data,
-                validations[i],
-                loss,
-                *self._judged(data, targets, loss, one_by_one),
+                data, validations[i], loss, *self._judged(data, targets, loss, checked_weight)
             )
             for i, data in enumerate(datas)
         ]
@@ -368,12 +356,13 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             seeds.append(state.randint(MAX_INT))
         return seeds
 
-    def _judged(self, data, targets, loss, one_by_one):
-        """What early stopping scores: y, and the classes that it is in."""
+    def _judged(self, data, targets, loss, sample_weight):
+        """What early stopping scores: y, its weights, and the classes that it is in."""
         if data.n_outputs == 1 and data.target == "shared" and not loss.is_multiclass:
             low = lowest_target(loss)
-            return (data.y > 0.5) * (1.0 - low) + low, np.array([low, 1.0])
-        return targets.array, np.arange(len(targets.classes))
+            y = (data.y > 0.5) * (1.0 - low) + low
+            return y, sample_weight, np.array([low, 1.0])
+        return targets.array, sample_weight, np.arange(len(targets.classes))
 
     @documented()
     @fit_context(prefer_skip_nested_validation=True)

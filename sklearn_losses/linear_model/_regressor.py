@@ -5,7 +5,6 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import validate_data
 
 from sklearn_losses._array import array_namespace
 from sklearn_losses._sklearn_compat import fit_context
@@ -223,18 +222,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         going_on=False,
         stream=False,
     ):
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            order="C",
-            accept_large_sparse=True,
-            multi_output=True,
-            y_numeric=True,
-            reset=not going_on,
-        )
+        X, y = self._validate(X, y, reset=not going_on, y_numeric=True)
         data = self._data(X, y, sample_weight, offset, loss)
         settings = self._settings(1 if stream else self.max_iter, optimizer, X.shape[1])
         kind = self._choose(loss, settings, plain=data.n_outputs == 1 and data.offset is None)
@@ -243,7 +231,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             data.held_out = self._held_out(data.y, data.sample_weight)
         else:
             X_val, y_val, weight_val, offset_val = validation
-            X_val, y_val = self._validate_validation(X_val, y_val)
+            X_val, y_val = self._validate(X_val, y_val, reset=False)
             validation = self._data(X_val, y_val, weight_val, offset_val, loss, "_val")
             if validation.n_outputs != data.n_outputs or validation.y.ndim != data.y.ndim:
                 raise ValueError(
@@ -262,7 +250,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             settings,
             kind,
             [seed],
-            [self._validation(data, validation, loss, data.y)],
+            [self._validation(data, validation, loss, data.y, data.sample_weight)],
             going_on=going_on,
             stream=stream,
         )
