@@ -21,7 +21,6 @@ cdef extern from "batch.h" namespace "sl" nogil:
         GRADIENTS
     enum:
         TALL
-        MOST_RANGES
     ctypedef int (*RowLoss)(
         int, const double*, int, Py_ssize_t, const double*, const double*, const double*, double*, double*
     ) noexcept nogil
@@ -59,7 +58,7 @@ cdef extern from "batch.h" namespace "sl" nogil:
         double* memory
         int memory_mode
     ctypedef struct Sums:
-        double loss, norm, bad
+        double loss, bad
     ctypedef struct Moment:
         const double* params
         double rate, t, l2, l1_so_far, power1, power2
@@ -99,16 +98,12 @@ cdef extern from "batch.h" namespace "sl" nogil:
         Move move
         double* mean
         double mean_keep, batch
-        Py_ssize_t* bounds
-        int n_ranges
-        int* cuts
-        int n_groups
         bint penalised
         int32_t* mark
         int32_t* count
         const double* share
         int32_t step
-        Touched* touched
+        Touched touched
     ctypedef void (*Pass)(void* run, int piece) noexcept nogil
     ctypedef struct Passes:
         Pass touch, rows, gradient, columns, update, rest
@@ -167,7 +162,6 @@ cdef class Problem:
     cdef int set_losses(self, losses) except -1
     cdef int allocate(self, Py_ssize_t batch_size) except -1
     cdef int allocate_sparse(self) except -1
-    cdef void group(self, int threads) noexcept nogil
     cdef Status call_loss(self, Py_ssize_t size) noexcept with gil
     cdef int threads_for(self, double work) noexcept nogil
     cdef void each(self, Pass function, Py_ssize_t n, int threads) noexcept nogil

@@ -180,7 +180,7 @@ cdef class Problem:
         row_buffer = np.empty(rows, np.intp)
         scratch = np.empty(pieces * TALL * K)
         sums = np.zeros(pieces * sizeof(Sums), np.uint8)
-        norms = np.zeros(max(K * blocks_of(self.n_features), MOST_RANGES) + 1)
+        norms = np.zeros(K * blocks_of(self.n_features) + 1)
         self.keep += [row_buffer, scratch, sums, norms]
         self.row_buffer = <Py_ssize_t*> cnp.PyArray_DATA(<cnp.ndarray> row_buffer)
         chunk.rows = self.row_buffer
@@ -198,40 +198,15 @@ cdef class Problem:
 
     cdef int allocate_sparse(self) except -1:
         cdef Run* run = &self.run
-        cdef int range_
         if self.n_features > np.iinfo(np.int32).max:
             raise ValueError(f"at most {np.iinfo(np.int32).max} features can be counted; got {self.n_features}")
-        indices, indptr = self.keep[1], self.keep[2]
-        # Ranges of about as many entries; the columns of a row must be sorted for them.
-        run.n_ranges = 1
-        bounds = np.array([0, self.n_features])
-        if len(indices) and _rows_sorted(indices, indptr):
-            run.n_ranges = MOST_RANGES
-            sample = np.sort(indices[:: max(1, len(indices) // 10000)])
-            inner = sample[[len(sample) * i // MOST_RANGES for i in range(1, MOST_RANGES)]].astype(np.intp)
-            bounds = np.concatenate([[0], inner, [self.n_features]])
         self.marks = np.zeros(self.n_features, np.int32)
         run.mark = <int32_t*> cnp.PyArray_DATA(self.marks)
-        # One more for each group: what may be the next feature of its list is written before that is known.
-        self.touched_at, self.touched_missed = (np.empty(self.n_features + MOST_RANGES, np.int32) for _ in range(2))
-        for range_ in range(run.n_ranges + 1):
-            run.bounds[range_] = bounds[range_]
-        self.group(1)
+        # One more: what may be the next feature of the list is written before that is known.
+        self.touched_at, self.touched_missed = (np.empty(self.n_features + 1, np.int32) for _ in range(2))
+        run.touched.at = <int32_t*> cnp.PyArray_DATA(self.touched_at)
+        run.touched.missed = <int32_t*> cnp.PyArray_DATA(self.touched_missed)
         return 0
-
-    cdef void group(self, int threads) noexcept nogil:
-        """Share out the ranges of features, between two steps."""
-        cdef Run* run = &self.run
-        cdef int i
-        cdef Py_ssize_t start
-        run.n_groups = min(threads, run.n_ranges)
-        for i in range(run.n_groups + 1):
-            run.cuts[i] = run.n_ranges * i // run.n_groups
-        for i in range(run.n_groups):
-            start = run.bounds[run.cuts[i]] + i
-            run.touched[i].at = <int32_t*> cnp.PyArray_DATA(self.touched_at) + start
-            run.touched[i].missed = <int32_t*> cnp.PyArray_DATA(self.touched_missed) + start
-            run.touched[i].n = run.touched[i].settled = 0
 
     cdef Status call_loss(self, Py_ssize_t size) noexcept with gil:
         """A Python loss on the chunk."""
@@ -299,7 +274,7 @@ cdef class Problem:
             run.n_pieces = <int> max(run.n_pieces, pieces)
             threads = self.threads_for(n * self.row_work)
             if touch:
-                self.each(self.passes.touch, run.n_groups, threads)
+                self.passes.touch(run, 0)
             run.phases = SCORES if python else SCORES | LOSS | GRADIENTS
             self.each(self.passes.rows, pieces, threads)
             if python:
@@ -311,7 +286,7 @@ cdef class Problem:
                 run.phases = GRADIENTS
                 self.each(self.passes.rows, pieces, threads)
             if run.task.indptr != NULL:
-                self.each(self.passes.gradient, run.n_groups, threads)
+                self.passes.gradient(run, 0)
             run.n_begun = run.n_pieces
             start += n
         return self.failed()
@@ -344,7 +319,7 @@ cdef class Problem:
 
     cdef Py_ssize_t n_blocks(self) noexcept nogil:
         if self.run.task.indptr != NULL:
-            return self.run.n_groups
+            return 1
         return count_blocks(self.run)
 
     cdef int threads_for_columns(self) noexcept nogil:
@@ -368,7 +343,6 @@ cdef class Problem:
         self.order_array[:] = self.rows_given  # whatever the epoch before made of it
         if run.task.indptr != NULL:
             self.g[:] = 0.0
-            self.group(self.threads_for(self.n_rows * self.row_work))
         run.chunk.inverse = 1.0 / max(self.n_rows, 1)
         run.chunk.memory_mode = memory_mode
         run.steps_at_once = False
@@ -426,16 +400,3 @@ cdef class Problem:
         return (
             value, np.array(self.by_output(self.g[:self.run.size])), self.intercept_gradient[:self.n_outputs].copy()
         )
-
-
-def _rows_sorted(indices, indptr):
-    """Whether the columns of each row ascend."""
-    cdef Py_ssize_t start
-    for start in range(0, len(indices) - 1, 1 << 16):  # in parts: the differences take memory
-        part = indices[start : start + (1 << 16) + 1]
-        ascends = part[1:] >= part[:-1]
-        first, last = np.searchsorted(indptr, [start + 1, start + len(part)])
-        ascends[indptr[first:last] - start - 1] = True  # a row starts here
-        if not ascends.all():
-            return False
-    return True

@@ -171,6 +171,7 @@ cdef class Engine(Problem):
         if self.rows.sparse:  # whatever a full gradient, or an epoch that was given up, has left there
             self.g[:] = 0.0
             self.marks[:] = 0
+            run.touched.n = run.touched.settled = 0
         self.rates = &rates[0]
         self.stepping = True
         work = min(BETWEEN_LOOKS, self.n_rows * self.row_work)
@@ -208,8 +209,7 @@ cdef class Engine(Problem):
             self.position = stop
             self.steps += 1
         if self.run.task.indptr != NULL:
-            self.group(self.threads_for(<double> self.run.size))
-            self.each(self.passes.rest, self.run.n_groups, self.run.n_groups)
+            self.passes.rest(&self.run, 0)
         return DONE
 
     cdef Status step(self, Py_ssize_t start, Py_ssize_t stop, double rate) noexcept nogil:
@@ -217,7 +217,7 @@ cdef class Engine(Problem):
         cdef Run* run = &self.run
         cdef Move* move = &run.move
         cdef double c, norm
-        cdef Py_ssize_t k, blocks, norms
+        cdef Py_ssize_t k, blocks
         cdef Py_ssize_t batch = stop - start
         cdef int threads
         cdef bint sparse = run.task.indptr != NULL
@@ -241,8 +241,6 @@ cdef class Engine(Problem):
             run.mean_keep = batch / <double> self.n_rows if run.mean_keep > 0.0 else 0.0
             run.batch = batch
         run.step += 1
-        if sparse:
-            self.group(self.threads_for(batch * self.row_work))
 
         status = self.add_rows(start, stop, sparse)
         if status != DONE:
@@ -250,12 +248,11 @@ cdef class Engine(Problem):
         self.loss_sum += self.collect()
 
         blocks = self.n_blocks()
-        norms = run.n_ranges if sparse else blocks
-        threads = run.n_groups if sparse else self.threads_for_columns()
+        threads = self.threads_for_columns()
         run.steps_at_once = not clips
         self.each(self.passes.columns, blocks, threads)
         norm = self.intercept_norm if run.task.fit_intercept else 0.0
-        for k in range(norms):
+        for k in range(blocks):
             norm += run.norms[k]
         self.norm_sum += norm
         if clips:

@@ -6,10 +6,10 @@
 //
 //   dense:  rows(piece)                      scores, loss, and the piece's own sum of the gradient
 //           columns(piece)                   adds up the sums;  update(piece) steps
-//   CSR:    touch(group)                     makes up for the penalty that the group's features missed
+//   CSR:    touch                            makes up for the penalty that the rows' features missed
 //           rows(piece)                      scores and loss
-//           gradient(group)                  adds to the gradient
-//           columns(group)                   its norm;  update(group) steps the features that were touched
+//           gradient                         adds to the gradient
+//           columns                          its norm;  update steps the features that were touched
 #ifndef SKLEARN_LOSSES_BATCH_H
 #define SKLEARN_LOSSES_BATCH_H
 
@@ -69,9 +69,8 @@ struct Chunk {
 };
 struct Sums {
     double loss;       // weighted
-    double norm;       // squares of the gradient
-    double bad;        // 1 where a raw prediction is not finite
-    double unused[5];  // a line of its own
+    double bad;        // 1 where a raw prediction is not finite, 2 where memory is short
+    double unused[6];  // a line of its own
 };
 
 // The weights that a sample's loss is multiplied by.
@@ -198,13 +197,12 @@ void dense_gradient(const Task& task, const Chunk& chunk, Index first, Index n, 
     }
 }
 
-// Features of a group that the step has touched, and how many steps before it had left each of them alone.
+// Features that the step has touched, and how many steps before it had left each of them alone.
 struct Touched {
     std::int32_t* at;
     std::int32_t* missed;
     Index n, settled;  // features; those whose missed steps are made up for
 };
-enum { MOST_RANGES = 4 };
 
 // ---------------------------------------------------------------------------------------------------------- the passes
 
@@ -227,23 +225,19 @@ struct Run {
     double* intercept_gradient;  // by piece and output
     double* scratch;             // by piece: TALL rows, n_outputs
     Sums* sums;                  // by piece
-    double* norms;               // by block of columns, or by range of features
+    double* norms;               // by block of columns; CSR: one
     int n_pieces, phases;
     int n_begun;         // pieces whose sums a chunk before this one has begun
     bool steps_at_once;  // a block of columns steps as soon as its gradient is there
     Move move;
     double* mean;  // variance-reduced methods; null: others
     double mean_keep, batch;
-    Index bounds[MOST_RANGES + 1];  // of ranges of features; the squares of the gradient are added up by range
-    int n_ranges;
-    int cuts[MOST_RANGES + 1];  // group g, which one thread takes, has ranges [cuts[g], cuts[g + 1])
-    int n_groups;
     bool penalised;       // features that are not touched have something to make up for
     std::int32_t* mark;   // the last step that touched a feature
     std::int32_t* count;  // entries in the batch; null where nobody asks
     const double* share;  // of the samples that have a feature
     std::int32_t step;    // in the epoch, from 1
-    Touched touched[MOST_RANGES];
+    Touched touched;
 };
 using Pass = void (*)(void* run, int piece);
 struct Passes {
@@ -315,22 +309,18 @@ struct PassesOf {
         }
     }
 
-    // CSR: a group of features. Dense: a block.
+    // CSR: all. Dense: a block.
     static void columns(void* run_, int block) {
         const Run& run = *static_cast<Run*>(run_);
         if (run.task.indptr) {
-            double norm[MOST_RANGES] = {};
-            const Touched& touched = run.touched[block];
-            for (Index j = 0; j < touched.n; ++j) {
-                const Index feature = touched.at[j];
-                int range = 0;
-                for (int r = 1; r < run.n_ranges; ++r) range += feature >= run.bounds[r];
+            double norm = 0.0;
+            const Touched& touched = run.touched;
+            for (Index j = 0; j < touched.n; ++j)
                 for (Index k = 0; k < run.task.n_outputs; ++k) {
-                    const double g = run.g[feature * run.task.n_outputs + k];
-                    norm[range] += g * g;
+                    const double g = run.g[touched.at[j] * Index(run.task.n_outputs) + k];
+                    norm += g * g;
                 }
-            }
-            for (int r = run.cuts[block]; r < run.cuts[block + 1]; ++r) run.norms[r] = norm[r];
+            run.norms[block] = norm;
         } else {
             Index n;
             double* g = run.g + block_start(run, block, &n);
@@ -348,7 +338,7 @@ struct PassesOf {
         Run& run = *static_cast<Run*>(run_);
         const Slab<T> all = slab(run);
         if (run.task.indptr) {
-            Touched& touched = run.touched[block];
+            Touched& touched = run.touched;
             if (run.mean) {
                 const Reduced<T> terms = reduced(run);
                 ReducedBody<T>::run(&run.move, &all, &terms, touched.at, touched.n, run.task.n_outputs);
@@ -377,13 +367,12 @@ struct PassesOf {
             for (Index i = 0; i < n; ++i) part.average[i] -= run.move.average * part.g[i];
     }
 
-    // The group's features that rows of the chunk have, each once. Columns are sorted, unless there is one group only.
-    static void touch(void* run_, int group) {
+    // The features that rows of the chunk have, each once.
+    static void touch(void* run_, int) {
         const Run& run = *static_cast<Run*>(run_);
         const Csr<T, I> m = csr(run.task);
-        const Index low = run.bounds[run.cuts[group]], high = run.bounds[run.cuts[group + 1]];
-        const bool all = run.n_groups == 1, far = run.task.n_features * Index(sizeof(std::int32_t)) > NEAR_BYTES;
-        Touched& touched = static_cast<Run*>(run_)->touched[group];
+        const bool far = run.task.n_features * Index(sizeof(std::int32_t)) > NEAR_BYTES;
+        Touched& touched = static_cast<Run*>(run_)->touched;
         std::int32_t* __restrict mark = run.mark;
         std::int32_t* __restrict at = touched.at;
         std::int32_t* __restrict missed = touched.missed;
@@ -393,8 +382,7 @@ struct PassesOf {
         for (Index b = 0; b < run.chunk.n; ++b) {
             const Entries<T, I> row(m, run.chunk.rows[b]);
             if (far && b + AHEAD < run.chunk.n) foresee(m, run.chunk.rows[b + AHEAD], run.mark, 1);
-            const Index to = all ? row.n : lower_bound(row.at, row.n, high);
-            for (Index j = all ? 0 : lower_bound(row.at, row.n, low); j < to; ++j) {
+            for (Index j = 0; j < row.n; ++j) {
                 const Index feature = Index(row.at[j]);
                 // Without a branch, which nobody could predict: what is there already is written over.
                 const bool first = mark[feature] != step;
@@ -409,11 +397,11 @@ struct PassesOf {
         if (run.penalised) make_up(run, touched);
         touched.settled = touched.n;
     }
-    // The penalty that the group's features missed up to the last step of the epoch.
-    static void rest(void* run_, int group) {
+    // The penalty that features missed up to the last step of the epoch.
+    static void rest(void* run_, int) {
         Run& run = *static_cast<Run*>(run_);
-        Touched& touched = run.touched[group];
-        for (Index j = run.bounds[run.cuts[group]]; j < run.bounds[run.cuts[group + 1]]; ++j) {
+        Touched& touched = run.touched;
+        for (Index j = 0; j < run.task.n_features; ++j) {
             if (run.mark[j] < run.step) {
                 touched.at[touched.n] = std::int32_t(j);
                 touched.missed[touched.n++] = run.step - run.mark[j];
@@ -428,12 +416,11 @@ struct PassesOf {
             .rest(&run.move, &all, touched.at + touched.settled, touched.missed + touched.settled,
                   touched.n - touched.settled, run.task.n_outputs);
     }
-    static void gradient(void* run_, int group) {
+    static void gradient(void* run_, int) {
         const Run& run = *static_cast<Run*>(run_);
         const Csr<T, I> m = csr(run.task);
         sparse_kernels<T, I>(run.level)
-            .gradient(&m, run.chunk.rows, run.chunk.n, run.chunk.gradient, run.task.n_outputs, run.n_groups == 1,
-                      run.bounds[run.cuts[group]], run.bounds[run.cuts[group + 1]],
+            .gradient(&m, run.chunk.rows, run.chunk.n, run.chunk.gradient, run.task.n_outputs,
                       run.size * Index(sizeof(double)) > NEAR_BYTES, run.g);
     }
 };

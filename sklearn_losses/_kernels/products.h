@@ -116,19 +116,6 @@ SL_FN void foresee(const Csr<T, I>& m, Index row, const W* array, Index n_output
     for (Index j = 0; j < next.n && j < MOST_AHEAD; ++j)
         prefetch(array + Index(next.at[j]) * n_outputs, n_outputs * Index(sizeof(W)));
 }
-// The first of a row's sorted columns that is not below `column`.
-template <class I>
-SL_FN Index lower_bound(const I* at, Index n, Index column) {
-    Index low = 0;
-    while (n > 0) {
-        const Index half = n / 2;
-        const bool before = Index(at[low + half]) < column;
-        low = before ? low + half + 1 : low;
-        n = before ? n - half - 1 : half;
-    }
-    return low;
-}
-
 // out = rows . w for `n` of the `known` rows at `rows`, (n, n_outputs); w is (n_features, n_outputs).
 template <class T, class I>
 struct SparseScoresBody {
@@ -157,25 +144,22 @@ struct SparseScoresBody {
         }
     }
 };
-// g += sum over rows of x c, where c is (n, n_outputs) and g (n_features, n_outputs), for the columns in [low, high);
-// `all` says that those are all columns, which then need no order.
+// g += sum over rows of x c, where c is (n, n_outputs) and g (n_features, n_outputs).
 template <class T, class I>
 struct SparseGradientBody {
-    static SL_FN void run(const Csr<T, I>* m_, const Index* rows, Index n, const double* c, Index n_outputs, bool all,
-                          Index low, Index high, bool far, double* g) {
+    static SL_FN void run(const Csr<T, I>* m_, const Index* rows, Index n, const double* c, Index n_outputs, bool far,
+                          double* g) {
         const Csr<T, I> m = *m_;
         for (Index b = 0; b < n; ++b) {
             const Entries<T, I> row(m, rows[b]);
             if (far && b + AHEAD < n) foresee(m, rows[b + AHEAD], g, n_outputs);
-            const Index from = all ? 0 : lower_bound(row.at, row.n, low);
-            const Index to = all ? row.n : lower_bound(row.at, row.n, high);
             if (n_outputs == 1) {
                 const double cb = c[b];
-                for (Index j = from; j < to; ++j) g[row.at[j]] += double(row.x[j]) * cb;
+                for (Index j = 0; j < row.n; ++j) g[row.at[j]] += double(row.x[j]) * cb;
                 continue;
             }
             const double* __restrict cb = c + b * n_outputs;
-            for (Index j = from; j < to; ++j) {
+            for (Index j = 0; j < row.n; ++j) {
                 const double x = double(row.x[j]);
                 double* __restrict gj = g + Index(row.at[j]) * n_outputs;
                 for (Index k = 0; k < n_outputs; ++k) gj[k] += x * cb[k];
@@ -186,8 +170,7 @@ struct SparseGradientBody {
 template <class T, class I>
 using SparseScoresSignature = void(const Csr<T, I>*, const Index*, Index, Index, const T*, Index, bool, double*);
 template <class T, class I>
-using SparseGradientSignature = void(const Csr<T, I>*, const Index*, Index, const double*, Index, bool, Index, Index,
-                                     bool, double*);
+using SparseGradientSignature = void(const Csr<T, I>*, const Index*, Index, const double*, Index, bool, double*);
 template <class T, class I>
 struct SparseKernels {
     SparseScoresSignature<T, I>* scores;
