@@ -4,6 +4,8 @@ Nothing here is fast. The remembered gradients of all samples are multiplied out
 an average is a mean, and the penalty that a sparse feature missed is applied as often as it was.
 """
 
+import math
+
 import numpy as np
 
 
@@ -303,15 +305,44 @@ class Descent:
         self.missed[touched] = 0
 
 
-def shuffled(rows, seed):
-    """Fisher and Yates's shuffle, with the high half of splitmix64 (Steele et al., 2014)."""
-    rows, mask = rows.copy(), 2**64 - 1
-    for i in range(len(rows) - 1, 0, -1):
+def splitmix64(seed):
+    """The generator of Steele et al. (2014): one number after the other."""
+    mask = 2**64 - 1
+    while True:
         seed = (seed + 0x9E3779B97F4A7C15) & mask
-        z = seed
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((seed ^ (seed >> 30)) * 0xBF58476D1CE4E5B9) & mask
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
-        z ^= z >> 31
-        j = ((z >> 32) * (i + 1)) >> 32
-        rows[i], rows[j] = rows[j], rows[i]
-    return rows
+        yield z ^ (z >> 31)
+
+
+def shuffled(rows, seed):
+    """The order of an epoch: few rows by Fisher and Yates's shuffle, many by a Feistel network on
+    the pairs of a number's quotient and remainder (Black and Rogaway, 2002)."""
+    drawn = splitmix64(seed)
+    n = len(rows)
+    if n < 2**16:
+        rows = rows.copy()
+        for i in range(n - 1, 0, -1):
+            j = ((next(drawn) >> 32) * (i + 1)) >> 32
+            rows[i], rows[j] = rows[j], rows[i]
+        return rows
+    keys = [next(drawn) >> 32 for _ in range(6)]
+    a = math.isqrt(n)
+    b = -(-n // a)
+
+    def shifted(x, y, key, most):
+        z = (y + key) % 2**32 * 0x85EBCA6B % 2**32
+        z = (z ^ (z >> 15)) * 0xC2B2AE35 % 2**32
+        return (x + ((z ^ (z >> 16)) * most >> 32)) % most
+
+    def once(i):
+        y, x = i // a, i % a
+        for r in range(0, 6, 2):
+            x = shifted(x, y, keys[r], a)
+            y = shifted(y, x, keys[r + 1], b)
+        return y * a + x
+
+    at = once(np.arange(n, dtype=np.uint64))
+    while (outside := at >= n).any():
+        at[outside] = once(at[outside])
+    return rows[at.astype(np.intp)]

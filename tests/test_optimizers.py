@@ -12,6 +12,7 @@ from slow_optimizers import KERNELS, Descent, Prox, shuffled
 from sklearn_losses import FunctionLoss, get_loss
 from sklearn_losses._kernels._batch import Problem
 from sklearn_losses._kernels._steps import KINDS, Engine
+from sklearn_losses._kernels._steps import shuffled as in_order
 from sklearn_losses._kernels._threads import effective_n_threads, openmp_info
 from sklearn_losses.optimizers import OPTIMIZERS, Adam
 
@@ -205,21 +206,46 @@ def arguments_of(name, setup, d, *, penalty="none", bounds=False, start=True, **
     return kernel, arguments | settings
 
 
-def engine_of(layout, setup, kernel, arguments, batch_size, *, dtype=np.float64, n_threads=1):
+class Host:
+    """Where the engine runs, and how data get there and results back. tests/test_gpu_engine.py has
+    another."""
+
+    Engine, Problem = Engine, Problem
+
+    def take(self, array):
+        return array
+
+    def give(self, array):
+        return array
+
+
+HOST = Host()
+BY_SAMPLE = ("sample_weight", "offset")
+
+
+def moved(side, setup):
+    """The engine's arguments of a setup, on its side."""
+    arguments = setup.arguments
+    return {k: side.take(v) if k in BY_SAMPLE else v for k, v in arguments.items()}
+
+
+def engine_of(
+    layout, setup, kernel, arguments, batch_size, *, dtype=np.float64, n_threads=1, side=HOST
+):
     X, _, entries = layout
     share = None
     if entries is not None and arguments["memory"]:
         share = entries[rows_of(setup, arguments)].mean(axis=0)
-    return Engine(
-        converted(X, dtype),
-        setup.y,
+    return side.Engine(
+        side.take(converted(X, dtype)),
+        side.take(setup.y),
         setup.losses,
         setup.n_outputs,
         optimizer=kernel,
         share=share,
         batch_size=batch_size,
         n_threads=n_threads,
-        **setup.arguments,
+        **moved(side, setup),
         **arguments,
     )
 
@@ -280,14 +306,14 @@ def test_steps_are_the_papers_in_float32(name, layout):
 
 def check_steps(
     name, layout, setup, *, weights=False, classes=False, offset=0, batch_size=7, n=71, d=11,
-    dtype=np.float64, **settings,
+    dtype=np.float64, side=HOST, tolerance=None, **settings,
 ):  # fmt: skip
     setup = setup(n, weights=weights, classes=classes, offset=offset)
     layout = LAYOUTS[layout](n, d)
     kernel, arguments = arguments_of(name, setup, d, **settings)
-    engine = engine_of(layout, setup, kernel, arguments, batch_size, dtype=dtype)
+    engine = engine_of(layout, setup, kernel, arguments, batch_size, dtype=dtype, side=side)
     expected = descent_of(layout, setup, kernel, arguments)
-    tolerance = 1e-10 if dtype == np.float64 else 3e-4
+    tolerance = tolerance or (1e-10 if dtype == np.float64 else 3e-4)
     n_rows = len(expected.rows)
 
     def check(got, wanted):
@@ -302,14 +328,14 @@ def check_steps(
         loss, norm, finite = engine.epoch(rates, batch_size)
         wanted_loss, wanted_norm = expected.epoch(rates, batch_size)
         assert finite and engine.save()
-        check(engine.coef(), expected.w)
-        check(engine.intercepts(), expected.b)
+        check(side.give(engine.coef()), expected.w)
+        check(side.give(engine.intercepts()), expected.b)
         check(loss, wanted_loss)
         check(norm, wanted_norm)
         assert engine.coef().dtype == dtype
         if arguments.get("average"):
             for got, wanted in zip(engine.averages(), expected.averages(), strict=True):
-                check(got, wanted)
+                check(side.give(got), wanted)
     # The comparison is not one of weights that never moved, or all 0.
     assert np.abs(expected.w - arguments["coef"]).max() > 1e-3 and expected.w.any()
     if settings.get("clip_norm"):
@@ -356,6 +382,37 @@ def test_order_of_an_epoch_is_that_of_its_seed():
         np.testing.assert_allclose(engine.coef(), expected.w, rtol=1e-10)
 
 
+@pytest.mark.parametrize("n", [2, 3, 1000, 2**16 - 1, 2**16, 2**16 + 1, 70001])
+@pytest.mark.parametrize("seed", [0, 2**64 - 1])
+def test_order_is_a_permutation_that_seed_and_number_of_rows_determine(n, seed):
+    rows = np.arange(n, dtype=np.int32)[::-1].copy()
+    order = in_order(rows, seed)
+    np.testing.assert_array_equal(order, shuffled(rows, seed))
+    np.testing.assert_array_equal(np.sort(order), np.arange(n))
+
+
+@pytest.mark.parametrize("n", [1000, 2**17 + 3])
+def test_orders_mix_as_random_ones_do(n):
+    # Over many seeds: where a row comes, where the row after it comes, and how far the two are
+    # apart, in 20 classes each; four standard deviations of chi-squared.
+    rows, seeds = np.arange(n, dtype=np.int32), 4000 if n == 1000 else 400
+    some = np.linspace(0, n - 2, 50).astype(int)
+
+    def count(values):
+        return np.bincount(values * 20 // n, minlength=20)
+
+    counts = np.zeros((3, 20))
+    for seed in range(seeds):
+        place = in_order(rows, seed * 0xD1B54A32D192ED03 % 2**64).astype(np.int64)
+        first, second = place[some], place[some + 1]
+        counts += [count(first), count(second), count((second - first) % n)]
+    every = np.arange(n)
+    shares = np.array([count(every) / n, count(every) / n, count(every[1:]) / (n - 1)])
+    expected = 50 * seeds * shares
+    chi = ((counts - expected) ** 2 / expected).sum(axis=1)
+    assert (np.abs(chi - 19) < 4 * np.sqrt(2 * 19)).all(), chi
+
+
 # ------------------------------------------------------------------------------------ the objective
 
 
@@ -363,14 +420,23 @@ def test_order_of_an_epoch_is_that_of_its_seed():
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("setup", SETUPS, ids=lambda cls: cls.__name__)
 def test_value_and_gradient_are_numpys(setup, layout, dtype):
+    check_value_and_gradient(setup, layout, dtype)
+
+
+def check_value_and_gradient(setup, layout, dtype, side=HOST):
     n, d = 101, 11
     setup = setup(n, weights=True, classes=True, offset=2)
     X, full, _ = LAYOUTS[layout](n, d)
     rng = np.random.RandomState(3)
     coef, intercept = rng.randn(setup.n_outputs, d), rng.randn(setup.n_outputs)
     rows = np.sort(rng.permutation(n)[:90]).astype(np.int32)
-    problem = Problem(
-        converted(X, dtype), setup.y, setup.losses, setup.n_outputs, rows=rows, **setup.arguments
+    problem = side.Problem(
+        side.take(converted(X, dtype)),
+        side.take(setup.y),
+        setup.losses,
+        setup.n_outputs,
+        rows=rows,
+        **moved(side, setup),
     )
     value, c = setup.losses_of(rows, full[rows] @ coef.T + intercept)
     rtol = 1e-12 if dtype == np.float64 else 1e-5

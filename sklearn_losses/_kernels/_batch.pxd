@@ -111,7 +111,7 @@ cdef extern from "batch.h" namespace "sl" nogil:
     Py_ssize_t blocks_of(Py_ssize_t n)
     Py_ssize_t count_blocks(const Run& run)
     void step_intercepts(const Run& run, const Slab64& slab, double* mean)
-    void shuffle_rows(int32_t* rows, Py_ssize_t n, uint64_t seed)
+    void shuffle_rows(const int32_t* rows, int32_t* to, Py_ssize_t n, uint64_t seed, int level)
     int states_of(int optimizer)
     const char** optimizer_names()
 

@@ -98,7 +98,7 @@ cdef class Problem:
         else:
             self.rows_given = self.own(rows, np.int32, (len(rows),))
         self.n_rows = len(self.rows_given)
-        self.order_array = self.rows_given.copy()
+        self.order_array = self.rows_given
         self.order = <int32_t*> cnp.PyArray_DATA(self.order_array)
 
         task.n_features = self.n_features
@@ -340,7 +340,8 @@ cdef class Problem:
         # Whatever the number of threads: the sums of these parts are added up.
         cdef Py_ssize_t rows = max(self.chunk_rows, <Py_ssize_t> (BETWEEN_LOOKS / self.row_work))
         cdef double loss = 0.0
-        self.order_array[:] = self.rows_given  # whatever the epoch before made of it
+        self.order_array = self.rows_given  # whatever the epoch before made of it
+        self.order = <int32_t*> cnp.PyArray_DATA(self.order_array)
         if run.task.indptr != NULL:
             self.g[:] = 0.0
         run.chunk.inverse = 1.0 / max(self.n_rows, 1)

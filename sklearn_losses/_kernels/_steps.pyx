@@ -12,11 +12,48 @@ from sklearn_losses._kernels._batch cimport (
     BETWEEN_LOOKS, CALL_COST, CHANGE, CHANGE_AND_RECORD, DONE, MORE, NO_MEMORY, RECORD, Move, Problem, Run, Slab64, Status,
     optimizer_names, shuffle_rows, states_of, step_intercepts,
 )
+from sklearn_losses._kernels._pointwise cimport simd_level_in_use
 
 cnp.import_array()
 
 # Struct name -> kind, its position in the header's list.
 KINDS = kinds_of(optimizer_names())
+
+
+def n_states(optimizer):
+    """How many numbers an optimizer remembers of each coordinate.
+
+    Parameters
+    ----------
+    optimizer : str
+        A name in `KINDS`.
+
+    Returns
+    -------
+    n_states : int
+    """
+    return states_of(KINDS[optimizer])
+
+
+def shuffled(cnp.ndarray rows, uint64_t seed):
+    """Rows in the order of an epoch, which the seed and their number alone determine.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows,), int32, C-contiguous
+    seed : int
+
+    Returns
+    -------
+    order : ndarray of the same shape
+    """
+    cdef cnp.ndarray order = np.empty_like(rows)
+    cdef Py_ssize_t n = len(rows)
+    with nogil:
+        shuffle_rows(
+            <const int32_t*> cnp.PyArray_DATA(rows), <int32_t*> cnp.PyArray_DATA(order), n, seed, simd_level_in_use()
+        )
+    return order
 
 
 cdef class Engine(Problem):
@@ -154,16 +191,12 @@ cdef class Engine(Problem):
             False when the epoch was given up because a raw prediction was not finite.
         """
         cdef Run* run = &self.run
-        cdef uint64_t seed_
         cdef double work
         cdef Status status = MORE
         if rates.shape[0] * batch_size < self.n_rows:
             raise ValueError(f"{rates.shape[0]} rates are too few for {self.n_rows} rows")
-        self.order_array[:] = self.rows_given
-        if seed is not None:
-            seed_ = seed
-            with nogil:
-                shuffle_rows(self.order, self.n_rows, seed_)
+        self.order_array = self.rows_given if seed is None else shuffled(self.rows_given, seed)
+        self.order = <int32_t*> cnp.PyArray_DATA(self.order_array)
         self.position = self.steps = 0
         self.loss_sum = self.norm_sum = 0.0
         self.batch = batch_size
@@ -285,6 +318,20 @@ cdef class Engine(Problem):
         for i in range(3):
             slab.s[i] = self.intercept_states_at[i]
         step_intercepts(self.run, slab, self.intercept_mean_at)
+
+    def square_norm(self):
+        """Of the weights as they are."""
+        w = np.asarray(self.live[0], dtype=np.float64)
+        return float(np.vdot(w, w))
+
+    def absolute_norm(self):
+        """The sum of the sizes of the weights as they are."""
+        return float(np.abs(np.asarray(self.live[0], dtype=np.float64)).sum())
+
+    def change(self):
+        """The largest change of a weight since the last `save`, and the largest size of one."""
+        w = self.live[0]
+        return float(np.abs(w - self.kept[0]).max(initial=0.0)), float(np.abs(w).max(initial=0.0))
 
     def save(self):
         """Remember where the fit stands; False, and nothing remembered, when a weight is not finite."""

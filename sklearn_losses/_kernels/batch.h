@@ -15,19 +15,18 @@
 
 #include "moves.h"
 #include "products.h"
+#include "samples.h"
 
 namespace sl {
 
 // --------------------------------------------------------------------------------------------------------- the task
-
-// Where a sample's target stands: one for all outputs, one for each, or a class code that is 1 for its own output.
-enum Target { SHARED, SEPARATE, CODES };
 
 using RowLoss = int (*)(int kind, const double* params, int n_classes, Index n, const double* codes,
                         const double* target, const double* raw, double* value, double* gradient);
 
 // What is learned from. The arrays are by sample, and by output where there are several, C order; null where not given.
 struct Task {
+    using Real = double;
     Index n_features;
     int n_outputs;
     const void* values;
@@ -51,9 +50,6 @@ struct Task {
     bool fit_intercept;
 };
 
-// Remembered gradients of all samples, (n_samples, n_outputs), of the variance-reduced methods.
-enum Memory { NO_MEMORY, RECORD, CHANGE, CHANGE_AND_RECORD };
-
 // The part of a batch that is processed at a time, and its arrays; each is (rows, n_outputs) but `rows`.
 struct Chunk {
     const Index* rows;
@@ -73,17 +69,6 @@ struct Sums {
     double unused[6];  // a line of its own
 };
 
-// The weights that a sample's loss is multiplied by.
-SL_FN double weight_of(const Task& task, Index row, int k, double target) {
-    double weight = task.weight ? task.weight[row] * task.weight_factor : 1.0;
-    if (task.weight_positive) weight *= (target > 0.0 ? task.weight_positive : task.weight_negative)[k];
-    return weight;
-}
-SL_FN double target_of(const Task& task, Index row, int k) {
-    if (task.target == SEPARATE) return task.y[row * task.n_outputs + k];
-    if (task.target == CODES) return task.y[row] == double(k) ? 1.0 : task.negative;
-    return task.y[row];
-}
 // Raw predictions and targets of a block of rows are by output, (n_outputs, n) for pointwise losses and (n, n_outputs)
 // for row-wise ones: as the losses take them.
 struct Layout {
@@ -139,11 +124,7 @@ inline void weigh(const Task& task, const Chunk& chunk, Index first, Index n, do
             const double weight = weight_of(task, row, k, t);
             double c = mul0(weight, gradient[from]);
             if (!task.row_loss || k == 0) sums->loss += mul0(weight, chunk.value[start + (task.row_loss ? b : from)]);
-            if (old) {
-                const double change = chunk.memory_mode == RECORD ? c : c - old[k];
-                if (chunk.memory_mode != CHANGE) old[k] = c;
-                c = change;
-            }
+            if (old) c = remembered(c, old + k, chunk.memory_mode);
             c *= chunk.inverse;
             scratch[b * K + k] = c;
             intercept_gradient[k] += c;
@@ -445,18 +426,33 @@ inline void step_intercepts(const Run& run, const Slab<double>& slab, double* me
         optimizer_mover<double>(run.optimizer, 0).free(&move, &slab);
     }
 }
-// The order of an epoch: rows shuffled by a generator (splitmix64) that seed and epoch alone determine.
-inline void shuffle_rows(std::int32_t* rows, Index n, std::uint64_t seed) {
+// `rows` in the order of an epoch, which seed and n alone determine: few rows by Fisher and Yates's shuffle with the high
+// half of splitmix64, many by `Order`, which a device computes by itself.
+struct ShuffleBody {
+    enum { AT_ONCE = 256 };
+    static SL_FN void run(const std::int32_t* rows, std::int32_t* to, Index n, std::uint64_t seed) {
+        const Order order(unsigned(n), seed);
+        unsigned at[AT_ONCE];
+        for (Index start = 0; start < n; start += AT_ONCE) {
+            const Index here = n - start < AT_ONCE ? n - start : Index(AT_ONCE);
+            for (int i = 0; i < AT_ONCE; ++i) at[i] = order.once(unsigned(start) + unsigned(i));
+            for (Index i = 0; i < here; ++i) {
+                while (at[i] >= order.n) at[i] = order.once(at[i]);
+                to[start + i] = rows[at[i]];
+            }
+        }
+    }
+};
+inline void shuffle_rows(const std::int32_t* rows, std::int32_t* to, Index n, std::uint64_t seed, int level) {
+    using Signature = void(const std::int32_t*, std::int32_t*, Index, std::uint64_t);
+    if (n >= Order::LEAST) return Cloned<ShuffleBody, Signature>::at(level)(rows, to, n, seed);
+    for (Index i = 0; i < n; ++i) to[i] = rows[i];
     for (Index i = n - 1; i > 0; --i) {
-        std::uint64_t z = (seed += 0x9e3779b97f4a7c15ull);
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-        z ^= z >> 31;
         // Of 32 bits, the bias is below n / 2^32.
-        const Index j = Index(((z >> 32) * std::uint64_t(i + 1)) >> 32);
-        const std::int32_t taken = rows[i];
-        rows[i] = rows[j];
-        rows[j] = taken;
+        const Index j = Index(((splitmix64(seed) >> 32) * std::uint64_t(i + 1)) >> 32);
+        const std::int32_t taken = to[i];
+        to[i] = to[j];
+        to[j] = taken;
     }
 }
 inline int states_of(int optimizer) { return optimizer_mover<double>(optimizer, 0).states; }

@@ -2,8 +2,6 @@
 #ifndef SKLEARN_LOSSES_MOVES_H
 #define SKLEARN_LOSSES_MOVES_H
 
-#include <type_traits>
-
 #include "optimizers.h"
 #include "simd.h"
 
@@ -91,38 +89,35 @@ struct MoveTouchedBody {
         }
     }
 };
-// What the penalty alone does to coordinates in the steps that they missed, at the present rate:
-// |w| -> max(0, kept |w| - lost), so many times. Several at once, for the vectors.
+// What the penalty alone does to coordinates in the steps that they missed, at the present rate. Several at once, for
+// the vectors.
 struct Missed {
     enum { MOST = 64 };
     Index n, at[MOST], feature[MOST];
     std::int32_t steps[MOST], longest;
-    double w[MOST], kept[MOST], lost[MOST];
+    double w[MOST];
+    Shrinkage<double> step[MOST];
     SL_FN void clear() {
         n = 0, longest = 0;
-        for (int i = 0; i < MOST; ++i) steps[i] = 0, w[i] = kept[i] = lost[i] = 0.0;
+        for (int i = 0; i < MOST; ++i) steps[i] = 0, w[i] = 0.0, step[i] = {0.0, 0.0};
     }
     SL_FN void apply() {
-        double a[MOST], b[MOST];  // the map's power, |w| -> a |w| - b, by squaring
-        for (int i = 0; i < MOST; ++i) a[i] = 1.0, b[i] = 0.0;
+        Shrinkage<double> all[MOST];  // the steps' power, by squaring
+        for (int i = 0; i < MOST; ++i) all[i] = {1.0, 0.0};
         for (; longest > 0; longest >>= 1)
             for (int i = 0; i < MOST; ++i) {
                 const bool odd = (steps[i] & 1) != 0;
-                b[i] = odd ? kept[i] * b[i] + lost[i] : b[i];
-                a[i] = odd ? kept[i] * a[i] : a[i];
-                lost[i] = kept[i] * lost[i] + lost[i];
-                kept[i] = kept[i] * kept[i];
+                const Shrinkage<double> more = step[i].after(all[i]);
+                all[i].kept = odd ? more.kept : all[i].kept;
+                all[i].lost = odd ? more.lost : all[i].lost;
+                step[i] = step[i].after(step[i]);
                 steps[i] >>= 1;
             }
-        for (int i = 0; i < MOST; ++i) {
-            const double left = a[i] * std::fabs(w[i]) - b[i];
-            w[i] = left <= 0.0 ? 0.0 : (w[i] < 0.0 ? -left : left);
-        }
+        for (int i = 0; i < MOST; ++i) w[i] = all[i](w[i]);
     }
 };
 template <template <class> class O, class T>
 struct RestBody {
-    static constexpr bool CUMULATIVE = std::is_same<O<T>, CumulativeSGD<T>>::value;  // takes L1 itself
     // `missed` is of each of the features `at`.
     static SL_FN void run(const Move* move, const Slab<T>* slab_, const std::int32_t* at, const std::int32_t* missed,
                           Index n, Index n_outputs) {
@@ -136,15 +131,12 @@ struct RestBody {
                 if (from == T(0)) continue;
                 T state[3];
                 for (int k = 0; k < O<T>::STATES; ++k) state[k] = slab.s[k][i];
-                const double length = double(optimizer.length(state));
-                const double decay = (O<T>::DECOUPLED ? move->moment.rate : length) * move->moment.l2;
                 some.at[some.n] = i;
                 some.feature[some.n] = at[j];
                 some.steps[some.n] = missed[j];
                 some.longest = missed[j] > some.longest ? missed[j] : some.longest;
                 some.w[some.n] = double(from);
-                some.kept[some.n] = decay > 1.0 ? 0.0 : 1.0 - decay;
-                some.lost[some.n++] = CUMULATIVE ? 0.0 : length * move->l1;
+                some.step[some.n++] = missed_step(optimizer, state, move->moment, move->l1);
                 if (some.n == Missed::MOST) settle(optimizer, slab, *move, some);
             }
         settle(optimizer, slab, *move, some);
@@ -155,7 +147,7 @@ struct RestBody {
             const Index i = some.at[m];
             const T from = slab.w[i];
             T to = T(some.w[m]);
-            if constexpr (CUMULATIVE) to = optimizer.penalised(to, slab.s[0] + i);
+            if constexpr (O<T>::CUMULATIVE) to = optimizer.penalised(to, slab.s[0] + i);
             to = prox_of(slab, some.feature[m], T(0))(to, T(0));
             slab.w[i] = to;
             if (slab.average) slab.average[i] -= move.average * (double(to) - double(from));
@@ -164,9 +156,7 @@ struct RestBody {
     }
 };
 
-// The step of variance-reduced methods: `mean` is the mean over all samples of the gradients that are remembered, g the
-// batch's mean change to them. Of sparse rows, the terms that all samples have in common count for a feature as often as
-// the batch's rows have it, over how often that is expected (Pedregosa, Leblond & Lacoste-Julien, 2017).
+// What variance-reduced steps need beside the coordinates.
 template <class T>
 struct Reduced {
     double* mean;
@@ -181,7 +171,6 @@ struct ReducedBody {
                           Index n, Index n_outputs) {
         const Slab<T> slab = *slab_;
         const Reduced<T> reduced = *reduced_;
-        const double rate = move->moment.rate, l2 = move->moment.l2;
         SL_INDEPENDENT
         for (Index j = 0; j < n; ++j) {
             const Index feature = at ? Index(at[j]) : j, first = at ? feature * n_outputs : j;
@@ -190,8 +179,7 @@ struct ReducedBody {
             SL_INDEPENDENT
             for (Index i = first; i < first + n_outputs; ++i) {
                 const double from = double(slab.w[i]), g = slab.g[i];
-                const T to = prox(T(from - rate * (move->scale * g + share * (reduced.mean[i] + l2 * from))),
-                                  T(rate * share));
+                const T to = reduced_step(move->moment, from, move->scale * g, reduced.mean[i], share, prox);
                 reduced.mean[i] += reduced.keep * g;
                 slab.w[i] = to;
                 slab.g[i] = at ? 0.0 : double(to) - from;

@@ -27,6 +27,19 @@ struct Prox {
     }
 };
 
+// The penalty's map on a weight, |w| -> max(0, kept |w| - lost), and its powers: what steps without a gradient do.
+// V is one number or a register of them.
+template <class V>
+struct Shrinkage {
+    V kept, lost;
+    SL_FN V operator()(V w) const {
+        const V left = kept * abs_(w) - lost;
+        return select(left <= V(0), V(0), select(w < V(0), -left, left));
+    }
+    // This map after another.
+    SL_FN Shrinkage after(Shrinkage first) const { return {kept * first.kept, kept * first.lost + lost}; }
+};
+
 // What every optimizer's constructor gets: its parameters, the learning rate, the number of the step (from 1), the
 // weight of the L2 penalty for those that take it themselves, the sum of the L1 penalties of all steps so far, and the
 // first two parameters to the power of t (of optimizers with moments of two orders), which one call computes for all.
@@ -44,7 +57,7 @@ SL_FN T scaled_length(T rate, T second, T eps) {
 
 template <class T>
 struct SGD {
-    enum { STATES = 0, DECOUPLED = 0 };
+    enum { STATES = 0, DECOUPLED = 0, CUMULATIVE = 0 };
     T rate;
     SL_FN explicit SGD(const Moment& m) : rate(T(m.rate)) {}
     SL_FN T operator()(T w, T g, T*, const Prox<T>& prox) const { return prox(w - rate * g, rate); }
@@ -56,7 +69,7 @@ struct SGD {
 // up of itself.
 template <class T>
 struct CumulativeSGD {
-    enum { STATES = 1, DECOUPLED = 0 };
+    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 1 };
     T rate, l1_so_far;
     SL_FN explicit CumulativeSGD(const Moment& m) : rate(T(m.rate)), l1_so_far(T(m.l1_so_far)) {}
     SL_FN T penalised(T w, T* s) const {
@@ -75,7 +88,7 @@ struct CumulativeSGD {
 // penalty and bounds that is nothing.
 template <class T>
 struct Momentum {
-    enum { STATES = 1, DECOUPLED = 0 };
+    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0 };
     T rate, momentum;
     SL_FN explicit Momentum(const Moment& m) : rate(T(m.rate)), momentum(T(m.params[0])) {}
     SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
@@ -91,7 +104,7 @@ struct Momentum {
 // exactly 0; it takes in what the bounds cut off.
 template <class T>
 struct Nesterov {
-    enum { STATES = 1, DECOUPLED = 0 };
+    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0 };
     T rate, momentum;
     SL_FN explicit Nesterov(const Moment& m) : rate(T(m.rate)), momentum(T(m.params[0])) {}
     SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
@@ -106,7 +119,7 @@ struct Nesterov {
 
 template <class T>
 struct AdaGrad {
-    enum { STATES = 1, DECOUPLED = 0 };
+    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0 };
     T rate, eps;
     SL_FN explicit AdaGrad(const Moment& m) : rate(T(m.rate)), eps(T(m.params[0])) {}
     SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
@@ -119,7 +132,7 @@ struct AdaGrad {
 
 template <class T>
 struct RMSProp {
-    enum { STATES = 1, DECOUPLED = 0 };
+    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0 };
     T rate, rho, rest, eps;
     SL_FN explicit RMSProp(const Moment& m)
         : rate(T(m.rate)), rho(T(m.params[0])), rest(T(1.0 - m.params[0])), eps(T(m.params[1])) {}
@@ -148,7 +161,7 @@ struct AdamTerms {
 
 template <class T>
 struct Adam : AdamTerms<T> {
-    enum { STATES = 2, DECOUPLED = 0 };
+    enum { STATES = 2, DECOUPLED = 0, CUMULATIVE = 0 };
     SL_FN explicit Adam(const Moment& m) : AdamTerms<T>(m) {}
     SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
         this->moments(g, s);
@@ -160,7 +173,7 @@ struct Adam : AdamTerms<T> {
 
 template <class T>
 struct AMSGrad : AdamTerms<T> {
-    enum { STATES = 3, DECOUPLED = 0 };
+    enum { STATES = 3, DECOUPLED = 0, CUMULATIVE = 0 };
     SL_FN explicit AMSGrad(const Moment& m) : AdamTerms<T>(m) {}
     SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
         this->moments(g, s);
@@ -173,7 +186,7 @@ struct AMSGrad : AdamTerms<T> {
 
 template <class T>
 struct AdamW : AdamTerms<T> {
-    enum { STATES = 2, DECOUPLED = 1 };
+    enum { STATES = 2, DECOUPLED = 1, CUMULATIVE = 0 };
     T kept;
     SL_FN explicit AdamW(const Moment& m) : AdamTerms<T>(m), kept(T(1.0 - m.rate * m.l2)) {}
     SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
@@ -186,7 +199,7 @@ struct AdamW : AdamTerms<T> {
 
 template <class T>
 struct NAdam : AdamTerms<T> {
-    enum { STATES = 2, DECOUPLED = 0 };
+    enum { STATES = 2, DECOUPLED = 0, CUMULATIVE = 0 };
     T ahead;  // bias correction of the first moment one step on
     SL_FN explicit NAdam(const Moment& m)
         : AdamTerms<T>(m), ahead(T(1.0 / (1.0 - m.power1 * m.params[0]))) {}
@@ -198,6 +211,22 @@ struct NAdam : AdamTerms<T> {
     }
     SL_FN T length(const T* s) const { return this->length_of(s[1]); }
 };
+
+// The step of variance-reduced methods: `mean` is the mean over all samples of the gradients that are remembered, g the
+// batch's mean change to them. Of sparse rows, the terms that all samples have in common count for a feature as often as
+// the batch's rows have it, over how often that is expected: `share` (Pedregosa, Leblond & Lacoste-Julien, 2017).
+template <class T>
+SL_FN T reduced_step(const Moment& m, double w, double g, double mean, double share, const Prox<T>& prox) {
+    return prox(T(w - m.rate * (g + share * (mean + m.l2 * w))), T(m.rate * share));
+}
+
+// One step that a coordinate missed: the penalty alone moves it.
+template <class O, class T>
+SL_FN Shrinkage<double> missed_step(const O& optimizer, const T* state, const Moment& m, double l1) {
+    const double length = double(optimizer.length(state));
+    const double decay = (O::DECOUPLED ? m.rate : length) * m.l2;
+    return {decay > 1.0 ? 0.0 : 1.0 - decay, O::CUMULATIVE ? 0.0 : length * l1};
+}
 
 // Every optimizer that steps coordinate by coordinate: SL_OPTIMIZER_LIST(X) calls X(struct).
 #define SL_OPTIMIZER_LIST(X) \
