@@ -1,7 +1,39 @@
-"""Which namespace an array lives in. No array library but NumPy is imported here: the array brings
-its own."""
+"""Which namespace and device an array lives in. No array library but NumPy is imported here before
+an array of a GPU is seen."""
+
+from contextlib import contextmanager
+from functools import wraps
+from numbers import Number
 
 import numpy as np
+
+# DLPack's names of a CUDA device's memory: its own, and managed.
+_DLPACK_CUDA = (2, 13)
+
+
+def on_device(x):
+    """Whether `x` is an array, or a sparse matrix, in the memory of a CUDA device.
+
+    Parameters
+    ----------
+    x : object
+
+    Returns
+    -------
+    on_device : bool
+    """
+    kind = type(x)
+    if kind is np.ndarray or kind in (float, int, list, tuple, str, type(None)):
+        return False
+    if hasattr(kind, "__cuda_array_interface__"):
+        if not hasattr(kind, "__dlpack_device__"):
+            return True
+        # A tensor of PyTorch has the attribute on the CPU too.
+        return x.__dlpack_device__()[0] in _DLPACK_CUDA
+    if hasattr(kind, "__dlpack_device__"):
+        return not isinstance(x, np.ndarray) and x.__dlpack_device__()[0] in _DLPACK_CUDA
+    # A sparse matrix is where its elements are.
+    return hasattr(x, "tocsr") and on_device(getattr(x, "data", None))
 
 
 def array_namespace(x):
@@ -15,14 +47,173 @@ def array_namespace(x):
     -------
     xp : module
     """
-    if isinstance(x, np.ndarray) or not hasattr(x, "__array_namespace__"):
+    if isinstance(x, np.ndarray):
         return np
-    return x.__array_namespace__()
+    if on_device(x):
+        return _cupy()
+    return x.__array_namespace__() if hasattr(x, "__array_namespace__") else np
+
+
+def _cupy():
+    from sklearn_losses._kernels._gpu import cupy
+
+    return cupy()
+
+
+def place_of(x):
+    """Where `x` is, for people: "cuda:0", or what kind of host object it is."""
+    if on_device(x):
+        return f"on cuda:{_device_number(x)}"
+    return f"on the host ({type(x).__module__.split('.')[0]}.{type(x).__name__})"
+
+
+def _device_number(x):
+    x = x.data if hasattr(x, "tocsr") else x
+    if hasattr(x, "__dlpack_device__"):
+        return int(x.__dlpack_device__()[1])
+    return int(_cupy().asarray(x).device.id)
+
+
+def common_namespace(**arrays):
+    """The namespace in which all the arrays are: CuPy if they are on one CUDA device, else NumPy.
+
+    Parameters
+    ----------
+    **arrays : array-like, number or None
+        By the names that an error calls them; None and numbers are nowhere.
+
+    Returns
+    -------
+    xp : module
+
+    Raises
+    ------
+    ValueError
+        Where one is on a device and another is not, or on another device; the message says which.
+    """
+    given = {n: x for n, x in arrays.items() if x is not None and not isinstance(x, Number)}
+    if not any(map(on_device, given.values())):
+        return np
+    places = {name: place_of(x) for name, x in given.items()}
+    if len(set(places.values())) > 1:
+        where = ", ".join(f"{name} is {place}" for name, place in places.items())
+        raise ValueError(
+            f"all arrays must be on the same device; {where}. Move them: cupy.asarray(array) takes "
+            "an array to the current device, cupy.asnumpy(array) to the host"
+        )
+    return _cupy()
+
+
+@contextmanager
+def computing_on(**arrays):
+    """A context in which the arrays' device is the current one; its value is what
+    `common_namespace` returns, whose errors it raises.
+
+    Parameters
+    ----------
+    **arrays : array-like, number or None
+    """
+    xp = common_namespace(**arrays)
+    if xp is np:
+        yield xp
+        return
+    with xp.cuda.Device(next(_device_number(x) for x in arrays.values() if on_device(x))):
+        yield xp
+
+
+def device_array(x):
+    """A CuPy array that shares the memory of `x`, which is on a device; CuPy's own arrays and
+    sparse matrices as they are.
+
+    Parameters
+    ----------
+    x : object
+        For which `on_device` holds.
+
+    Returns
+    -------
+    x : cupy.ndarray or cupyx.scipy.sparse matrix
+    """
+    cp = _cupy()
+    if isinstance(x, cp.ndarray) or hasattr(x, "tocsr"):
+        return x
+    if hasattr(x, "detach"):  # PyTorch lends no memory of a tensor that requires a gradient
+        x = x.detach()
+    if hasattr(x, "__dlpack__"):
+        return cp.from_dlpack(x)
+    return cp.asarray(x)
+
+
+def on_its_device(method):
+    """Decorate a method of one array: an array of a device comes as CuPy's, and its device is the
+    current one.
+
+    Parameters
+    ----------
+    method : callable
+        ``method(self, x)``.
+
+    Returns
+    -------
+    method : callable
+    """
+
+    @wraps(method)
+    def wrapper(self, x):
+        if not on_device(x):
+            return method(self, x)
+        with computing_on(x=x):
+            return method(self, device_array(x))
+
+    return wrapper
+
+
+def to_host(x):
+    """`x` with every array in it on the host: arrays and sparse matrices of a device, and those in
+    dicts, lists, tuples and models; all else as it is.
+
+    Parameters
+    ----------
+    x : object
+
+    Returns
+    -------
+    x : object
+    """
+    if isinstance(x, dict):
+        return {key: to_host(value) for key, value in x.items()}
+    if isinstance(x, list | tuple):
+        items = [to_host(value) for value in x]
+        return type(x)(*items) if hasattr(x, "_fields") else type(x)(items)
+    if hasattr(type(x), "_on_host"):
+        return x._on_host()
+    return device_array(x).get() if on_device(x) else x
+
+
+def in_namespace(x, xp):
+    """`x`, an array of any place, as an array of `xp`, on the current device.
+
+    Parameters
+    ----------
+    x : ndarray of NumPy or CuPy
+    xp : module
+
+    Returns
+    -------
+    x : array of xp
+    """
+    if xp is np:
+        return to_host(x)
+    if not on_device(x):
+        return xp.asarray(x)
+    x = device_array(x)
+    # A copy is made on the current device.
+    return x if x.device.id == xp.cuda.Device().id else x.copy()
 
 
 def kernel_array(x, name):
     """`x` as an array that the kernels take: float32 and float64 as they are, other real numbers as
-    float64.
+    float64. An array of a device becomes CuPy's, all else NumPy's.
 
     Parameters
     ----------
@@ -41,9 +232,12 @@ def kernel_array(x, name):
     """
     if type(x) is np.ndarray and (x.dtype == np.float64 or x.dtype == np.float32):
         return x
-    x = np.asarray(x)
+    x = device_array(x) if on_device(x) else np.asarray(x)
     if x.dtype in (np.float32, np.float64):
         return x
     if x.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers; got dtype {x.dtype}")
-    return x.astype(np.float64)
+    if type(x) is np.ndarray:
+        return x.astype(np.float64)
+    with computing_on(x=x):
+        return x.astype(np.float64)

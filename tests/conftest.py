@@ -1,4 +1,7 @@
-"""Options of the test suite."""
+"""Options of the test suite, and the device that the tests of the GPU run on."""
+
+import importlib
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +19,11 @@ def pytest_addoption(parser):
         action="store_true",
         help="fail where a test was skipped: what it needs has to be installed",
     )
+    parser.addoption(
+        "--gpu",
+        action="store_true",
+        help="run the tests of the GPU on one, through CuPy, instead of on the CPU",
+    )
 
 
 def pytest_configure(config):
@@ -29,3 +37,37 @@ def pytest_sessionfinish(session):
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         if reporter.stats.get("skipped"):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture
+def device(request, monkeypatch):
+    """CuPy, or its stand-in over the CPU: `xp`, `sparse` and `special` are the modules, `real` says
+    which of the two they are. The stand-in also has `counts`, what the host did, and `settings`."""
+    real = request.config.getoption("--gpu")
+    if real:
+        xp = pytest.importorskip("cupy", reason="CuPy is not installed")
+        if not xp.cuda.is_available():
+            pytest.skip("CuPy finds no device")
+        counts = settings = None
+    else:
+        import cuda_on_cpu
+        import cupy_on_cpu
+        import kernels_on_cpu
+
+        if kernels_on_cpu.compiler() is None:
+            pytest.skip("g++ is not installed, which compiles the kernels for the CPU")
+        xp = cupy_on_cpu.install(monkeypatch)
+        counts, settings = cuda_on_cpu.counts, cuda_on_cpu.settings
+    yield SimpleNamespace(
+        xp=xp,
+        sparse=importlib.import_module("cupyx.scipy.sparse"),
+        special=importlib.import_module("cupyx.scipy.special"),
+        real=real,
+        counts=counts,
+        settings=settings,
+    )
+    try:
+        from sklearn_losses._kernels import _gpu
+    except ImportError:
+        return
+    _gpu.forget()
