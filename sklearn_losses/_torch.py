@@ -1,7 +1,14 @@
-"""A loss as a PyTorch module. Importing this module imports PyTorch."""
+"""A loss as a PyTorch module. Importing this module imports PyTorch.
+
+Tensors of the CPU are shared with NumPy, and those of a CUDA device with CuPy: `_array` and
+`_in_turn` know of the difference, and nothing else does.
+"""
+
+from contextlib import contextmanager
 
 import numpy as np
 
+from sklearn_losses._array import common_namespace, device_array
 from sklearn_losses.losses import CompiledLoss
 from sklearn_losses.objectives import softmax_hessian_product
 
@@ -19,8 +26,35 @@ REDUCTIONS = {
 }
 
 
-def _numpy(tensor):
-    return None if tensor is None else tensor.detach().numpy()
+def _array(tensor):
+    """An array that shares the memory of a tensor, or None of None."""
+    if tensor is None:
+        return None
+    return tensor.detach().numpy() if tensor.device.type == "cpu" else device_array(tensor)
+
+
+@contextmanager
+def _in_turn(tensor):
+    """A context in which arrays are worked on where the tensor is, in turn with PyTorch's own work:
+    on a CUDA device, on the stream that is PyTorch's current one."""
+    if tensor.device.type == "cpu":
+        yield
+        return
+    from sklearn_losses._kernels._gpu import cupy
+
+    cuda = cupy().cuda
+    stream = torch.cuda.current_stream(tensor.device)
+    with cuda.Device(stream.device_index):
+        if hasattr(stream, "__cuda_stream__") and hasattr(cuda.Stream, "from_external"):
+            stream = cuda.Stream.from_external(stream)
+        else:
+            stream = cuda.ExternalStream(stream.cuda_stream, stream.device_index)
+        with stream:
+            yield
+
+
+def _empty(shape, like):
+    return torch.empty(shape, dtype=like.dtype, device=like.device)
 
 
 class _Value(torch.autograd.Function):
@@ -28,14 +62,14 @@ class _Value(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, raw, y_true, weight, loss):
-        value = torch.empty(raw.shape[:1], dtype=raw.dtype)
-        arguments = _numpy(y_true), _numpy(raw), _numpy(weight)
-        if ctx.needs_input_grad[0]:
-            gradient = torch.empty(raw.shape, dtype=raw.dtype)
-            loss.loss_gradient(*arguments, value.numpy(), gradient.numpy())
-        else:
-            gradient = None
-            loss.loss(*arguments, value.numpy())
+        value = _empty(raw.shape[:1], raw)
+        gradient = _empty(raw.shape, raw) if ctx.needs_input_grad[0] else None
+        with _in_turn(raw):
+            arguments = _array(y_true), _array(raw), _array(weight), _array(value)
+            if gradient is None:
+                loss.loss(*arguments)
+            else:
+                loss.loss_gradient(*arguments, _array(gradient))
         ctx.save_for_backward(raw, y_true, weight, gradient)
         ctx.loss = loss
         return value
@@ -55,8 +89,9 @@ class _Gradient(torch.autograd.Function):
     def forward(ctx, raw, y_true, weight, loss):
         ctx.save_for_backward(raw, y_true, weight)
         ctx.loss = loss
-        gradient = torch.empty(raw.shape, dtype=raw.dtype)
-        loss.gradient(_numpy(y_true), _numpy(raw), _numpy(weight), gradient.numpy())
+        gradient = _empty(raw.shape, raw)
+        with _in_turn(raw):
+            loss.gradient(_array(y_true), _array(raw), _array(weight), _array(gradient))
         return gradient
 
     @staticmethod
@@ -64,10 +99,12 @@ class _Gradient(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise NotImplementedError(f"{type(ctx.loss).__name__}: no third derivatives")
         raw, y_true, weight = ctx.saved_tensors
-        product = _hessian_product(
-            ctx.loss, _numpy(y_true), _numpy(raw), _numpy(weight), _numpy(vector)
-        )
-        return torch.from_numpy(np.ascontiguousarray(product, dtype=_numpy(raw).dtype)), *[None] * 3
+        product = _empty(raw.shape, raw)
+        with _in_turn(raw):
+            _array(product)[...] = _hessian_product(
+                ctx.loss, _array(y_true), _array(raw), _array(weight), _array(vector)
+            )
+        return product, *[None] * 3
 
 
 def _hessian_product(loss, y_true, raw, weight, vector):
@@ -129,6 +166,8 @@ class TorchLoss(torch.nn.Module):
         }
         for name, tensor in given.items():
             _check_tensor(name, tensor)
+        if len({tensor.device for tensor in given.values() if tensor is not None}) > 1:
+            common_namespace(**given)  # whose error says where each is
         if raw_prediction.dtype not in (torch.float32, torch.float64):
             raise TypeError(
                 f"raw_prediction must have dtype float32 or float64; got {raw_prediction.dtype}. "
@@ -154,7 +193,8 @@ class TorchLoss(torch.nn.Module):
             raise ValueError(
                 f"sample_weight must have shape {tuple(shape)}; got {tuple(sample_weight.shape)}"
             )
-        loss._checked_target(_numpy(y_true), loss._shaped(_numpy(raw)))
+        with _in_turn(raw):  # on a CUDA device the one thing here that the host waits for
+            loss._checked_target(_array(y_true), loss._shaped(_array(raw)))
         weight = None if sample_weight is None else sample_weight.reshape(-1)
         value = _Value.apply(raw, y_true, weight, loss)
         return REDUCTIONS[self.reduction](value.reshape(shape), weight)
@@ -165,10 +205,10 @@ def _check_tensor(name, tensor):
         return
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(f"{name} must be a tensor; got {type(tensor).__name__}")
-    if tensor.device.type != "cpu":
+    if tensor.device.type not in ("cpu", "cuda"):
         raise ValueError(
-            f"{name} must be on the CPU, where the kernels run; got device {tensor.device}. "
-            f"Move it: {name}.cpu()"
+            f"{name} must be on the CPU or on a CUDA device, where the kernels run; "
+            f"got device {tensor.device}. Move it: {name}.cpu()"
         )
     if tensor.layout != torch.strided:
         raise TypeError(f"{name} must be dense; got layout {tensor.layout}")

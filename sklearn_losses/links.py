@@ -1,14 +1,15 @@
 """Link functions: between a raw prediction and the quantity that a loss's target is on the scale
 of.
 
-Each is written once over the array namespace, so that it works on any array that brings one.
+Each is written once over the array namespace, so that it works on any array that brings one: those
+of CuPy, on their own device, among them.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_losses._array import array_namespace
+from sklearn_losses._array import array_namespace, on_its_device
 
 __all__ = [
     "ClippedLinearLink",
@@ -51,6 +52,7 @@ class Interval:
         if not self.low <= self.high:
             raise ValueError(f"low must be at most high; got low={self.low}, high={self.high}")
 
+    @on_its_device
     def contains(self, x):
         """Which elements lie in the interval; NaN does not.
 
@@ -68,6 +70,7 @@ class Interval:
         below = x <= self.high if self.high_inclusive else x < self.high
         return above & below
 
+    @on_its_device
     def includes(self, x):
         """Whether every element lies in the interval.
 
@@ -141,6 +144,7 @@ class Link:
 class IdentityLink(Link):
     """y_pred = raw_prediction."""
 
+    @on_its_device
     def link(self, y_pred):
         return array_namespace(y_pred).asarray(y_pred)
 
@@ -152,9 +156,11 @@ class LogLink(Link):
 
     interval_y_pred = Interval(0, np.inf)
 
+    @on_its_device
     def link(self, y_pred):
         return array_namespace(y_pred).log(y_pred)
 
+    @on_its_device
     def inverse(self, raw_prediction):
         return array_namespace(raw_prediction).exp(raw_prediction)
 
@@ -164,9 +170,11 @@ class Log1pLink(Link):
 
     interval_y_pred = Interval(-1, np.inf)
 
+    @on_its_device
     def link(self, y_pred):
         return array_namespace(y_pred).log1p(y_pred)
 
+    @on_its_device
     def inverse(self, raw_prediction):
         return array_namespace(raw_prediction).expm1(raw_prediction)
 
@@ -177,11 +185,13 @@ class LogitLink(Link):
     interval_y_pred = Interval(0, 1)
     gives_probability = True
 
+    @on_its_device
     def link(self, y_pred):
         xp = array_namespace(y_pred)
         y_pred = xp.asarray(y_pred)
         return xp.log(y_pred) - xp.log1p(-y_pred)
 
+    @on_its_device
     def inverse(self, raw_prediction):
         xp = array_namespace(raw_prediction)
         raw_prediction = xp.asarray(raw_prediction)
@@ -192,9 +202,11 @@ class LogitLink(Link):
 class HalfLogitLink(LogitLink):
     """y_pred = 1 / (1 + exp(-2 raw_prediction)): the exponential loss's."""
 
+    @on_its_device
     def link(self, y_pred):
         return super().link(y_pred) / 2
 
+    @on_its_device
     def inverse(self, raw_prediction):
         xp = array_namespace(raw_prediction)
         return super().inverse(2 * xp.asarray(raw_prediction))
@@ -207,9 +219,11 @@ class ClippedLinearLink(Link):
     interval_y_pred = Interval(0, 1, True, True)
     gives_probability = True
 
+    @on_its_device
     def link(self, y_pred):
         return 2 * array_namespace(y_pred).asarray(y_pred) - 1
 
+    @on_its_device
     def inverse(self, raw_prediction):
         xp = array_namespace(raw_prediction)
         return (xp.clip(xp.asarray(raw_prediction), -1, 1) + 1) / 2
@@ -225,11 +239,13 @@ class SoftmaxLink(Link):
     gives_probability = True
     is_multiclass = True
 
+    @on_its_device
     def link(self, y_pred):
         xp = array_namespace(y_pred)
         log_y = xp.log(y_pred)
         return log_y - xp.mean(log_y, axis=-1, keepdims=True)
 
+    @on_its_device
     def inverse(self, raw_prediction):
         xp = array_namespace(raw_prediction)
         raw_prediction = xp.asarray(raw_prediction)

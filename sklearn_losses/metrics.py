@@ -6,7 +6,15 @@ import numpy as np
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import UndefinedMetricWarning
 
-from sklearn_losses._array import kernel_array
+from sklearn_losses._array import (
+    array_namespace,
+    computing_on,
+    device_array,
+    in_namespace,
+    kernel_array,
+    on_device,
+    to_host,
+)
 from sklearn_losses._sklearn_compat import BaseScorer
 from sklearn_losses.losses import get_loss
 from sklearn_losses.losses.base import _finite
@@ -30,7 +38,7 @@ def raw_from_prediction(loss, y_pred):
 
     Returns
     -------
-    raw_prediction : ndarray of shape (n_samples,) or (n_samples, n_classes)
+    raw_prediction : array of shape (n_samples,) or (n_samples, n_classes)
 
     Raises
     ------
@@ -46,17 +54,17 @@ def raw_from_prediction(loss, y_pred):
     eps = np.finfo(y_pred.dtype).eps
     if loss.is_multiclass:
         total = y_pred.sum(axis=1, dtype=np.float64)
-        _check_inside(loss, total, np.abs(total - 1) <= eps**0.5, "have rows that sum to 1")
+        _check_inside(loss, total, abs(total - 1) <= eps**0.5, "have rows that sum to 1")
     if _one_to_one(loss.link):
-        y_pred = np.clip(y_pred, eps, 1 - eps)
+        y_pred = array_namespace(y_pred).clip(y_pred, eps, 1 - eps)
     return loss.link.link(y_pred)
 
 
 def _check_inside(loss, values, inside, allowed):
     if not inside.all():
-        first = np.unravel_index(int(np.argmin(inside)), inside.shape)
+        first = np.unravel_index(int(inside.argmin()), inside.shape)
         raise ValueError(
-            f"{type(loss).__name__}: y_pred must {allowed}; got {values[first]} at index "
+            f"{type(loss).__name__}: y_pred must {allowed}; got {to_host(values[first])} at index "
             f"{', '.join(map(str, first))}"
         )
 
@@ -89,17 +97,50 @@ def encode(y_true, labels, name="labels"):
 
     Returns
     -------
-    codes : ndarray of shape (n_samples,)
+    codes : array of shape (n_samples,)
+        Where `y_true` is.
     """
-    y_true = np.asarray(y_true)
+    y_true = device_array(y_true) if on_device(y_true) else np.asarray(y_true)
+    labels = np.asarray(to_host(labels))
     if y_true.ndim != 1:
         raise ValueError(f"y_true must hold labels, of shape (n_samples,); got {y_true.shape}")
-    code_of = {label: code for code, label in enumerate(np.asarray(labels).tolist())}
+    if on_device(y_true):
+        return _encode_on_device(y_true, labels, name)
+    code_of = {label: code for code, label in enumerate(labels.tolist())}
     found, position = np.unique(y_true, return_inverse=True)
     unknown = [label for label in found.tolist() if label not in code_of]
     if unknown:
         raise ValueError(f"y_true must hold labels of {name}={list(code_of)}; got {unknown[0]!r}")
     return np.array([code_of[label] for label in found.tolist()], dtype=np.float64)[position]
+
+
+def _encode_on_device(y_true, labels, name):
+    if labels.dtype.kind not in "biuf":
+        raise ValueError(
+            f"y_true must hold labels of {name}={labels.tolist()}, which no array of a GPU holds; "
+            f"got dtype {y_true.dtype}. Pass the labels as a NumPy array"
+        )
+    with computing_on(y_true=y_true) as xp:
+        # In one type that holds both; a search in booleans is none.
+        dtype = np.result_type(labels.dtype, y_true.dtype, np.int8)
+        order = np.argsort(labels, kind="stable")
+        ordered = xp.asarray(labels[order].astype(dtype))
+        y_true = y_true.astype(dtype)
+        position = xp.clip(xp.searchsorted(ordered, y_true), 0, len(labels) - 1)
+        unknown = ordered[position] != y_true
+        if unknown.any():
+            found = to_host(y_true[unknown].min()).item()
+            raise ValueError(f"y_true must hold labels of {name}={labels.tolist()}; got {found!r}")
+        return xp.asarray(order.astype(np.float64))[position]
+
+
+def _computing_on(y_true, y_pred, sample_weight):
+    """The context that a metric works in. Labels of a kind that no array of a GPU holds may stay on
+    the host; every other `y_true` has to be where the predictions are."""
+    if on_device(y_pred) and not on_device(y_true):
+        if np.asarray(y_true).dtype.kind not in "biufc":
+            y_true = None
+    return computing_on(y_true=y_true, y_pred=y_pred, sample_weight=sample_weight)
 
 
 def _inputs(loss, y_true, y_pred, raw, labels):
@@ -114,6 +155,8 @@ def _inputs(loss, y_true, y_pred, raw, labels):
                 "loss, as 'multinomial', takes more"
             )
         y_true = encode(y_true, labels)
+        if on_device(y_pred):
+            y_true = in_namespace(y_true, array_namespace(y_pred))
     if raw:
         raw_prediction = _columns_for(loss, kernel_array(y_pred, "y_pred"), "y_pred")
     else:
@@ -138,9 +181,10 @@ def mean_loss(y_true, y_pred, *, loss, sample_weight=None, raw=False, labels=Non
         Targets as the loss takes them: numbers, probabilities of the positive class, class codes,
         rows of probabilities; or labels of any type, where `labels` is given.
     y_pred : array-like of shape (n_samples,) or (n_samples, n_classes)
-        Predictions. A binary loss also takes both columns of `predict_proba`. Probabilities are
-        clipped to ``[eps, 1 - eps]``, eps being that of their dtype, as scikit-learn's `log_loss`
-        does; each row must sum to 1.
+        Predictions. They may be on a CUDA device; then the other arrays have to be there too, but
+        for labels that are strings. A binary loss also takes both columns of `predict_proba`.
+        Probabilities are clipped to ``[eps, 1 - eps]``, eps being that of their dtype, as
+        scikit-learn's `log_loss` does; each row must sum to 1.
     loss : str or Loss
         A loss, or a name of `LOSSES`.
     sample_weight : array-like of shape (n_samples,) or None, default=None
@@ -172,7 +216,8 @@ def mean_loss(y_true, y_pred, *, loss, sample_weight=None, raw=False, labels=Non
     0.164252
     """
     loss = get_loss(loss)
-    return loss(*_inputs(loss, y_true, y_pred, raw, labels), sample_weight)
+    with _computing_on(y_true, y_pred, sample_weight):
+        return loss(*_inputs(loss, y_true, y_pred, raw, labels), sample_weight)
 
 
 def d2_loss_score(y_true, y_pred, *, loss, sample_weight=None, raw=False, labels=None):
@@ -202,24 +247,29 @@ def d2_loss_score(y_true, y_pred, *, loss, sample_weight=None, raw=False, labels
     0.84933
     """
     loss = get_loss(loss)
-    y_true, raw_prediction = _inputs(loss, y_true, y_pred, raw, labels)
-    y_true = kernel_array(y_true, "y_true")
-    value = loss(y_true, raw_prediction, sample_weight)
-    if raw_prediction.shape[0] < 2:
-        warnings.warn(
-            "D^2 is not defined for less than two samples", UndefinedMetricWarning, stacklevel=2
-        )
-        return float("nan")
-    if loss.is_multiclass:
-        loss = loss._for_classes(raw_prediction.shape[1])
-    constant = loss.fit_intercept_only(y_true, sample_weight)
-    worst = loss(y_true, np.full(raw_prediction.shape, constant), sample_weight)
-    offset = float(np.average(loss.constant_to_optimal_zero(y_true), weights=sample_weight))
-    # What is left of two equal sums after rounding is no skill.
-    rounding = 8 * np.finfo(raw_prediction.dtype).eps * (abs(worst) + abs(offset))
-    if worst + offset <= rounding or (y_true == y_true[0]).all():
-        return 1.0 if value <= worst + rounding else 0.0
-    return 1 - (value + offset) / (worst + offset)
+    with _computing_on(y_true, y_pred, sample_weight) as xp:
+        y_true, raw_prediction = _inputs(loss, y_true, y_pred, raw, labels)
+        y_true = kernel_array(y_true, "y_true")
+        value = loss(y_true, raw_prediction, sample_weight)
+        if raw_prediction.shape[0] < 2:
+            warnings.warn(
+                "D^2 is not defined for less than two samples", UndefinedMetricWarning, stacklevel=2
+            )
+            return float("nan")
+        if loss.is_multiclass:
+            loss = loss._for_classes(raw_prediction.shape[1])
+        constant = loss.fit_intercept_only(y_true, sample_weight)
+        constant = xp.full(raw_prediction.shape, constant)
+        worst = loss(y_true, constant, sample_weight)
+        constant = loss.constant_to_optimal_zero(y_true)
+        if sample_weight is not None:
+            sample_weight = xp.asarray(sample_weight)
+        offset = float(xp.average(constant, weights=sample_weight))
+        # What is left of two equal sums after rounding is no skill.
+        rounding = 8 * np.finfo(raw_prediction.dtype).eps * (abs(worst) + abs(offset))
+        if worst + offset <= rounding or (y_true == y_true[0]).all():
+            return 1.0 if value <= worst + rounding else 0.0
+        return 1 - (value + offset) / (worst + offset)
 
 
 # ------------------------------------------------------------------------------------------ scorers
@@ -282,14 +332,16 @@ class LossScorer(BaseScorer):
     def _score(self, method_caller, estimator, X, y_true, **kwargs):
         loss = self._loss
         method = self._method(estimator)
-        response = np.asarray(method_caller(estimator, method, X))
+        response = method_caller(estimator, method, X)
+        response = device_array(response) if on_device(response) else np.asarray(response)
         labels = None
         if loss.task != "regression" and is_classifier(estimator):
             labels = estimator.classes_
             # Of two classes scikit-learn gives the second one's alone.
             if loss.is_multiclass and len(labels) == 2 and response.ndim == 1:
-                first = 1 - response if method == "predict_proba" else np.zeros_like(response)
-                response = np.stack([first, response], axis=1)
+                xp = array_namespace(response)
+                first = 1 - response if method == "predict_proba" else xp.zeros_like(response)
+                response = xp.stack([first, response], axis=1)
         return -mean_loss(
             y_true,
             response,

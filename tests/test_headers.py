@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from sklearn_losses._kernels import _gpu, _gpu_losses
+
 KERNELS = files("sklearn_losses").joinpath("_kernels")
 TYPES = ["float", "double"]
 
@@ -123,10 +125,10 @@ def compile_ptx(source):
     library = nvrtc()
     if library is None:
         pytest.skip("the wheel nvidia-cuda-nvrtc is not installed (extra: test)")
-    names = ["common.h", "optimizers.h", "pointwise.h", "rowwise.h"]
+    names = sorted(path.name for path in KERNELS.iterdir() if path.suffix == ".h")
     texts = (ctypes.c_char_p * len(names))(*(text(name).encode() for name in names))
     includes = (ctypes.c_char_p * len(names))(*(name.encode() for name in names))
-    options = [b"--gpu-architecture=compute_80", b"--std=c++17"]
+    options = [b"--gpu-architecture=compute_80", *(option.encode() for option in _gpu.OPTIONS)]
     program = ctypes.c_void_p()
     created = library.nvrtcCreateProgram(
         ctypes.byref(program), source.encode(), b"kernels.cu", len(names), texts, includes
@@ -152,51 +154,65 @@ def fetch(size_of, read, program):
     return buffer.value.decode()
 
 
+VALUE, GRADIENT, HESSIAN, PROBABILITY = (
+    getattr(_gpu_losses, name) for name in ("VALUE", "GRADIENT", "HESSIAN", "PROBABILITY")
+)
+SUMMED, CHECKED = _gpu_losses.SUMMED, _gpu_losses.CHECKED
+# What the methods of a loss ask for, and everything at once.
+OUTPUT_SETS = [
+    VALUE,
+    GRADIENT,
+    VALUE | GRADIENT,
+    GRADIENT | HESSIAN,
+    VALUE | GRADIENT | HESSIAN | SUMMED,
+    SUMMED | CHECKED,
+]
+
+
+def compile_kernels(kernels):
+    """PTX of each kernel, by its name; all are compiled in one text."""
+    text_of = dict(kernels)
+    ptx = compile_ptx(f'#include "{_gpu_losses.HEADER}"\n' + "".join(text_of.values()))
+    entries = dict(re.findall(r"\.entry (\w+)\((.*?)(?=\.entry|\Z)", ptx, re.DOTALL))
+    assert entries.keys() == text_of.keys()
+    return entries
+
+
 @pytest.mark.parametrize("loss", POINTWISE)
-def test_pointwise_kernel_compiles_to_ptx(loss):
-    kernels = "".join(
-        f"""
-extern "C" __global__ void kernel_{T}(long long n, const double* params, const {T}* y,
-                                      const {T}* raw, {T}* value, {T}* gradient, {T}* hessian) {{
-    const long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
-    if (i >= n) return;
-    const sl::{loss}<{T}> loss(params);
-    const sl::Out<{T}> out = loss(y[i], raw[i]);
-    value[i] = out.value;
-    gradient[i] = out.gradient;
-    hessian[i] = out.hessian;
-}}"""
-        for T in TYPES
-    )
-    ptx = compile_ptx(f'#include "pointwise.h"\n{kernels}')
-    assert ".entry kernel_float" in ptx and ".entry kernel_double" in ptx
+def test_pointwise_kernels_compile_to_ptx(loss):
+    kernels = [
+        (_gpu_losses.pointwise_kernel(loss, real, outputs, pieces), real, outputs, pieces)
+        for real in TYPES
+        for outputs in OUTPUT_SETS
+        for pieces in (True, False)
+    ]
+    entries = compile_kernels(kernel for kernel, *_ in kernels)
+    for (name, _), real, outputs, pieces in kernels:
+        # Three arrays are read, and each output written, with accesses of 16 bytes.
+        width = "v4" if real == "float" else "v2"
+        n_outputs = (outputs & (VALUE | GRADIENT | HESSIAN)).bit_count()
+        reads = re.findall(rf"ld\.global(?:\.nc)?\.{width}", entries[name])
+        writes = re.findall(rf"st\.global\.{width}", entries[name])
+        assert (len(reads), len(writes)) == ((3, n_outputs) if pieces else (0, 0)), name
 
 
 @pytest.mark.parametrize("loss", ROWWISE)
-def test_rowwise_kernel_compiles_to_ptx(loss):
-    kernels = "".join(
-        f"""
-extern "C" __global__ void kernel_{T}(int n, int n_classes, const double* params, const {T}* code,
-                                      const {T}* target, const {T}* raw, {T}* value, {T}* gradient,
-                                      {T}* hessian) {{
-    constexpr int ALL = sl::ROW_VALUE | sl::ROW_GRADIENT | sl::ROW_HESSIAN;
-    using Loss = sl::{loss}<{T}>;
-    const int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= n) return;
-    const long row = long(i) * n_classes;
-    const sl::Tile<{T}> tile{{n_classes, 1, raw + row, code ? code + i : nullptr,
-                              target ? target + row : nullptr, value + i, gradient + row,
-                              hessian + row}};
-    const Loss loss(params, n_classes);
-    if (code) Loss::template run<ALL, false>(loss, tile);
-    if constexpr (Loss::soft) {{
-        if (target) Loss::template run<ALL, true>(loss, tile);
-    }}
-}}"""
-        for T in TYPES
+def test_rowwise_kernels_compile_to_ptx(loss):
+    takes_soft = re.search(rf"struct {loss} [^{{]*{{[^}}]*?soft = (true|false)", text("rowwise.h"))
+    kinds = [(False, OUTPUT_SETS)]
+    if takes_soft.group(1) == "true":
+        kinds = [(soft, [*OUTPUT_SETS, GRADIENT | PROBABILITY]) for soft in (False, True)]
+    compile_kernels(
+        _gpu_losses.rowwise_kernel(loss, real, outputs, soft, staged)
+        for real in TYPES
+        for soft, sets in kinds
+        for outputs in sets
+        for staged in (True, False)
     )
-    ptx = compile_ptx(f'#include "rowwise.h"\n{kernels}')
-    assert ".entry kernel_float" in ptx and ".entry kernel_double" in ptx
+
+
+def test_kernels_that_add_up_compile_to_ptx():
+    compile_kernels([_gpu_losses.sum_kernel(), *map(_gpu_losses.class_kernel, TYPES)])
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

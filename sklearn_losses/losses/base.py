@@ -1,9 +1,18 @@
 """What every loss object is and does. No arithmetic of a loss stands here: the kernels do it."""
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
+from scipy.special import xlogy
 
-from sklearn_losses._array import kernel_array
+from sklearn_losses._array import (
+    array_namespace,
+    common_namespace,
+    computing_on,
+    device_array,
+    kernel_array,
+    on_device,
+    on_its_device,
+    to_host,
+)
 from sklearn_losses._kernels import _pointwise, _rowwise
 from sklearn_losses._parameters import Parametric
 from sklearn_losses.links import IdentityLink, Interval
@@ -91,6 +100,7 @@ class Loss(Parametric):
         """Whether `predict` returns the probability of a class, or of each class."""
         return self.link.gives_probability
 
+    @on_its_device
     def predict(self, raw_prediction):
         """Predictions of raw predictions: the inverse link.
 
@@ -135,13 +145,13 @@ class Loss(Parametric):
         inside = self.interval_y_true.contains(y)
         if inside.all():
             return
-        first = int(np.argmin(inside))
+        first = int(inside.argmin())
         hint = ""
-        if self.task == "binary" and np.isin(y, (-1, 1)).all():
+        if self.task == "binary" and ((y == -1) | (y == 1)).all():
             hint = "; use 0 and 1 for the two classes, not -1 and 1"
         raise ValueError(
             f"{type(self).__name__}: y_true must lie in {self.interval_y_true}; "
-            f"got {y[first]} at index {first}{hint}"
+            f"got {to_host(y[first])} at index {first}{hint}"
         )
 
     def constant_to_optimal_zero(self, y_true, sample_weight=None):
@@ -154,15 +164,16 @@ class Loss(Parametric):
 
         Returns
         -------
-        constant : ndarray of shape (n_samples,)
+        constant : array of shape (n_samples,)
         """
         y_true = kernel_array(y_true, "y_true")
-        constant = np.asarray(self._minus_best_value(y_true), dtype=y_true.dtype)
-        return constant if sample_weight is None else constant * np.asarray(sample_weight)
+        with computing_on(y_true=y_true, sample_weight=sample_weight) as xp:
+            constant = xp.asarray(self._minus_best_value(y_true), dtype=y_true.dtype)
+            return constant if sample_weight is None else constant * xp.asarray(sample_weight)
 
     def _minus_best_value(self, y):
         """Minus the least value over raw predictions, of shape (n_samples,)."""
-        return np.zeros(y.shape[0], dtype=y.dtype)
+        return array_namespace(y).zeros(y.shape[0], dtype=y.dtype)
 
     def _smoothed(self, width):
         """Of a loss without derivative: a smooth loss that tends to it as `width` falls to 0, and a
@@ -195,7 +206,15 @@ class Loss(Parametric):
     # ---------------------------------------------------------------------------- the kernels' way
 
     def _evaluate(self, y_true, raw_prediction, sample_weight, n_threads, *outputs, want_sum=False):
-        """Fill the outputs (value, gradient, hessian: arrays or None) in one pass."""
+        """Fill the outputs (value, gradient, hessian: arrays or None) in one pass; with `want_sum`
+        the weighted sum of the values, which is an array of shape () where the others are on a
+        device: nothing here waits for one.
+        """
+        raise NotImplementedError
+
+    def _report(self, y_true, raw_prediction, sample_weight):
+        """Of arrays of a device, in an array of shape (3,) there: the weighted sum of the values,
+        the sum of the weights, and not 0 where `_checked` has to look for what is wrong."""
         raise NotImplementedError
 
     def _new(self, raw_prediction, given, derivative=False):
@@ -205,13 +224,20 @@ class Loss(Parametric):
         shape = raw_prediction.shape
         if not (derivative and self.is_multiclass):
             shape = shape[:1]
-        return np.empty(shape, dtype=raw_prediction.dtype)
+        if type(raw_prediction) is np.ndarray:
+            return np.empty(shape, dtype=raw_prediction.dtype)
+        with computing_on(raw_prediction=raw_prediction) as xp:
+            return xp.empty(shape, dtype=raw_prediction.dtype)
 
     def loss(self, y_true, raw_prediction, sample_weight=None, loss_out=None, n_threads=None):
         """Value of the loss for each sample, times its weight.
 
         Nothing is checked but types and shapes: a target outside the domain gives whatever the
         formula gives.
+
+        Arrays may be NumPy's, or all on one CUDA device: CuPy's, or others that lend their memory,
+        as PyTorch's tensors. Results are then CuPy's, and are computed on the current stream
+        without waiting for it.
 
         Parameters
         ----------
@@ -221,14 +247,14 @@ class Loss(Parametric):
         raw_prediction : array of shape (n_samples,) or (n_samples, n_classes)
             Predictions in link space. Results have its dtype.
         sample_weight : array of shape (n_samples,) or None, default=None
-        loss_out : ndarray of shape (n_samples,) or None, default=None
+        loss_out : array of shape (n_samples,) or None, default=None
             Where the result goes; it must share no memory with the other arrays.
         n_threads : int or None, default=None
-            None: as many as OpenMP, joblib and the CPU quota allow.
+            None: as many as OpenMP, joblib and the CPU quota allow. Without effect on a device.
 
         Returns
         -------
-        loss : ndarray of shape (n_samples,)
+        loss : array of shape (n_samples,)
         """
         raw_prediction = kernel_array(raw_prediction, "raw_prediction")
         loss_out = self._new(raw_prediction, loss_out)
@@ -244,11 +270,11 @@ class Loss(Parametric):
         ----------
         y_true, raw_prediction, sample_weight, n_threads
             As in `loss`.
-        gradient_out : ndarray of the shape of raw_prediction or None, default=None
+        gradient_out : array of the shape of raw_prediction or None, default=None
 
         Returns
         -------
-        gradient : ndarray of shape (n_samples,) or (n_samples, n_classes)
+        gradient : array of shape (n_samples,) or (n_samples, n_classes)
         """
         raw_prediction = kernel_array(raw_prediction, "raw_prediction")
         gradient_out = self._new(raw_prediction, gradient_out, derivative=True)
@@ -273,8 +299,8 @@ class Loss(Parametric):
 
         Returns
         -------
-        loss : ndarray of shape (n_samples,)
-        gradient : ndarray of shape (n_samples,) or (n_samples, n_classes)
+        loss : array of shape (n_samples,)
+        gradient : array of shape (n_samples,) or (n_samples, n_classes)
         """
         raw_prediction = kernel_array(raw_prediction, "raw_prediction")
         loss_out = self._new(raw_prediction, loss_out)
@@ -299,12 +325,12 @@ class Loss(Parametric):
         ----------
         y_true, raw_prediction, sample_weight, gradient_out, n_threads
             As in `gradient`.
-        hessian_out : ndarray of the shape of raw_prediction or None, default=None
+        hessian_out : array of the shape of raw_prediction or None, default=None
 
         Returns
         -------
-        gradient : ndarray of shape (n_samples,) or (n_samples, n_classes)
-        hessian : ndarray of shape (n_samples,) or (n_samples, n_classes)
+        gradient : array of shape (n_samples,) or (n_samples, n_classes)
+        hessian : array of shape (n_samples,) or (n_samples, n_classes)
             A row-wise loss gives the diagonal. Where `approx_hessian` is set, the class says what
             stands here.
         """
@@ -318,6 +344,9 @@ class Loss(Parametric):
 
     def init_gradient_and_hessian(self, n_samples, dtype=np.float64, order="F"):
         """Arrays to pass as `gradient_out` and `hessian_out`.
+
+        They are NumPy's. For a device make them where the raw predictions are, with
+        ``cupy.empty_like(raw_prediction)``.
 
         Parameters
         ----------
@@ -366,6 +395,8 @@ class Loss(Parametric):
             Where a shape does not fit, a number is NaN or infinite, a target lies outside the
             domain, or the weights are negative or all zero.
         """
+        if on_device(raw_prediction):
+            return self._mean_on_device(y_true, raw_prediction, sample_weight)
         y_true, raw_prediction, sample_weight = self._checked(y_true, raw_prediction, sample_weight)
         total = self._evaluate(
             y_true, raw_prediction, sample_weight, n_threads, None, None, None, want_sum=True
@@ -375,24 +406,50 @@ class Loss(Parametric):
             n_samples if sample_weight is None else float(np.sum(sample_weight, dtype=np.float64))
         )
 
+    def _mean_on_device(self, y_true, raw_prediction, sample_weight):
+        """What `__call__` returns. The host waits for the device once, unless there is something to
+        complain about: what is wrong is only looked for where the kernels found anything."""
+        places = {"y_true": y_true, "raw_prediction": raw_prediction}
+        with computing_on(**places, sample_weight=sample_weight):
+            raw = kernel_array(raw_prediction, "raw_prediction")
+            y, weight = (device_array(x) if on_device(x) else x for x in (y_true, sample_weight))
+            # The kernels see their own type, in which a number outside may be one inside.
+            narrowed = any(
+                raw.dtype == np.float32 and getattr(x, "dtype", None) == np.float64
+                for x in (y, weight)
+            )
+            if narrowed or raw.shape[:1] == (0,):
+                self._checked(y, raw, weight)
+            raw = self._shaped(raw)
+            y = self._shaped_target(kernel_array(y, "y_true"), raw)
+            if weight is not None:
+                weight = _shaped_weight(kernel_array(weight, "sample_weight"), raw.shape[0])
+            total, mass, fault = to_host(self._report(y, raw, weight)).tolist()
+            if fault or (weight is not None and mass == 0):
+                self._checked(y_true, raw_prediction, sample_weight)
+            return total / (raw.shape[0] if weight is None else mass)
+
     def _checked(self, y_true, raw_prediction, sample_weight):
         raw_prediction = _finite(kernel_array(raw_prediction, "raw_prediction"), "raw_prediction")
         raw_prediction = self._shaped(raw_prediction)
-        y_true = _finite(kernel_array(y_true, "y_true"), "y_true")
+        y_true = kernel_array(y_true, "y_true")
+        if type(y_true) is not type(raw_prediction):
+            common_namespace(y_true=y_true, raw_prediction=raw_prediction)
+        y_true = _finite(y_true, "y_true")
         n_samples = raw_prediction.shape[0]
         if n_samples == 0:
             raise ValueError("raw_prediction must hold at least one sample; got 0")
         y_true = self._checked_target(y_true, raw_prediction)
         if sample_weight is not None:
-            sample_weight = _finite(kernel_array(sample_weight, "sample_weight"), "sample_weight")
-            if sample_weight.shape != (n_samples,):
+            sample_weight = kernel_array(sample_weight, "sample_weight")
+            if type(sample_weight) is not type(raw_prediction):
+                common_namespace(sample_weight=sample_weight, raw_prediction=raw_prediction)
+            sample_weight = _shaped_weight(_finite(sample_weight, "sample_weight"), n_samples)
+            negative = sample_weight < 0
+            if negative.any():
+                first = int(negative.argmax())
                 raise ValueError(
-                    f"sample_weight must have shape ({n_samples},); got {sample_weight.shape}"
-                )
-            if (sample_weight < 0).any():
-                first = int(np.argmax(sample_weight < 0))
-                raise ValueError(
-                    f"sample_weight must not be negative; got {sample_weight[first]} "
+                    f"sample_weight must not be negative; got {to_host(sample_weight[first])} "
                     f"at index {first}"
                 )
             if not sample_weight.any():
@@ -408,155 +465,55 @@ class Loss(Parametric):
             )
         return raw_prediction
 
+    def _shaped_target(self, y_true, raw_prediction):
+        if y_true.shape == raw_prediction.shape:
+            return y_true
+        if y_true.shape == (raw_prediction.shape[0], 1):
+            return y_true[:, 0]
+        raise ValueError(
+            f"y_true must have the shape of raw_prediction, {raw_prediction.shape}; "
+            f"got {y_true.shape}"
+        )
+
     def _checked_target(self, y_true, raw_prediction):
-        if y_true.shape != raw_prediction.shape:
-            if y_true.shape == (raw_prediction.shape[0], 1):
-                y_true = y_true[:, 0]
-            else:
-                raise ValueError(
-                    f"y_true must have the shape of raw_prediction, {raw_prediction.shape}; "
-                    f"got {y_true.shape}"
-                )
+        y_true = self._shaped_target(y_true, raw_prediction)
         self._check_y(y_true)
         return y_true
 
 
+def _shaped_weight(sample_weight, n_samples):
+    if sample_weight.shape != (n_samples,):
+        raise ValueError(f"sample_weight must have shape ({n_samples},); got {sample_weight.shape}")
+    return sample_weight
+
+
 def _finite(x, name):
     """`x`, or the error that says where it is not finite."""
+    xp = array_namespace(x)
     # A sum is finite only if every term is; it may overflow, and then the elements decide.
     with np.errstate(over="ignore", invalid="ignore"):
         total = x.sum(dtype=np.float64)
-    if not np.isfinite(total):
-        bad = ~np.isfinite(x)
+    if not xp.isfinite(total):
+        bad = ~xp.isfinite(x)
         if bad.any():
-            first = np.unravel_index(int(np.argmax(bad)), x.shape)
+            first = np.unravel_index(int(bad.argmax()), x.shape)
             at = int(first[0]) if len(first) == 1 else tuple(int(i) for i in first)
-            raise ValueError(f"{name} must be finite; got {x[first]} at index {at}")
+            raise ValueError(f"{name} must be finite; got {to_host(x[first])} at index {at}")
     return x
 
 
-class PointwiseLoss(Loss):
-    """Base class of the losses of one raw prediction a sample."""
+def x_log_x(x):
+    """``x * log(x)``, and its limit 0 at 0.
 
-    def _members(self):
-        """One loss for each output where parameters hold several values, else the loss alone."""
-        several = {
-            name: list(value)
-            for name in self._parameter_intervals
-            if isinstance(value := getattr(self, name), list | tuple | np.ndarray)
-        }
-        if not several:
-            return [self]
-        lengths = {name: len(values) for name, values in several.items()}
-        if len(set(lengths.values())) != 1 or 0 in lengths.values():
-            raise ValueError(
-                f"{type(self).__name__}: parameters that hold several values must hold as many "
-                f"each, and at least one; got {lengths}"
-            )
-        params = self.get_params(deep=False)
-        return [
-            type(self)(**{**params, **{name: values[i] for name, values in several.items()}})
-            for i in range(next(iter(lengths.values())))
-        ]
+    Parameters
+    ----------
+    x : array or float
 
-    def _resolve(self):
-        """The kernel's kind and parameters. Checked again only when a parameter has changed."""
-        given = [getattr(self, name) for name in self._parameter_intervals]
-        resolved = self.__dict__.get("_resolved")
-        if resolved is None or resolved[0] != given:
-            kernel, numbers_ = self._kernel_params()
-            resolved = (given, _pointwise.KINDS[kernel], np.asarray(numbers_, dtype=np.float64))
-            self._resolved = resolved
-        return resolved[1], resolved[2]
-
-    def _evaluate(
-        self,
-        y_true,
-        raw_prediction,
-        sample_weight,
-        n_threads,
-        value,
-        gradient,
-        hessian,
-        want_sum=False,
-    ):
-        kind, params = self._resolve()
-        return _pointwise.evaluate(
-            kind,
-            params,
-            kernel_array(y_true, "y_true"),
-            raw_prediction,
-            sample_weight
-            if sample_weight is None
-            else kernel_array(sample_weight, "sample_weight"),
-            value,
-            gradient,
-            hessian,
-            n_threads,
-            want_sum,
-        )
-
-    def fit_intercept_only(self, y_true, sample_weight=None):
-        """The constant raw prediction with the least loss.
-
-        Parameters
-        ----------
-        y_true : array-like of shape (n_samples,)
-        sample_weight : array-like of shape (n_samples,) or None, default=None
-
-        Returns
-        -------
-        raw_prediction : float
-            Where the best constant is infinite (all targets on one class), the best within the
-            range of numbers that `predict` can tell apart.
-        """
-        y_true = kernel_array(y_true, "y_true")
-        y_true, _, sample_weight = self._checked(
-            y_true, np.zeros(y_true.shape[0], dtype=y_true.dtype), sample_weight
-        )
-        return y_true.dtype.type(self._best_constant(y_true, sample_weight))
-
-    def _best_constant(self, y, weight):
-        """Bracket the best of a grid, then find the zero of the gradient, or the minimum, between
-        its neighbours.
-        """
-        grid = np.unique(self._constant_grid(y))
-        if grid.shape[0] == 1:
-            return grid[0]
-        y = y.astype(np.float64)
-
-        def total(raw, outputs):
-            out = np.empty(y.shape[0])
-            value, gradient = (out, None) if outputs == "value" else (None, out)
-            self._evaluate(y, np.full(y.shape[0], raw), weight, None, value, gradient, None)
-            return out.sum()
-
-        values = [total(raw, "value") for raw in grid]
-        best = int(np.argmin(values))
-        low, high = grid[max(best - 1, 0)], grid[min(best + 1, grid.shape[0] - 1)]
-        slopes = total(low, "gradient"), total(high, "gradient")
-        if slopes[0] < 0 < slopes[1]:
-            found = brentq(lambda raw: total(raw, "gradient"), low, high, xtol=1e-15, rtol=1e-15)
-        else:
-            found = minimize_scalar(
-                lambda raw: total(raw, "value"), bounds=(low, high), method="bounded"
-            ).x
-        # A kink (at a target, or at the grid's best) may beat the point between.
-        candidates = np.append(grid[max(best - 1, 0) : best + 2], found)
-        return candidates[int(np.argmin([total(raw, "value") for raw in candidates]))]
-
-    def _constant_grid(self, y):
-        """Raw predictions among which the best constant lies."""
-        return np.quantile(y.astype(np.float64), np.linspace(0, 1, 65))
-
-
-class MeanFitMixin:
-    """The best constant prediction is the mean of the targets."""
-
-    def _best_constant(self, y, weight):
-        mean = np.average(y.astype(np.float64), weights=weight)
-        interval = self.interval_y_pred
-        eps = 10 * np.finfo(y.dtype).eps
-        low = interval.low if interval.low_inclusive else interval.low + eps
-        high = interval.high if interval.high_inclusive else interval.high - eps
-        return self.link.link(np.clip(mean, low, high))
+    Returns
+    -------
+    x_log_x : array of the same shape
+    """
+    if not on_device(x):
+        return xlogy(x, x)
+    xp = array_namespace(x)
+    return x * xp.log(xp.where(x == 0, xp.ones_like(x), x))

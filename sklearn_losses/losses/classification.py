@@ -6,17 +6,12 @@ For a margin loss ``phi`` the value is ``y_true * phi(raw) + (1 - y_true) * phi(
 """
 
 import numpy as np
-from scipy.special import xlogy
 
+from sklearn_losses._array import array_namespace
 from sklearn_losses._parameters import check_number
 from sklearn_losses.links import ClippedLinearLink, HalfLogitLink, Interval, LogitLink
-from sklearn_losses.losses.base import (
-    NON_NEGATIVE,
-    POSITIVE,
-    UNIT,
-    MeanFitMixin,
-    PointwiseLoss,
-)
+from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE, UNIT, x_log_x
+from sklearn_losses.losses.pointwise import MeanFitMixin, PointwiseLoss
 
 
 class BinaryLoss(PointwiseLoss):
@@ -54,7 +49,7 @@ class HalfBinomialLoss(MeanFitMixin, BinaryLoss):
     link = LogitLink()
 
     def _minus_best_value(self, y):
-        return xlogy(y, y) + xlogy(1 - y, 1 - y)
+        return x_log_x(y) + x_log_x(1 - y)
 
 
 class Hinge(BinaryLoss):
@@ -232,7 +227,7 @@ class ExponentialLoss(MeanFitMixin, BinaryLoss):
     link = HalfLogitLink()
 
     def _minus_best_value(self, y):
-        return -2 * np.sqrt(y * (1 - y))
+        return -2 * array_namespace(y).sqrt(y * (1 - y))
 
 
 class FocalLoss(BinaryLoss):

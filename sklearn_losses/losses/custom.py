@@ -6,9 +6,17 @@ import numbers
 
 import numpy as np
 
-from sklearn_losses._array import kernel_array
+from sklearn_losses._array import (
+    array_namespace,
+    common_namespace,
+    computing_on,
+    device_array,
+    kernel_array,
+    on_device,
+)
 from sklearn_losses.links import IdentityLink, Interval, Link
-from sklearn_losses.losses.base import PointwiseLoss
+from sklearn_losses.losses.pointwise import PointwiseLoss
+from sklearn_losses.losses.regression import HalfSquaredError
 
 # Neither can change, so that they can be defaults.
 IDENTITY = IdentityLink()
@@ -112,7 +120,7 @@ class FunctionLoss(_OwnLoss):
     ----------
     value, gradient : callable
         ``f(y_true, raw_prediction)``: two arrays of shape (n,), float32 or float64, to an array of
-        shape (n,).
+        shape (n,). Where the loss gets arrays of a GPU, the functions get CuPy's.
     hessian : callable or None, default=None
         The same for the second derivative. None: central differences of `gradient`, and
         `approx_hessian` is set.
@@ -161,7 +169,8 @@ class FunctionLoss(_OwnLoss):
 
     def _differences(self, y, raw):
         """The gradient's central differences."""
-        step = np.finfo(raw.dtype).eps ** (1 / 3) * np.maximum(1, np.abs(raw)).astype(raw.dtype)
+        maximum = array_namespace(raw).maximum
+        step = np.finfo(raw.dtype).eps ** (1 / 3) * maximum(abs(raw), 1).astype(raw.dtype)
         above, below = raw + step, raw - step
         return (self._gradient(y, above) - self._gradient(y, below)) / (above - below)
 
@@ -177,39 +186,73 @@ class FunctionLoss(_OwnLoss):
         want_sum=False,
     ):
         self._resolve()
-        y_true = kernel_array(y_true, "y_true")
+        places = {
+            "y_true": kernel_array(y_true, "y_true"),
+            "raw_prediction": raw_prediction,
+            "sample_weight": sample_weight,
+            "loss_out": value,
+            "gradient_out": gradient,
+            "hessian_out": hessian,
+        }
+        if type(raw_prediction) is not np.ndarray:
+            with computing_on(**places) as xp:
+                return self._call(xp, places, want_sum)
+        try:
+            return self._call(np, places, want_sum)
+        except (TypeError, ValueError):
+            # Where arrays of a device are the reason, the error that says so.
+            common_namespace(**places)
+            raise
+
+    def _call(self, xp, places, want_sum):
+        """Call the functions and fill the outputs, all of which are arrays of `xp`."""
+        raw_prediction, sample_weight = places["raw_prediction"], places["sample_weight"]
         if raw_prediction.ndim == 2 and raw_prediction.shape[1] == 1:
             raw_prediction = raw_prediction[:, 0]
         shape = (raw_prediction.shape[0],)
-        for name, array in (
-            ("raw_prediction", raw_prediction),
-            ("y_true", y_true),
-            ("sample_weight", sample_weight),
-            ("loss_out", value),
-            ("gradient_out", gradient),
-            ("hessian_out", hessian),
-        ):
+        for name, array in places.items():
             if array is not None and np.shape(array) not in (shape, (*shape, 1)):
                 raise ValueError(f"{name} must have shape {shape}; got {np.shape(array)}")
-        y_true = y_true.reshape(shape)
-        if want_sum and value is None:
-            value = np.empty(shape)
+        y_true = places["y_true"].reshape(shape)
+        if sample_weight is not None:
+            sample_weight = kernel_array(sample_weight, "sample_weight").reshape(shape)
+        outputs = [places["loss_out"], places["gradient_out"], places["hessian_out"]]
+        if want_sum and outputs[0] is None:
+            outputs[0] = xp.empty(shape)
         functions = (self._value, self._gradient, self._hessian or self._differences)
-        for name, function, out in zip(
-            self._functions, functions, (value, gradient, hessian), strict=True
-        ):
+        for name, function, out in zip(self._functions, functions, outputs, strict=True):
             if out is None:
                 continue
-            result = np.asarray(function(y_true, raw_prediction))
+            result = function(y_true, raw_prediction)
+            if xp is not np and not on_device(result):
+                raise TypeError(
+                    f"FunctionLoss: {name} must return an array on the device of its arguments; "
+                    f"got {type(result).__name__}. Take functions from "
+                    "sklearn_losses.links.array_namespace(raw_prediction)"
+                )
+            result = np.asarray(result) if xp is np else device_array(result)
             if result.shape != shape:
                 raise ValueError(
                     f"FunctionLoss: {name} must return an array of shape {shape}; "
                     f"got {result.shape}"
                 )
             if sample_weight is not None:
-                result = result * np.reshape(sample_weight, shape)
-            out.reshape(shape)[...] = result
-        return float(value.sum(dtype=np.float64)) if want_sum else None
+                result = result * sample_weight
+            (out if xp is np else device_array(out)).reshape(shape)[...] = result
+        if not want_sum:
+            return None
+        total = outputs[0].sum(dtype=np.float64)
+        return float(total) if xp is np else total
+
+    def _report(self, y_true, raw_prediction, sample_weight):
+        # The checks of a loss that has a kernel.
+        report = HalfSquaredError()._on_device(
+            y_true, raw_prediction, sample_weight, domain=self.interval_y_true
+        )
+        report[0] = self._evaluate(
+            y_true, raw_prediction, sample_weight, None, None, None, None, want_sum=True
+        )
+        return report
 
 
 class CompiledLoss(_OwnLoss):
@@ -280,6 +323,12 @@ class CompiledLoss(_OwnLoss):
         # The kernel takes doubles: addresses travel as their bits.
         return _pointwise.KINDS["CompiledLoss"], np.array(addresses, dtype=np.uint64).view(
             np.float64
+        )
+
+    def _on_device(self, *arrays, domain=None):
+        raise TypeError(
+            "CompiledLoss: its functions run on the CPU and take no arrays of a GPU. Move the "
+            "arrays (cupy.asnumpy), or take FunctionLoss, whose functions get CuPy's arrays"
         )
 
     def _data_address(self):

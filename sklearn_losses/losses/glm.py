@@ -5,10 +5,11 @@ Terms in y_true alone are dropped, as scikit-learn does; `constant_to_optimal_ze
 """
 
 import numpy as np
-from scipy.special import xlogy
 
+from sklearn_losses._array import array_namespace, to_host
 from sklearn_losses.links import Interval, Log1pLink, LogLink
-from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE, MeanFitMixin, PointwiseLoss
+from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE, x_log_x
+from sklearn_losses.losses.pointwise import MeanFitMixin, PointwiseLoss
 
 
 class HalfPoissonLoss(MeanFitMixin, PointwiseLoss):
@@ -35,7 +36,7 @@ class HalfPoissonLoss(MeanFitMixin, PointwiseLoss):
     interval_y_true = NON_NEGATIVE
 
     def _minus_best_value(self, y):
-        return xlogy(y, y) - y
+        return x_log_x(y) - y
 
 
 class HalfGammaLoss(MeanFitMixin, PointwiseLoss):
@@ -62,7 +63,7 @@ class HalfGammaLoss(MeanFitMixin, PointwiseLoss):
     interval_y_true = POSITIVE
 
     def _minus_best_value(self, y):
-        return -np.log(y) - 1
+        return -array_namespace(y).log(y) - 1
 
 
 class HalfTweedieLoss(MeanFitMixin, PointwiseLoss):
@@ -118,9 +119,10 @@ class HalfTweedieLoss(MeanFitMixin, PointwiseLoss):
         if power == 2:
             return HalfGammaLoss()._minus_best_value(y)
         if power == 0:
-            return np.square(y) / 2
+            return y * y / 2
         # A negative y has no best prediction on the log scale: the loss of mean 0 is 0.
-        return np.power(np.maximum(y, 0), 2 - power) / ((1 - power) * (2 - power))
+        xp = array_namespace(y)
+        return xp.power(xp.maximum(y, 0), 2 - power) / ((1 - power) * (2 - power))
 
 
 class NegativeBinomial(MeanFitMixin, PointwiseLoss):
@@ -158,7 +160,7 @@ class NegativeBinomial(MeanFitMixin, PointwiseLoss):
 
     def _minus_best_value(self, y):
         (theta,) = self._numbers()
-        return xlogy(y, y) - (y + theta) * np.log(y + theta)
+        return x_log_x(y) - (y + theta) * array_namespace(y).log(y + theta)
 
 
 class SquaredLogError(PointwiseLoss):
@@ -181,4 +183,5 @@ class SquaredLogError(PointwiseLoss):
     interval_y_true = Interval(-1, np.inf)
 
     def _best_constant(self, y, weight):
-        return np.average(np.log1p(y.astype(np.float64)), weights=weight)
+        xp = array_namespace(y)
+        return to_host(xp.average(xp.log1p(y.astype(np.float64)), weights=weight))

@@ -5,10 +5,10 @@ rows of probabilities ("categorical" targets). ``p = softmax(raw_prediction)``.
 """
 
 import numpy as np
-from scipy.special import xlogy
 
+from sklearn_losses._array import array_namespace
 from sklearn_losses.links import IdentityLink, Interval
-from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE
+from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE, x_log_x
 from sklearn_losses.losses.rowwise import RowwiseLoss
 
 
@@ -51,13 +51,13 @@ class HalfMultinomialLoss(RowwiseLoss):
         (smoothing,) = self._numbers()
         if y.ndim == 2:
             target = (1 - smoothing) * y + smoothing / y.shape[1]
-            return xlogy(target, target).sum(axis=1)
+            return x_log_x(target).sum(axis=1)
         if smoothing == 0:
             return super()._minus_best_value(y)
         n_classes = self._classes(None)
         rest = smoothing / n_classes
-        entropy = xlogy(1 - smoothing + rest, 1 - smoothing + rest)
-        return np.full(y.shape[0], entropy + (n_classes - 1) * xlogy(rest, rest), dtype=y.dtype)
+        best = x_log_x(1 - smoothing + rest) + (n_classes - 1) * x_log_x(rest)
+        return array_namespace(y).full(y.shape[0], float(best), dtype=y.dtype)
 
     def _best_row(self, shares):
         (smoothing,) = self._numbers()

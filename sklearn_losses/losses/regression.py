@@ -2,26 +2,23 @@
 
 import numpy as np
 
+from sklearn_losses._array import array_namespace, to_host
 from sklearn_losses.links import Interval
-from sklearn_losses.losses.base import (
-    NON_NEGATIVE,
-    POSITIVE,
-    UNIT_OPEN,
-    MeanFitMixin,
-    PointwiseLoss,
-)
+from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE, UNIT_OPEN
+from sklearn_losses.losses.pointwise import MeanFitMixin, PointwiseLoss
 
 
 def weighted_quantile(y, weight, quantile):
     """The lowest minimiser of the weighted pinball loss; without weights, NumPy's interpolated
     quantile.
     """
+    xp = array_namespace(y)
     if weight is None:
-        return np.quantile(y, quantile)
-    order = np.argsort(y, kind="stable")
+        return to_host(xp.quantile(y, quantile))
+    order = xp.argsort(y, kind="stable")
     order = order[weight[order] > 0]
-    cumulated = np.cumsum(weight[order], dtype=np.float64)
-    return y[order[np.searchsorted(cumulated, quantile * cumulated[-1], side="left")]]
+    cumulated = xp.cumsum(weight[order], dtype=np.float64)
+    return to_host(y[order[xp.searchsorted(cumulated, quantile * cumulated[-1], side="left")]])
 
 
 class HalfSquaredError(MeanFitMixin, PointwiseLoss):
@@ -61,7 +58,7 @@ class SquaredError(MeanFitMixin, PointwiseLoss):
 
 def _smoothed_absolute(loss, width):
     """For a loss that is a multiple of the absolute error, which is twice the median's."""
-    return SmoothPinball(0.5, width), lambda y: 2 * np.abs(loss.gradient(y, y + 1))
+    return SmoothPinball(0.5, width), lambda y: 2 * abs(loss.gradient(y, y + 1))
 
 
 class AbsoluteError(PointwiseLoss):
@@ -309,7 +306,8 @@ class SmoothPinball(PointwiseLoss):
 
     def _minus_best_value(self, y):
         quantile, width = self._numbers()
-        return np.full(y.shape[0], -width * quantile * (1 - quantile), dtype=y.dtype)
+        least = -width * quantile * (1 - quantile)
+        return array_namespace(y).full(y.shape[0], least, dtype=y.dtype)
 
 
 class Expectile(PointwiseLoss):
@@ -433,7 +431,8 @@ class AbsolutePercentageError(PointwiseLoss):
         self.epsilon = epsilon
 
     def _best_constant(self, y, weight):
-        relative = 1 / np.maximum(np.abs(y.astype(np.float64)), self._numbers()[0])
+        maximum = array_namespace(y).maximum
+        relative = 1 / maximum(abs(y.astype(np.float64)), self._numbers()[0])
         return weighted_quantile(y, relative if weight is None else relative * weight, 0.5)
 
     def _smoothed(self, width):

@@ -4,7 +4,8 @@ y_true``."""
 import numpy as np
 
 from sklearn_losses.links import Interval
-from sklearn_losses.losses.base import POSITIVE, PointwiseLoss
+from sklearn_losses.losses.base import POSITIVE
+from sklearn_losses.losses.pointwise import PointwiseLoss
 
 
 class _Robust(PointwiseLoss):

@@ -5,8 +5,16 @@ import numbers
 import numpy as np
 from scipy.optimize import minimize
 
-from sklearn_losses._array import kernel_array
-from sklearn_losses._kernels import _rowwise
+from sklearn_losses._array import (
+    array_namespace,
+    common_namespace,
+    computing_on,
+    in_namespace,
+    kernel_array,
+    on_device,
+    to_host,
+)
+from sklearn_losses._kernels import _gpu_losses, _rowwise
 from sklearn_losses._parameters import check_number
 from sklearn_losses.links import Interval, SoftmaxLink
 from sklearn_losses.losses.base import Loss
@@ -74,7 +82,7 @@ class RowwiseLoss(Loss):
     def _per_class(self, name, n_classes, interval):
         """A parameter of shape (n_classes,), checked."""
         value = getattr(self, name)
-        array = np.asarray(value)
+        array = np.asarray(to_host(value))
         if array.dtype.kind not in "biuf" or array.shape != (n_classes,):
             raise ValueError(
                 f"{type(self).__name__}: {name} must hold {n_classes} numbers, one a class; "
@@ -121,20 +129,57 @@ class RowwiseLoss(Loss):
                 f"raw_prediction must have shape (n_samples, n_classes); got {raw_prediction.shape}"
             )
         kind, params = self._resolve(raw_prediction.shape[1])
-        return _rowwise.evaluate(
-            kind,
-            params,
-            kernel_array(y_true, "y_true"),
+        if type(raw_prediction) is not np.ndarray:
+            return _gpu_losses.rowwise(
+                kind,
+                params,
+                y_true,
+                raw_prediction,
+                sample_weight,
+                value,
+                gradient,
+                hessian,
+                probability,
+                want_sum,
+                takes_probabilities=self.takes_probabilities,
+            )
+        try:
+            return _rowwise.evaluate(
+                kind,
+                params,
+                kernel_array(y_true, "y_true"),
+                raw_prediction,
+                sample_weight
+                if sample_weight is None
+                else kernel_array(sample_weight, "sample_weight"),
+                value,
+                gradient,
+                hessian,
+                probability,
+                n_threads,
+                want_sum,
+            )
+        except TypeError:
+            # Where arrays of a device are the reason, the error that says so.
+            common_namespace(
+                y_true=y_true,
+                raw_prediction=raw_prediction,
+                sample_weight=sample_weight,
+                loss_out=value,
+                gradient_out=gradient,
+                hessian_out=hessian,
+                proba_out=probability,
+            )
+            raise
+
+    def _report(self, y_true, raw_prediction, sample_weight):
+        return _gpu_losses.rowwise(
+            *self._resolve(raw_prediction.shape[1]),
+            y_true,
             raw_prediction,
-            sample_weight
-            if sample_weight is None
-            else kernel_array(sample_weight, "sample_weight"),
-            value,
-            gradient,
-            hessian,
-            probability,
-            n_threads,
-            want_sum,
+            sample_weight,
+            tolerance=_tolerance(y_true.dtype),
+            takes_probabilities=self.takes_probabilities,
         )
 
     def gradient_proba(
@@ -152,12 +197,12 @@ class RowwiseLoss(Loss):
         ----------
         y_true, raw_prediction, sample_weight, gradient_out, n_threads
             As in `gradient`.
-        proba_out : ndarray of shape (n_samples, n_classes) or None, default=None
+        proba_out : array of shape (n_samples, n_classes) or None, default=None
 
         Returns
         -------
-        gradient : ndarray of shape (n_samples, n_classes)
-        proba : ndarray of shape (n_samples, n_classes)
+        gradient : array of shape (n_samples, n_classes)
+        proba : array of shape (n_samples, n_classes)
             The loss's own: a logit-adjusted loss gives those of the adjusted raw predictions.
 
         Raises
@@ -189,7 +234,7 @@ class RowwiseLoss(Loss):
         self._classes(raw_prediction.shape[1])
         return raw_prediction
 
-    def _checked_target(self, y_true, raw_prediction):
+    def _shaped_target(self, y_true, raw_prediction):
         n_samples, n_classes = raw_prediction.shape
         owner = type(self).__name__
         if y_true.shape == (n_samples, n_classes):
@@ -198,29 +243,40 @@ class RowwiseLoss(Loss):
                     f"{owner}: y_true must hold class codes, of shape ({n_samples},); "
                     f"got {y_true.shape}"
                 )
-            check_unit_rows(owner, y_true)
-            return y_true
-        if y_true.shape != (n_samples,):
+        elif y_true.shape != (n_samples,):
             allowed = f"({n_samples},)" + (
                 f" or ({n_samples}, {n_classes})" if self.takes_probabilities else ""
             )
             raise ValueError(f"{owner}: y_true must have shape {allowed}; got {y_true.shape}")
-        wrong = (y_true < 0) | (y_true >= n_classes) | (y_true != np.floor(y_true))
+        return y_true
+
+    def _checked_target(self, y_true, raw_prediction):
+        y_true = self._shaped_target(y_true, raw_prediction)
+        n_classes = raw_prediction.shape[1]
+        owner = type(self).__name__
+        if y_true.ndim == 2:
+            check_unit_rows(owner, y_true)
+            return y_true
+        floor = array_namespace(y_true).floor
+        wrong = (y_true < 0) | (y_true >= n_classes) | (y_true != floor(y_true))
         if wrong.any():
-            first = int(np.argmax(wrong))
+            first = int(wrong.argmax())
             raise ValueError(
                 f"{owner}: y_true must hold class codes 0, ..., {n_classes - 1}; "
-                f"got {y_true[first]} at index {first}"
+                f"got {to_host(y_true[first])} at index {first}"
             )
         return y_true
 
     def _shares(self, y_true, sample_weight):
-        """Weighted share of each class, of shape (n_classes,)."""
+        """Weighted share of each class, of shape (n_classes,), on the host."""
         if y_true.ndim == 2:
-            return np.average(y_true.astype(np.float64), axis=0, weights=sample_weight)
-        counts = np.bincount(
-            y_true.astype(np.intp), weights=sample_weight, minlength=self._classes(None)
-        )
+            average = array_namespace(y_true).average
+            return to_host(average(y_true.astype(np.float64), axis=0, weights=sample_weight))
+        n_classes = self._classes(None)
+        if on_device(y_true):
+            counts = to_host(_gpu_losses.class_weights(y_true, sample_weight, n_classes))
+        else:
+            counts = np.bincount(y_true.astype(np.intp), weights=sample_weight, minlength=n_classes)
         return counts / counts.sum()
 
     def fit_intercept_only(self, y_true, sample_weight=None):
@@ -233,17 +289,19 @@ class RowwiseLoss(Loss):
 
         Returns
         -------
-        raw_prediction : ndarray of shape (n_classes,)
+        raw_prediction : array of shape (n_classes,)
+            Where `y_true` is.
         """
         y_true = kernel_array(y_true, "y_true")
         n_classes = self._classes(y_true.shape[1] if y_true.ndim == 2 else None)
-        zeros = np.zeros((y_true.shape[0], n_classes), dtype=y_true.dtype)
-        y_true, _, sample_weight = self._checked(y_true, zeros, sample_weight)
-        # As scikit-learn: a class without a sample keeps a probability that has a logarithm.
-        eps = np.finfo(y_true.dtype).eps
-        shares = np.clip(self._shares(y_true, sample_weight), eps, 1 - eps)
-        best = np.asarray(self._best_row(shares))
-        return (best - best.mean()).astype(y_true.dtype)
+        with computing_on(y_true=y_true, sample_weight=sample_weight) as xp:
+            zeros = xp.zeros((y_true.shape[0], n_classes), dtype=y_true.dtype)
+            y_true, _, sample_weight = self._checked(y_true, zeros, sample_weight)
+            # As scikit-learn: a class without a sample keeps a probability that has a logarithm.
+            eps = np.finfo(y_true.dtype).eps
+            shares = np.clip(self._shares(y_true, sample_weight), eps, 1 - eps)
+            best = np.asarray(self._best_row(shares))
+            return in_namespace((best - best.mean()).astype(y_true.dtype), xp)
 
     def _best_row(self, shares):
         """The best constant row, found from the classes' shares alone."""
@@ -261,18 +319,24 @@ class RowwiseLoss(Loss):
         return minimize(objective, start, jac=True, method="L-BFGS-B", options=options).x
 
 
+def _tolerance(dtype):
+    """How far from 1 the sum of a row of probabilities may be."""
+    return 1e-4 if dtype == np.float32 else 1e-8
+
+
 def check_unit_rows(owner, y, name="y_true"):
     """Raise where `y` does not hold rows of probabilities: not negative, each summing to 1 within
     rounding.
     """
     if (y < 0).any():
-        first = int(np.argmax((y < 0).any(axis=1)))
-        raise ValueError(f"{owner}: {name} must hold probabilities; got {y[first]} in row {first}")
-    error = np.abs(y.sum(axis=1, dtype=np.float64) - 1)
-    tolerance = 1e-4 if y.dtype == np.float32 else 1e-8
-    if (error > tolerance).any():
-        first = int(np.argmax(error))
+        first = int((y < 0).any(axis=1).argmax())
+        raise ValueError(
+            f"{owner}: {name} must hold probabilities; got {to_host(y[first])} in row {first}"
+        )
+    error = abs(y.sum(axis=1, dtype=np.float64) - 1)
+    if (error > _tolerance(y.dtype)).any():
+        first = int(error.argmax())
         raise ValueError(
             f"{owner}: each row of {name} must sum to 1; row {first} sums to "
-            f"{y[first].sum(dtype=np.float64):.10g}"
+            f"{float(y[first].sum(dtype=np.float64)):.10g}"
         )
