@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from sklearn_losses._kernels._steps import Engine
+from sklearn_losses._array import array_namespace, in_namespace
+from sklearn_losses._solvers.engines import engine_class
 from sklearn_losses._solvers.fit import Epoch, Model
 from sklearn_losses._solvers.rates import LipschitzRate, Rates, size_of_batches
 
@@ -13,8 +14,9 @@ def relative_weights(data):
     """Factor that makes the mean weight of the training samples 1, so that 2 is two copies."""
     if data.sample_weight is None:
         return 1.0
-    rows = data.training_rows()
-    weight = data.sample_weight if rows is None else data.sample_weight[rows]
+    weight, rows = data.sample_weight, data.training_rows()
+    if rows is not None:
+        weight = weight[in_namespace(rows, array_namespace(weight))]
     total = float(weight.sum())
     return len(weight) / total if total > 0 else 1.0
 
@@ -39,15 +41,20 @@ def problem_of(data, settings, *, batch_size, relative=True):
 def share_of_rows(data):
     """For each feature, the share of the training rows that have an entry of it."""
     X = data.X
-    counts = np.zeros(X.shape[1])
-    rows = max(1, (1 << 16) * X.shape[0] // max(X.nnz, 1))
-    for start in range(0, X.shape[0], rows):  # in parts: a mask of all entries takes memory
+    xp = array_namespace(X)
+    counts = xp.zeros(X.shape[1])
+    kept = None if data.held_out is None else xp.asarray(~data.held_out)
+    entries = 1 << (16 if xp is np else 24)  # at a time: a mask of all takes memory
+    rows = max(1, entries * X.shape[0] // max(X.nnz, 1))
+    for start in range(0, X.shape[0], rows):
         stop = min(start + rows, X.shape[0])
-        indices = X.indices[X.indptr[start] : X.indptr[stop]]
-        if data.held_out is not None:
-            lengths = np.diff(X.indptr[start : stop + 1])
-            indices = indices[np.repeat(~data.held_out[start:stop], lengths)]
-        counts += np.bincount(indices, minlength=len(counts))
+        first, last = int(X.indptr[start]), int(X.indptr[stop])
+        indices = X.indices[first:last]
+        if kept is not None:
+            places = xp.arange(first, last, dtype=X.indptr.dtype)
+            row = xp.searchsorted(X.indptr[start:stop], places, side="right") - 1
+            indices = indices[kept[start:stop][row]]
+        counts += xp.bincount(indices, minlength=len(counts))
     return counts / max(data.n_training(), 1)
 
 
@@ -87,7 +94,7 @@ class Batches:
             self.lipschitz.see_constant()
         growing = hasattr(settings.batch_size, "size")
         largest = self.n_rows if growing else size_of_batches(settings.batch_size, 0, self.n_rows)
-        self.engine = Engine(
+        self.engine = engine_class(data.X)(
             data.X,
             data.y,
             data.losses,
@@ -119,7 +126,6 @@ class Batches:
     def epoch(self, number, stop):
         size = size_of_batches(self.settings.batch_size, number, self.n_rows)
         steps = math.ceil(self.n_rows / size)
-        before = self.engine.coef() if self.own_criterion else None
         due = number == 0 if self.memory == "saga" else self.memory and number % self.snapshots == 0
         if due and not self.engine.remember():
             return Epoch(math.nan, math.nan, math.nan, self.rate, 0, finite=False)
@@ -136,14 +142,12 @@ class Batches:
         self.t += steps
         ended = None
         objective = math.nan
+        change, largest = self.engine.change() if self.own_criterion else (math.inf, 0.0)
         if finite and self.engine.save():
-            after = self.engine.coef()
-            objective = loss + self.settings.penalty_of(after)
-            if before is not None and self.settings.tol is not None:
-                largest = np.abs(after).max(initial=0.0)
-                change = np.abs(after - before).max(initial=0.0)
-                if change <= self.settings.tol * largest or largest == change == 0.0:
-                    ended = "converged"
+            objective = loss + self.settings.penalty_of(self.engine)
+            tol = self.settings.tol
+            if tol is not None and (change <= tol * largest or largest == change == 0.0):
+                ended = "converged"
         else:
             finite = False
         return Epoch(loss, objective, norm, float(rates[-1]), steps, finite, ended)

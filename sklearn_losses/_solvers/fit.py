@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sklearn_losses._array import to_host
 from sklearn_losses.optimizers import Optimizer
 from sklearn_losses.schedules import BatchGrowth, Schedule
 
@@ -44,14 +45,13 @@ class Settings:
         share = {"l2": 1.0, "elasticnet": 1.0 - self.l1_ratio}.get(self.penalty, 0.0)
         return self.alpha * share
 
-    def penalty_of(self, coef):
-        """The penalty's part of the objective."""
-        coef = coef.astype(np.float64, copy=False)
+    def penalty_of(self, engine):
+        """The penalty's part of the objective, at the weights of an engine."""
         value = 0.0
         if self.l2:
-            value += 0.5 * self.l2 * float(np.vdot(coef, coef))
+            value += 0.5 * self.l2 * engine.square_norm()
         if self.l1:
-            value += self.l1 * float(np.abs(coef).sum())
+            value += self.l1 * engine.absolute_norm()
         return value
 
 
@@ -62,10 +62,14 @@ class Model:
     coef: np.ndarray
     intercept: np.ndarray
 
+    def _on_host(self):
+        return Model(to_host(self.coef), to_host(self.intercept))
+
 
 @dataclass
 class Data:
-    """What is learned from. Arrays are float64 and by sample; see `_kernels._batch.Problem`."""
+    """What is learned from. Arrays are float64 and by sample; see `_kernels._batch.Problem`. X and
+    they are of NumPy, or of CuPy on one device; `held_out` and what is by output are of NumPy."""
 
     X: object
     y: np.ndarray
@@ -264,7 +268,7 @@ class Fit:
         """scikit-learn's lines."""
         if self.settings.verbose <= 0:
             return
-        model = self.descent.model()
+        model = to_host(self.descent.model())
         bias = " ".join(f"{b:.6f}" for b in model.intercept)
         tail = "" if self.validate is None else f", Validation score: {-metric:f}"
         print(

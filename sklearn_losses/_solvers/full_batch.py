@@ -1,4 +1,8 @@
-"""Descents that take all samples at each iteration: proximal gradient, and SciPy's L-BFGS-B."""
+"""Descents that take all samples at each iteration: proximal gradient, and SciPy's L-BFGS-B.
+
+The vector of the weights is on the host; of data on a device the objective and its gradient are
+computed there.
+"""
 
 import math
 from dataclasses import replace
@@ -8,8 +12,9 @@ import numpy as np
 from scipy.optimize import minimize
 from threadpoolctl import ThreadpoolController
 
-from sklearn_losses._kernels._batch import Problem
+from sklearn_losses._array import array_namespace, to_host
 from sklearn_losses._solvers.batches import problem_of
+from sklearn_losses._solvers.engines import problem_class
 from sklearn_losses._solvers.fit import Epoch, Model
 
 # A loss without derivative is followed through smooth ones whose width falls by this factor, from
@@ -37,7 +42,7 @@ def smooth_stages(data):
         )
     spread = 1.0
     if data.losses[0].task == "regression":
-        spread = float(np.std(data.y)) or 1.0
+        spread = float(array_namespace(data.y).std(data.y)) or 1.0
     stages = []
     width = spread
     while width >= FINEST * spread:
@@ -55,7 +60,7 @@ class Objective:
     """The smooth part of the objective as a function of one vector: weights, then intercepts."""
 
     def __init__(self, data, settings, scale):
-        self.problem = Problem(
+        self.problem = problem_class(data.X)(
             data.X,
             data.y,
             data.losses,
@@ -101,6 +106,7 @@ class FullBatch:
     own_criterion = True
 
     def __init__(self, data, settings, loss, model, *, seed=None, relative=True):
+        model = to_host(model)
         self.settings = settings
         self.stages = smooth_stages(data)
         self.stage = 0

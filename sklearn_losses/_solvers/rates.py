@@ -1,10 +1,12 @@
 """Which learning rate each step has, and which size each batch."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from sklearn.utils.extmath import row_norms
 
+from sklearn_losses._array import array_namespace, in_namespace, on_device, to_host
 from sklearn_losses._kernels._sgd import learning_rates
 from sklearn_losses.schedules import BatchGrowth, get_schedule
 
@@ -87,6 +89,35 @@ class Rates:
         return settings.eta0 * factors
 
 
+def largest_squared_norm(X, rows):
+    """Of the rows of X with these numbers (NumPy)."""
+    if not on_device(X):
+        return float(row_norms(X, squared=True)[rows].max(initial=0.0))
+    if len(rows) == 0:
+        return 0.0
+    xp = array_namespace(X)
+    if hasattr(X, "indptr"):
+        ends = xp.concatenate([xp.zeros(1), xp.cumsum(X.data.astype(np.float64) ** 2)])
+        squares = ends[X.indptr[1:]] - ends[X.indptr[:-1]]
+    else:
+        part = max(1, (1 << 24) // X.shape[1])  # rows that are squared at a time
+        squares = xp.concatenate(
+            [xp.sum(X[i : i + part] ** 2, axis=1) for i in range(0, X.shape[0], part)]
+        )
+    return float(xp.max(squares[in_namespace(rows, xp)]))
+
+
+def sample_of(data, rows):
+    """Some rows of data, on the host."""
+    xp = array_namespace(data.X)
+    at = in_namespace(rows, xp)
+    parts = {
+        name: None if (array := getattr(data, name)) is None else to_host(array[at])
+        for name in ("X", "y", "sample_weight", "offset")
+    }
+    return replace(data, held_out=None, **parts)
+
+
 class LipschitzRate:
     """``1 / (3 L)``, the constant rate of the variance-reduced methods.
 
@@ -100,18 +131,20 @@ class LipschitzRate:
     def __init__(self, data, settings):
         rows = data.training_rows()
         rows = np.arange(len(data.y)) if rows is None else rows
-        self.rows = rows[:: max(1, len(rows) // self.MOST)][: self.MOST]
+        self.norm = largest_squared_norm(data.X, rows) + float(settings.fit_intercept)
+        rows = rows[:: max(1, len(rows) // self.MOST)][: self.MOST]
+        if on_device(data.X):
+            data, rows = sample_of(data, rows), np.arange(len(rows))
+        self.rows = rows
         self.data = data
         self.settings = settings
-        norms = row_norms(data.X, squared=True)[rows]
-        self.norm = float(norms.max(initial=0.0)) + float(settings.fit_intercept)
         self.curvature = 0.0
 
     def see(self, coef, intercept):
         """Take note of the second derivatives at these weights; returns the rate."""
         data = self.data
         parts = range(0, len(self.rows), self.PART)
-        coef = coef.T.astype(np.float64)
+        coef, intercept = to_host(coef).T.astype(np.float64), to_host(intercept)
         raw = [np.asarray(data.X[self.rows[i : i + self.PART]] @ coef) for i in parts]
         raw = np.concatenate(raw) + intercept
         if data.offset is not None:
