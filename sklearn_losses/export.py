@@ -5,6 +5,7 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_losses import links
+from sklearn_losses._array import to_host
 from sklearn_losses._solvers.fit import Model
 from sklearn_losses.linear_model import SGDClassifierX, SGDRegressorX
 from sklearn_losses.losses import LOSSES, FunctionLoss
@@ -197,12 +198,13 @@ def _trace(scope, operator, container):
     from skl2onnx.common.data_types import FloatTensorType
 
     model, [X] = operator.raw_operator, operator.inputs
-    coef = model.coef_.toarray() if sparse.issparse(model.coef_) else np.atleast_2d(model.coef_)
+    coef, intercept = to_host((model.coef_, model.intercept_))
+    coef = coef.toarray() if sparse.issparse(coef) else np.atleast_2d(coef)
     # What `predict` computes in.
     of_x = np.float32 if isinstance(X.type, FloatTensorType) else np.float64
     graph = _Graph(scope, container, np.result_type(of_x, coef.dtype), len(coef))
     X = graph.astype(_Traced(graph, X.full_name, 2), graph.dtype)
-    raw = graph.node("MatMul", X, coef.T) + model.intercept_
+    raw = graph.node("MatMul", X, coef.T) + intercept
     return graph, graph.reshape(raw, (-1,)) if len(coef) == 1 else raw
 
 

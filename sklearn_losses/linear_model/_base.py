@@ -1,5 +1,6 @@
-"""What both estimators share: validation, fits, and the state between calls. No arithmetic."""
+"""What both estimators share: fits, predictions, and the state between calls. No arithmetic."""
 
+import copy
 import warnings
 from contextlib import contextmanager
 from numbers import Number
@@ -11,20 +12,19 @@ from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from sklearn_losses._kernels._batch import Problem
+from sklearn_losses._array import array_namespace, computing_on, in_namespace, on_device, to_host
 from sklearn_losses._kernels._threads import effective_n_threads
 from sklearn_losses._parameters import _same
-from sklearn_losses._sklearn_compat import (
-    CALLBACKS_UNDER_WAY,
-    CallbackSupportMixin,
-    check_sample_weight,
-)
+from sklearn_losses._sklearn_compat import CALLBACKS_UNDER_WAY, CallbackSupportMixin
 from sklearn_losses._solvers import BATCHES, ONE_SAMPLE, choose_descent
+from sklearn_losses._solvers.engines import problem_class
 from sklearn_losses._solvers.fit import Fit, Model
+from sklearn_losses._solvers.rates import size_of_batches
 from sklearn_losses._solvers.run import Hooks, run_fits
 from sklearn_losses.linear_model._parameters import PASSIVE_AGGRESSIVE, Parameters
+from sklearn_losses.linear_model._validation import Validation
 
 MAX_INT = np.iinfo(np.int32).max
 
@@ -32,46 +32,55 @@ MAX_INT = np.iinfo(np.int32).max
 MAY_CHANGE = {"max_iter", "n_jobs", "random_state", "verbose", "warm_start"}
 # What decides which arrays a descent has.
 DECIDES_STATE = ("descent", "optimizer", "average", "l1", "outputs", "features")
+# What of a fitted estimator is where its data were.
+MOVES = ("coef_", "intercept_", "_averaging", "_kept")
+# Steps an epoch on a device that deserve a warning: each costs some microseconds there, however
+# few samples it takes.
+MANY_STEPS = 100_000
 
 
 def joined(models):
     """One model of the outputs of several."""
+    xp = array_namespace(models[0].coef)
     return Model(
-        np.concatenate([model.coef for model in models]),
-        np.concatenate([model.intercept for model in models]),
+        xp.concatenate([model.coef for model in models]),
+        xp.concatenate([model.intercept for model in models]),
     )
 
 
-class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
+def weights_from(given, shape, name, xp):
+    """A checked copy of the weights that a user may give to start from; zeros if None."""
+    if given is None:
+        return xp.zeros(shape)
+    given = given.toarray() if hasattr(given, "toarray") else given
+    given = xp.array(in_namespace(given, xp), dtype=np.float64)
+    if shape[0] == 1 and given.size == np.prod(shape):
+        given = given.reshape(shape)
+    if given.shape != shape:
+        raise ValueError(
+            f"Provided {name} does not match dataset: expected shape {shape}, got {given.shape}."
+        )
+    return given
+
+
+class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
     """Base class of the estimators."""
 
     # ----------------------------------------------------------------------------------------- data
 
-    def _validate(self, X, y, reset, **options):
-        """X as the solvers take it, and y, whose numbers of columns are not checked."""
-        return validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            order="C",
-            accept_large_sparse=True,
-            multi_output=True,
-            reset=reset,
-            **options,
-        )
+    def _labels_to_place(self, y):
+        """y, or None where it holds labels that are on the host by their nature."""
+        return y
 
-    def _check_weights(self, sample_weight, X, name="sample_weight"):
-        """`sample_weight` in float64, or None where all weights are 1."""
-        if sample_weight is None:
-            return None
-        sample_weight = check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
-        if not sample_weight.any():
-            raise ValueError(f"{name}: Sample weights must contain at least one non-zero number.")
-        return sample_weight
+    def _computing_on(self, X, y, sample_weight, offset, validation=None):
+        """A context in which the device of the data, which must be one, is the current one."""
+        names = ("X", "y", "sample_weight", "offset")
+        given = dict(zip(names, (X, y, sample_weight, offset), strict=True))
+        if validation is not None:
+            given |= zip([f"{name}_val" for name in names], validation, strict=True)
+        if on_device(X):
+            given |= {name: self._labels_to_place(given[name]) for name in given if name[0] == "y"}
+        return computing_on(**given)
 
     def _validation_arrays(self, X_val, y_val, *others):
         """What `fit` was given to validate on, or None."""
@@ -88,27 +97,16 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
             )
         return (X_val, y_val, *others)
 
-    def _check_offset(self, offset, n_samples, n_outputs, name="offset"):
-        """`offset` in float64, of shape (n_samples,) or (n_samples, n_outputs), or None."""
-        if offset is None:
-            return None
-        offset = check_array(offset, dtype=np.float64, ensure_2d=False, order="C", input_name=name)
-        if offset.shape not in ((n_samples,), (n_samples, n_outputs)):
-            raise ValueError(
-                f"{name} must have shape ({n_samples},) or ({n_samples}, {n_outputs}); "
-                f"got {offset.shape}"
-            )
-        return offset
-
     def _held_out(self, y, sample_weight):
         """Which rows are for validation: a mask, or None without early stopping."""
         if not self.early_stopping:
             return None
-        stratify = is_classifier(self) and np.ndim(y) == 1
+        stratify = is_classifier(self) and y.ndim == 1
         splitter = StratifiedShuffleSplit if stratify else ShuffleSplit
         split = splitter(test_size=self.validation_fraction, random_state=self.random_state)
-        _, validation = next(split.split(np.zeros((len(y), 1)), y if stratify else None))
-        if sample_weight is not None and not sample_weight[validation].any():
+        _, validation = next(split.split(np.zeros((len(y), 1)), to_host(y) if stratify else None))
+        rows = in_namespace(validation, array_namespace(y))
+        if sample_weight is not None and not bool(sample_weight[rows].any()):
             raise ValueError(
                 "The sample weights for validation set are all zero, consider using a different "
                 "random state."
@@ -125,22 +123,30 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
         if classes is not None:
             judge.classes_ = classes
             judge._rowwise, judge._multilabel = self._rowwise, self._multilabel
-        X, y = data.X[held_out], y[held_out]
+        xp = array_namespace(data.X)
+        numbers = np.flatnonzero(held_out).astype(np.int32)
+        rows = in_namespace(numbers, xp)
+        X, y = data.X[rows], y[rows]
         weight, offset = (
-            None if array is None else array[held_out] for array in (sample_weight, data.offset)
+            None if array is None else array[rows] for array in (sample_weight, data.offset)
         )
-        measure = self._measure(data, np.flatnonzero(held_out).astype(np.int32))
+        measure = self._measure(data, numbers)
 
         def validate(fit):
             model = fit.model()
-            judge.__dict__.update(judge._shown(model))
+            judge.__dict__.update(judge._shown(model, xp))
             return -judge.score(X, y, weight, offset=offset), measure(model)
 
         return validate
 
     def _measure(self, data, rows=None):
         """``measure(model)``: the mean loss on `rows` of data."""
-        problem = Problem(
+        factor, weight = 1.0, data.sample_weight
+        if weight is not None:
+            if rows is not None:
+                weight = weight[in_namespace(rows, array_namespace(weight))]
+            factor = 1.0 / float(weight.mean())
+        problem = problem_class(data.X)(
             data.X,
             data.y,
             data.losses,
@@ -149,11 +155,7 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
             negative=data.negative,
             rows=rows,
             sample_weight=data.sample_weight,
-            weight_factor=(
-                1.0
-                if data.sample_weight is None
-                else 1.0 / np.mean(data.sample_weight[slice(None) if rows is None else rows])
-            ),
+            weight_factor=factor,
             weight_positive=data.weight_positive,
             weight_negative=data.weight_negative,
             offset=data.offset,
@@ -191,54 +193,30 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
                 self.__dict__.update(before | kept)
             raise
 
-    def _public_weights(self, n_outputs, n_features, coef_init, intercept_init):
-        """Checked copies of what a user may give to start from, of shape (n_outputs, n_features)
-        and (n_outputs,)."""
-        coef = np.zeros((n_outputs, n_features))
-        intercept = np.zeros(n_outputs)
-        if coef_init is not None:
-            if sparse.issparse(coef_init):
-                coef_init = coef_init.toarray()
-            coef_init = np.asarray(coef_init, dtype=np.float64)
-            if n_outputs == 1 and coef_init.size == n_features:
-                coef_init = coef_init.reshape(1, -1)
-            if coef_init.shape != coef.shape:
-                raise ValueError(
-                    f"Provided coef_init does not match dataset: expected shape {coef.shape}, "
-                    f"got {coef_init.shape}."
-                )
-            coef = coef_init.copy()
-        if intercept_init is not None:
-            intercept_init = np.asarray(intercept_init, dtype=np.float64)
-            if n_outputs == 1 and intercept_init.size == 1:
-                intercept_init = intercept_init.reshape(1)
-            if intercept_init.shape != intercept.shape:
-                raise ValueError(
-                    f"Provided intercept_init does not match dataset: expected shape "
-                    f"{intercept.shape}, got {intercept_init.shape}."
-                )
-            intercept = intercept_init.copy()
-        return coef, intercept
-
     def _start(self, n_outputs, X, start, going_on):
         """The model that a fit starts from, and the averages so far.
 
         `going_on`: from where the last `partial_fit` or `fit` ended.
         """
+        xp = array_namespace(X)
         averaging = getattr(self, "_averaging", None) if going_on else None
         if averaging is not None and self.average:
-            return averaging
+            return tuple(
+                Model(in_namespace(part.coef, xp), in_namespace(part.intercept, xp))
+                for part in averaging
+            )
         if going_on:
             start = self.coef_, self.intercept_
-        coef, intercept = self._public_weights(n_outputs, X.shape[1], *start)
+        coef = weights_from(start[0], (n_outputs, X.shape[1]), "coef_init", xp)
+        intercept = weights_from(start[1], (n_outputs,), "intercept_init", xp)
         model = Model(*self._inner_weights(coef.astype(X.dtype), intercept))
         averages = None
         if self.average:
             # Averaging switched on later: what there is counts for all the steps that it took.
             late = going_on and self.t_ > self.average
             averages = Model(
-                model.coef.copy() if late else np.zeros_like(model.coef),
-                model.intercept.copy() if late else np.zeros_like(model.intercept),
+                model.coef.copy() if late else xp.zeros_like(model.coef),
+                model.intercept.copy() if late else xp.zeros_like(model.intercept),
             )
         return model, averages
 
@@ -268,7 +246,7 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
             "outputs": (len(datas), datas[0].n_outputs),
             "features": X.shape[1],
             "samples": X.shape[0],
-            "sparse": sparse.issparse(X),
+            "sparse": hasattr(X, "indptr"),
         }
 
     def _kept_states(self, kind, origin, going_on):
@@ -316,13 +294,15 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
             part = Model(model.coef[rows], model.intercept[rows])
             descent = kind(data, settings, loss, part, **options)
             state = None if states is None else states[i]
+            if not on_device(data.X):
+                state = to_host(state)
             if state is not None and going_on:
                 # The stream goes on; what the last call waited for does not.
                 state = {key: state[key] for key in ("engine", "epochs")}
             fits.append(Fit(descent, settings, loss, state=state, **validations[i]))
         return fits, origin
 
-    def _commit(self, fits, origin, n_samples, loss, kind, going_on):
+    def _commit(self, fits, origin, X, loss, kind, going_on):
         """Take over what the solver found: one Fit, or one for each output."""
         if not going_on and not any(fit.epochs_before for fit in fits):
             self.t_ = 1.0
@@ -334,7 +314,7 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
         self.n_iter_ = n_iter if going_on else longest.epochs_before + longest.n_iter
         self.stop_reason_ = longest.stop_reason
         # scikit-learn's algorithm counts as scikit-learn does: rows held out take part.
-        self.t_ += n_iter * n_samples if kind is ONE_SAMPLE else longest.steps
+        self.t_ += n_iter * X.shape[0] if kind is ONE_SAMPLE else longest.steps
 
         def by_epoch(name, combine):
             # A class that has converged keeps its last value.
@@ -358,7 +338,8 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
                 joined([fit.model() for fit in fits]),
                 joined([fit.descent.averages() for fit in fits]),
             )
-        self.__dict__.update(self._shown(joined([fit.public_model() for fit in fits])))
+        found = joined([fit.public_model() for fit in fits])
+        self.__dict__.update(self._shown(found, array_namespace(X)))
         self._kept = {"of": origin, "fits": [fit.state() for fit in fits]}
         if any(fit.interrupted for fit in fits):
             raise KeyboardInterrupt
@@ -369,23 +350,40 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
         if not stream and getattr(self, "_skl_callbacks", None):
 
             def attributes():
-                return {"loss_": loss, **self._shown(joined([f.public_model() for f in fits]))}
+                found = joined([fit.public_model() for fit in fits])
+                return {"loss_": loss, **self._shown(found, array_namespace(X))}
 
             hooks = Hooks(self, X, y, sample_weight, attributes)
         n_jobs = effective_n_threads(effective_n_jobs(self.n_jobs))
         run_fits(fits, n_jobs, self.verbose, hooks)
-        self._commit(fits, origin, X.shape[0], loss, kind, going_on)
+        self._commit(fits, origin, X, loss, kind, going_on)
         if hooks is not None:
             hooks.close()
 
-    def _choose(self, loss, settings, plain):
+    def _shown(self, model, xp):
+        """The attributes that make a fitted estimator of a model, in the data's namespace."""
+        coef, intercept = self._public_weights(
+            in_namespace(model.coef, xp), in_namespace(model.intercept, xp)
+        )
+        return {"coef_": coef.copy(), "intercept_": intercept.astype(coef.dtype)}
+
+    def _choose(self, loss, settings, X, plain):
         """The descent; `plain`: nothing in the data is beyond scikit-learn's algorithm."""
-        kind = choose_descent(loss, settings, plain)
+        device = on_device(X)
+        kind = choose_descent(loss, settings, plain and not device)
         if self.learning_rate in PASSIVE_AGGRESSIVE and kind is not ONE_SAMPLE:
             raise ValueError(
                 f"learning_rate={self.learning_rate!r} is defined for optimizer='sgd' with "
-                "batch_size=1, one output, and no bounds, clip_norm or offset"
+                "batch_size=1, one output, no bounds, clip_norm or offset, and arrays on the host"
             )
+        if device and kind is BATCHES:
+            size = size_of_batches(settings.batch_size, 0, X.shape[0])
+            if X.shape[0] > MANY_STEPS * size:
+                warnings.warn(
+                    f"batch_size={self.batch_size!r} makes {-(-X.shape[0] // size)} steps an "
+                    "epoch. Small batches are slow on a device; set batch_size=1024 or more",
+                    stacklevel=5,
+                )
         return kind
 
     def _warn_after_fit(self):
@@ -409,16 +407,58 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
     def _raw(self, X, offset=None):
         """Raw predictions, of shape (n_samples, n rows of coef_)."""
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", reset=False)
-        coef = self.coef_ if sparse.issparse(self.coef_) else np.atleast_2d(self.coef_)
-        raw = safe_sparse_dot(X, coef.T, dense_output=True) + self.intercept_
-        offset = self._shown_offset(offset, X.shape[0], raw.shape[1])
-        if offset is not None:
-            raw = raw + offset.reshape(len(offset), -1).astype(raw.dtype, copy=False)
+        with computing_on(X=X, offset=offset) as xp:
+            X = self._check_samples(X)
+            if xp is np:
+                coef = to_host(self.coef_)
+                coef = coef if sparse.issparse(coef) else np.atleast_2d(coef)
+                raw = safe_sparse_dot(X, coef.T, dense_output=True)
+            else:
+                coef = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
+                raw = X @ xp.atleast_2d(in_namespace(coef, xp)).T
+            raw = raw + in_namespace(self.intercept_, xp)
+            offset = self._shown_offset(offset, X, raw.shape[1])
+            if offset is not None:
+                raw = raw + offset.reshape(len(offset), -1).astype(raw.dtype, copy=False)
         return raw
 
-    def _shown_offset(self, offset, n_samples, n_outputs):
-        return self._check_offset(offset, n_samples, n_outputs)
+    def _shown_offset(self, offset, X, n_outputs):
+        return self._check_offset(offset, X, n_outputs)
+
+    # ------------------------------------------------------------------------ where the weights are
+
+    def to_numpy(self):
+        """Move the fitted estimator to the host.
+
+        Predictions and fits follow their data, wherever the weights are. This is for what reads
+        `coef_` and `intercept_`, and gives the device's memory back.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator, whose arrays are NumPy's, as those of a fit on the host.
+        """
+        check_is_fitted(self)
+        self.__dict__.update(self._moved_to_host())
+        return self
+
+    def _moved_to_host(self):
+        return {name: to_host(vars(self)[name]) for name in MOVES if name in vars(self)}
+
+    def __getstate__(self):
+        # A pickle can be loaded where there is no device.
+        return {**super().__getstate__(), **self._moved_to_host()}
+
+    def __copy__(self):
+        # Not through `__getstate__`: a copy in memory stays where it is.
+        made = type(self).__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        return made
+
+    def __deepcopy__(self, memo):
+        made = memo[id(self)] = type(self).__new__(type(self))
+        made.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return made
 
     def densify(self):
         """Convert `coef_` to a dense array, which is what `fit` makes.
@@ -446,6 +486,11 @@ class BaseSGD(Parameters, CallbackSupportMixin, BaseEstimator):
             Fitted estimator; it predicts, and can be trained further.
         """
         check_is_fitted(self)
+        if on_device(self.coef_):
+            raise ValueError(
+                "sparsify() is for weights on the host; on a device it would gain nothing. Call "
+                "to_numpy() first"
+            )
         self.coef_ = sparse.csr_matrix(np.atleast_2d(self.coef_))
         self._kept = None
         return self

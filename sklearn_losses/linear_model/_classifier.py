@@ -6,32 +6,30 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 
-from sklearn_losses._array import array_namespace
+from sklearn_losses._array import (
+    array_namespace,
+    computing_on,
+    device_array,
+    in_namespace,
+    on_device,
+    to_host,
+)
 from sklearn_losses._sklearn_compat import StrOptions, fit_context
 from sklearn_losses._solvers import ONE_SAMPLE
 from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
 from sklearn_losses.linear_model._docs import documented
-from sklearn_losses.linear_model._parameters import takes_streams
+from sklearn_losses.linear_model._parameters import gives_probability, takes_streams
+from sklearn_losses.linear_model._scores import accuracy
 from sklearn_losses.linear_model._targets import (
-    Targets,
+    are_names,
     class_data,
     class_weights,
-    lowest_target,
+    judged_targets,
+    known_targets,
     read_targets,
 )
+from sklearn_losses.linear_model._validation import shape_of
 from sklearn_losses.links import IdentityLink
-
-
-def _gives_probability(estimator):
-    """Whether the estimator's loss gives probabilities; an AttributeError that says so where
-    not."""
-    try:
-        given = estimator._resolve_loss().gives_probability
-    except ValueError:  # an unknown name: `fit` says which there are
-        given = False
-    if not given:
-        raise AttributeError(f"probability estimates are not available for loss={estimator.loss!r}")
-    return True
 
 
 @documented(passive_aggressive_loss="hinge")
@@ -55,7 +53,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
     <penalties>
     n_jobs : int or None, default=None
         Threads that share a batch of dense rows, where that is faster, or train classes against the
-        rest; joblib's meaning. Results do not depend on it.
+        rest; joblib's meaning. Results do not depend on it, and fits on a device do not use it.
     random_state : int, RandomState instance or None, default=None
         Seeds the shuffling and the choice of validation samples.
     learning_rate : str or Schedule, default="optimal"
@@ -79,13 +77,13 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
     Attributes
     ----------
     coef_ : ndarray of shape (1, n_features) for two classes, else (n_classes, n_features)
-        Weights, in X's dtype. For two classes and a row-wise loss, which trains a row for each,
-        those of ``classes_[1]`` less those of ``classes_[0]``: row-wise losses see no more than
-        the difference.
+        Weights, in X's dtype and on its device. For two classes and a row-wise loss, which trains a
+        row for each, those of ``classes_[1]`` less those of ``classes_[0]``: row-wise losses see no
+        more than the difference.
     intercept_ : ndarray of shape (1,) for two classes, else (n_classes,)
-        Intercepts, in X's dtype.
+        Intercepts, in X's dtype and on its device.
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted; 0, 1, ... where y had a column for each class.
+        The labels, sorted; 0, 1, ... where y had a column for each class. Always on the host.
     loss_ : Loss
         The loss that was minimised; a row-wise one knows its number of classes.
     <attributes>
@@ -217,10 +215,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
 
     def _count(self, targets, going_on):
         """How often each class was seen, over calls of `partial_fit` too; and samples."""
-        if targets.matrix is None:
-            counts = np.bincount(targets.codes, minlength=len(targets.classes)).astype(np.float64)
-        else:
-            counts = targets.matrix.sum(axis=0)
+        counts = targets.counts()
         before = getattr(self, "_class_counts", None) if going_on else None
         n_samples = float(len(targets))
         if before is not None:
@@ -231,15 +226,17 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
     def _inner_weights(self, coef, intercept):
         # A row-wise loss has a row for each of two classes as well; users see the difference.
         if len(coef) == 1 and self._rowwise:
-            return np.concatenate([-coef, coef]) / 2, np.concatenate([-intercept, intercept]) / 2
+            xp = array_namespace(coef)
+            return xp.concatenate([-coef, coef]) / 2, xp.concatenate([-intercept, intercept]) / 2
         return coef, intercept
 
-    def _shown(self, model):
-        """The attributes that make a fitted estimator of a model."""
-        coef, intercept = model.coef, model.intercept
+    def _public_weights(self, coef, intercept):
         if self._rowwise and len(coef) == 2:
-            coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-        return {"coef_": coef.copy(), "intercept_": intercept.astype(coef.dtype)}
+            return coef[1:] - coef[:1], intercept[1:] - intercept[:1]
+        return coef, intercept
+
+    def _labels_to_place(self, y):
+        return None if y is None or are_names(y) else y
 
     def _dense_coef(self):
         return self.coef_.toarray()
@@ -262,14 +259,17 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         stream=False,
     ):
         X, y = self._validate(X, y, reset=not going_on)
-        known = self._known_targets() if going_on else None
-        targets = read_targets(y, classes, known, loss)
+        known = None
+        if going_on:
+            known = known_targets(self.classes_, self._matrix, self._multilabel)
+        xp = array_namespace(X)
+        targets = read_targets(y, classes, known, loss, xp)
         self.classes_, self._multilabel = targets.classes, targets.multilabel
         self._matrix = targets.matrix is not None
         self._rowwise = loss.is_multiclass
         n_classes = len(self.classes_)
         counts, n_seen = self._count(targets, going_on)
-        weights = class_weights(self.class_weight, targets, counts, n_seen, y, stream)
+        weights = class_weights(self.class_weight, targets, counts, n_seen)
         if self._rowwise:
             # A class announced to partial_fit and not seen yet counts as seen once.
             loss = loss._for_classes(n_classes, np.maximum(counts, 1.0))
@@ -280,14 +280,14 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
                 f"{type(loss).__name__} shows the difference alone; use loss='log_loss'"
             )
         plain = targets.matrix is None and offset is None
-        kind = self._choose(loss, settings, plain)
+        kind = self._choose(loss, settings, X, plain)
         one_by_one = kind is ONE_SAMPLE and n_classes > 2
 
         def data_of(X, targets, sample_weight, offset, suffix=""):
             n_outputs = (
                 1 if n_classes == 2 and not self._rowwise and not targets.multilabel else n_classes
             )
-            offset = self._check_offset(offset, X.shape[0], n_outputs, f"offset{suffix}")
+            offset = self._check_offset(offset, X, n_outputs, f"offset{suffix}")
             return class_data(X, targets, sample_weight, offset, loss, weights, one_by_one)
 
         checked_weight = self._check_weights(sample_weight, X)
@@ -299,14 +299,14 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         if validation is not None:
             X_val, y_val, weight_val, offset_val = validation
             X_val, y_val = self._validate(X_val, y_val, reset=False)
-            read = read_targets(y_val, None, targets, loss, "y_val")
+            read = read_targets(y_val, None, targets, loss, xp, "y_val")
             weight_val = self._check_weights(weight_val, X_val, "sample_weight_val")
             validations = data_of(X_val, read, weight_val, offset_val, "_val")
         seeds = self._hold_out(datas, targets, one_by_one, hold=validation is None)
         judged = [
             # The score is without the class weights, which a row-wise loss has in its samples'.
             self._validation(
-                data, validations[i], loss, *self._judged(data, targets, loss, checked_weight)
+                data, validations[i], loss, *judged_targets(data, targets, loss, checked_weight)
             )
             for i, data in enumerate(datas)
         ]
@@ -323,16 +323,6 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             stream=stream,
         )
         self._run(fits, origin, X, y, sample_weight, loss, kind, going_on=going_on, stream=stream)
-
-    def _known_targets(self):
-        """Classes and kind of the targets of the calls so far."""
-        n_classes = len(self.classes_)
-        return Targets(
-            self.classes_,
-            codes=None if self._matrix else np.empty(0, np.intp),
-            matrix=np.empty((0, n_classes)) if self._matrix else None,
-            multilabel=self._multilabel,
-        )
 
     def _hold_out(self, datas, targets, one_by_one, hold):
         """Set the rows that early stopping holds out; returns the seeds of the fits."""
@@ -356,14 +346,6 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             seeds.append(state.randint(MAX_INT))
         return seeds
 
-    def _judged(self, data, targets, loss, sample_weight):
-        """What early stopping scores: y, its weights, and the classes that it is in."""
-        if data.n_outputs == 1 and data.target == "shared" and not loss.is_multiclass:
-            low = lowest_target(loss)
-            y = (data.y > 0.5) * (1.0 - low) + low
-            return y, sample_weight, np.array([low, 1.0])
-        return targets.array, sample_weight, np.arange(len(targets.classes))
-
     @documented()
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -384,7 +366,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, CuPy array} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Labels: numbers or strings, at least two different ones; or, with a column for each
             class, probabilities whose rows sum to 1 (soft labels), or 0 and 1 where a sample may
@@ -410,7 +392,10 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         loss, optimizer = self._check_parameters()
         start = self._starting_weights(coef_init, intercept_init)
         validation = self._validation_arrays(X_val, y_val, sample_weight_val, offset_val)
-        with self._unchanged_on_error():
+        with (
+            self._unchanged_on_error(),
+            self._computing_on(X, y, sample_weight, offset, validation),
+        ):
             self._train(X, y, None, sample_weight, offset, validation, start, loss, optimizer)
         self._warn_after_fit()
         return self
@@ -424,7 +409,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, CuPy array} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Labels, all of them in `classes`; or a column for each class, as in `fit`.
         classes : array-like of shape (n_classes,) or None, default=None
@@ -442,10 +427,10 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         loss, optimizer = self._check_parameters()
         if self.early_stopping and not going_on:
             raise ValueError("early_stopping should be False with partial_fit")
-        columns = np.ndim(y) == 2 and np.shape(y)[1] > 1
+        columns = len(shape_of(y)) == 2 and shape_of(y)[1] > 1
         if not going_on and classes is None and not columns:
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        with self._unchanged_on_error():
+        with self._unchanged_on_error(), self._computing_on(X, y, sample_weight, offset):
             self._train(
                 X,
                 y,
@@ -463,21 +448,26 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
 
     # ---------------------------------------------------------------------------------- predictions
 
-    def _shown_offset(self, offset, n_samples, n_outputs):
+    def _shown_offset(self, offset, X, n_outputs):
         if self._rowwise and n_outputs == 1:
-            offset = self._check_offset(offset, n_samples, 2)
-            if offset is None:
-                return None
+            offset = self._check_offset(offset, X, 2)
             # The same for both classes is no difference.
-            return np.zeros(n_samples) if offset.ndim == 1 else offset[:, 1] - offset[:, 0]
-        return self._check_offset(offset, n_samples, n_outputs)
+            return None if offset is None or offset.ndim == 1 else offset[:, 1] - offset[:, 0]
+        return self._check_offset(offset, X, n_outputs)
+
+    def _labels_of(self, codes):
+        """Labels of class codes, where the codes are; text is on the host."""
+        xp = array_namespace(codes)
+        if are_names(self.classes_):
+            return self.classes_[to_host(codes)]
+        return in_namespace(self.classes_, xp)[codes]
 
     def decision_function(self, X, offset=None):
         """Raw predictions: the higher a class's, the more the model is for it.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, CuPy array} of shape (n_samples, n_features)
         offset : array-like of shape (n_samples,) or (n_samples, n_classes) or None, default=None
             Added to the raw predictions.
 
@@ -487,34 +477,36 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             For two classes, that of ``classes_[1]``; with a row-wise loss, by how much it exceeds
             that of ``classes_[0]``.
         """
-        raw = self._raw(X, offset)
-        return raw[:, 0] if raw.shape[1] == 1 else raw
+        with computing_on(X=X):
+            raw = self._raw(X, offset)
+            return raw[:, 0] if raw.shape[1] == 1 else raw
 
     def predict(self, X, offset=None):
         """The likeliest label of each sample.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, CuPy array} of shape (n_samples, n_features)
         offset : array-like of shape (n_samples,) or (n_samples, n_classes) or None, default=None
             Added to the raw predictions.
 
         Returns
         -------
         y_pred : ndarray of shape (n_samples,)
-            Of shape (n_samples, n_classes), 0 and 1, where samples have several labels.
+            Of shape (n_samples, n_classes), 0 and 1, where samples have several labels. On the
+            device of X, unless labels are text.
         """
-        raw = self.decision_function(X, offset)
-        if self._multilabel:
-            return (raw > 0).astype(np.intp)
-        return self.classes_[(raw > 0).astype(np.intp) if raw.ndim == 1 else raw.argmax(axis=1)]
+        with computing_on(X=X):
+            raw = self.decision_function(X, offset)
+            codes = raw.argmax(axis=1) if raw.ndim == 2 else (raw > 0).astype(np.intp)
+            return (raw > 0).astype(np.intp) if self._multilabel else self._labels_of(codes)
 
     def score(self, X, y, sample_weight=None, offset=None):
         """Accuracy: the share of samples whose label (all of whose labels) is predicted.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, CuPy array} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             As in `fit`; of probabilities the likeliest label counts.
         sample_weight : array-like of shape (n_samples,) or None, default=None
@@ -524,12 +516,18 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         -------
         score : float
         """
-        y_pred = self.predict(X, offset)
-        if np.ndim(y) == 2 and y_pred.ndim == 1 and np.shape(y)[1] > 1:
-            y = self.classes_[np.asarray(y).argmax(axis=1)]
-        return accuracy_score(y, y_pred, sample_weight=sample_weight)
+        with self._computing_on(X, y, sample_weight, offset):
+            y_pred = self.predict(X, offset)
+            shape = shape_of(y)
+            if len(shape) == 2 and y_pred.ndim == 1 and shape[1] > 1:
+                y = device_array(y) if on_device(y) else np.asarray(y)
+                y = self._labels_of(y.argmax(axis=1))
+            if on_device(y) and on_device(y_pred):
+                return accuracy(y, y_pred, sample_weight)
+            y, y_pred, sample_weight = to_host((y, y_pred, sample_weight))
+            return accuracy_score(y, y_pred, sample_weight=sample_weight)
 
-    @available_if(_gives_probability)
+    @available_if(gives_probability)
     def predict_proba(self, X, offset=None):
         """Probabilities of the classes.
 
@@ -539,7 +537,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, CuPy array} of shape (n_samples, n_features)
         offset : array-like of shape (n_samples,) or (n_samples, n_classes) or None, default=None
             Added to the raw predictions.
 
@@ -554,7 +552,8 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         probability estimates.
         SIGKDD, 694-699.
         """
-        return self._proba_of(self.decision_function(X, offset))
+        with computing_on(X=X):
+            return self._proba_of(self.decision_function(X, offset))
 
     def _proba_of(self, raw):
         """What `predict_proba` returns, in the array namespace of the raw predictions."""
@@ -572,13 +571,13 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         total = xp.sum(proba, axis=1, keepdims=True)
         return xp.where(total == 0, 1 / len(self.classes_), proba / xp.where(total == 0, 1, total))
 
-    @available_if(_gives_probability)
+    @available_if(gives_probability)
     def predict_log_proba(self, X, offset=None):
         """Logarithms of `predict_proba`; -inf where a probability is 0.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, CuPy array} of shape (n_samples, n_features)
         offset : array-like of shape (n_samples,) or (n_samples, n_classes) or None, default=None
             Added to the raw predictions.
 
@@ -586,7 +585,8 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         -------
         log_proba : ndarray of shape (n_samples, n_classes)
         """
-        return np.log(self.predict_proba(X, offset))
+        with computing_on(X=X) as xp:
+            return xp.log(self.predict_proba(X, offset))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -104,6 +104,19 @@ SHARED = {
     int64 indices are not copied; Fortran-ordered arrays, other formats and other dtypes are
     converted, which takes a copy. Early stopping copies the rows that it holds out.
 
+    Arrays of a CUDA device are CuPy's, dense or CSR, or whatever else shares its memory there, such
+    as a tensor of PyTorch. All that comes by sample (X, y, sample_weight, offset and their ``_val``
+    kind) must be on one device; only labels that are text stay on the host. The fit then runs
+    there, `coef_` and `intercept_` are CuPy arrays on that device, and predictions are where their
+    X is, whichever side the model was fitted on: what is small moves, by `to_numpy` for good, and
+    pickles are always the host's. For the same `random_state` the samples come in the order of a
+    fit on the host with the same `batch_size`; the coefficients agree to rounding after "gd" and
+    "lbfgs" and, as rounding grows with steps, to several digits otherwise. Small batches are slow
+    on a device: set `batch_size` to 1024 or more. One sample a step is then the step of a batch
+    too, not scikit-learn's algorithm. Pipelines, cross-validation and searches work, but
+    scikit-learn stratifies the folds of a classifier on the host alone: give them, as
+    ``cv=KFold(5)`` or as a list.
+
     Weights and X are in X's type, float32 or float64; raw predictions, losses, gradients and
     intercepts are computed in float64. Ctrl-C ends a fit within a second with KeyboardInterrupt;
     the estimator is then fitted, as far as the last whole epoch.""",
@@ -118,7 +131,7 @@ SHARED = {
        for L1-regularized log-linear models with cumulative penalty. ACL, 477-485.""",
     "fit_arrays": """\
         sample_weight : array-like of shape (n_samples,) or None, default=None
-            Not negative.
+            Not negative. On the device of X, as all that comes by sample.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs) or None, default=None
             Added to the raw predictions: the logarithm of the exposure, with a log link.
         X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features) or None

@@ -37,6 +37,18 @@ def takes_streams(estimator):
     return True
 
 
+def gives_probability(estimator):
+    """Whether the estimator's loss gives probabilities; an AttributeError that says so where
+    not."""
+    try:
+        given = estimator._resolve_loss().gives_probability
+    except ValueError:  # an unknown name: `fit` says which there are
+        given = False
+    if not given:
+        raise AttributeError(f"probability estimates are not available for loss={estimator.loss!r}")
+    return True
+
+
 class Parameters:
     """Mixin: checks and readings of the parameters."""
 

@@ -3,15 +3,23 @@
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 
-from sklearn_losses._array import array_namespace
+from sklearn_losses._array import (
+    array_namespace,
+    computing_on,
+    device_array,
+    in_namespace,
+    on_device,
+)
 from sklearn_losses._sklearn_compat import fit_context
 from sklearn_losses._solvers.fit import Data
 from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
 from sklearn_losses.linear_model._docs import documented
 from sklearn_losses.linear_model._parameters import takes_streams
+from sklearn_losses.linear_model._scores import r2
+from sklearn_losses.linear_model._validation import one_column, shape_of
 
 
 @documented(passive_aggressive_loss="epsilon_insensitive")
@@ -31,7 +39,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
     <penalties>
     n_jobs : int or None, default=None
         Threads that share a batch of dense rows, where that is faster; joblib's meaning. Results do
-        not depend on it.
+        not depend on it, and fits on a device do not use it.
     random_state : int, RandomState instance or None, default=None
         Seeds the shuffling and the choice of validation samples.
     learning_rate : str or Schedule, default="invscaling"
@@ -54,9 +62,9 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,), or (n_outputs, n_features) for several outputs
-        Weights, in X's dtype.
+        Weights, in X's dtype and on its device.
     intercept_ : ndarray of shape (1,) or (n_outputs,)
-        Intercept, in X's dtype.
+        Intercept, in X's dtype and on its device.
     loss_ : Loss
         The loss that was minimised.
     <attributes>
@@ -183,10 +191,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
 
     def _data(self, X, y, sample_weight, offset, loss, suffix=""):
         """Checked y, weights and offset, as the solvers take them."""
-        y = np.asarray(y)
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        y = np.ascontiguousarray(y, dtype=np.float64)
+        y = array_namespace(X).ascontiguousarray(one_column(y), dtype=np.float64)
         if self.non_crossing and y.ndim == 2:
             raise ValueError(
                 f"non_crossing=True orders several quantiles of one target; y has {y.shape[1]}"
@@ -205,7 +210,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             n_outputs,
             target="separate" if y.ndim == 2 else "shared",
             sample_weight=self._check_weights(sample_weight, X, f"sample_weight{suffix}"),
-            offset=self._check_offset(offset, X.shape[0], n_outputs, f"offset{suffix}"),
+            offset=self._check_offset(offset, X, n_outputs, f"offset{suffix}"),
         )
 
     def _train(
@@ -225,7 +230,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         X, y = self._validate(X, y, reset=not going_on, y_numeric=True)
         data = self._data(X, y, sample_weight, offset, loss)
         settings = self._settings(1 if stream else self.max_iter, optimizer, X.shape[1])
-        kind = self._choose(loss, settings, plain=data.n_outputs == 1 and data.offset is None)
+        kind = self._choose(loss, settings, X, plain=data.n_outputs == 1 and data.offset is None)
         model, averages = self._start(data.n_outputs, X, start, going_on)
         if validation is None:
             data.held_out = self._held_out(data.y, data.sample_weight)
@@ -256,13 +261,8 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         )
         self._run(fits, origin, X, y, sample_weight, loss, kind, going_on=going_on, stream=stream)
 
-    def _shown(self, model):
-        """The attributes that make a fitted estimator of a model."""
-        one = len(model.coef) == 1
-        return {
-            "coef_": (model.coef[0] if one else model.coef).copy(),
-            "intercept_": model.intercept.astype(model.coef.dtype),
-        }
+    def _public_weights(self, coef, intercept):
+        return coef[0] if len(coef) == 1 else coef, intercept
 
     def _dense_coef(self):
         dense = self.coef_.toarray()
@@ -288,7 +288,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, CuPy array} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Inside the loss's domain. The outputs are trained in one pass.
         coef_init : array-like of shape (n_features,) or (n_outputs, n_features) or None
@@ -311,7 +311,10 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         loss, optimizer = self._check_parameters()
         start = self._starting_weights(coef_init, intercept_init)
         validation = self._validation_arrays(X_val, y_val, sample_weight_val, offset_val)
-        with self._unchanged_on_error():
+        with (
+            self._unchanged_on_error(),
+            self._computing_on(X, y, sample_weight, offset, validation),
+        ):
             self._train(X, y, sample_weight, offset, validation, start, loss, optimizer)
         self._warn_after_fit()
         return self
@@ -325,7 +328,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, CuPy array} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,) or None, default=None
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs) or None, default=None
@@ -339,7 +342,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         loss, optimizer = self._check_parameters()
         if self.early_stopping and not going_on:
             raise ValueError("early_stopping should be False with partial_fit")
-        with self._unchanged_on_error():
+        with self._unchanged_on_error(), self._computing_on(X, y, sample_weight, offset):
             self._train(
                 X,
                 y,
@@ -359,7 +362,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, CuPy array} of shape (n_samples, n_features)
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs) or None, default=None
             Added to the raw predictions.
 
@@ -367,16 +370,18 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         -------
         y_pred : ndarray of shape (n_samples,), or (n_samples, n_outputs) for several outputs
         """
-        raw = self._raw(X, offset)  # first: it says so when the estimator is not fitted
-        return self._prediction_of(raw[:, 0] if raw.shape[1] == 1 else raw)
+        with computing_on(X=X):
+            raw = self._raw(X, offset)  # first: it says so when the estimator is not fitted
+            return self._prediction_of(raw[:, 0] if raw.shape[1] == 1 else raw)
 
     def _prediction_of(self, raw):
         """What `predict` returns, in the array namespace of the raw predictions."""
         y_pred = self.loss_.predict(raw)
         if self.non_crossing and self._several():
             xp = array_namespace(y_pred)
-            order = np.argsort(self.loss_.quantile)
-            y_pred = xp.take(xp.sort(y_pred, axis=1), np.argsort(order), axis=1)
+            rank = np.argsort(np.argsort(self.loss_.quantile))
+            rank = in_namespace(rank, xp) if on_device(y_pred) else rank
+            y_pred = xp.take(xp.sort(y_pred, axis=1), rank, axis=1)
         return y_pred
 
     def _several(self):
@@ -392,7 +397,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, CuPy array} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,) or None, default=None
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs) or None, default=None
@@ -401,17 +406,20 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         -------
         score : float
         """
-        y_pred = self.predict(X, offset)
-        if np.ndim(y) == 2 or not self._several():
-            return float(r2_score(y, y_pred, sample_weight=sample_weight))
-        y = np.asarray(y, dtype=np.float64)
-        raw = self.loss_.link.link(y_pred)
-        shares = []
-        for k, member in enumerate(self.loss_._members()):
-            constant = np.full(len(y), member.fit_intercept_only(y, sample_weight))
-            made = member(y, np.ascontiguousarray(raw[:, k]), sample_weight)
-            shares.append(1.0 - made / member(y, constant, sample_weight))
-        return float(np.mean(shares))
+        with self._computing_on(X, y, sample_weight, offset) as xp:
+            y_pred = self.predict(X, offset)
+            if len(shape_of(y)) == 2 or not self._several():
+                if xp is not np:
+                    return r2(y, y_pred, sample_weight)
+                return float(r2_score(y, y_pred, sample_weight=sample_weight))
+            y = xp.asarray(device_array(y) if on_device(y) else y, dtype=np.float64)
+            raw = self.loss_.link.link(y_pred)
+            shares = []
+            for k, member in enumerate(self.loss_._members()):
+                constant = xp.full(len(y), float(member.fit_intercept_only(y, sample_weight)))
+                made = member(y, xp.ascontiguousarray(raw[:, k]), sample_weight)
+                shares.append(1.0 - made / member(y, constant, sample_weight))
+            return float(np.mean(shares))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -4,11 +4,12 @@ probabilities."""
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
+from sklearn_losses._array import array_namespace, in_namespace, on_device, to_host
 from sklearn_losses._solvers.fit import Data
+from sklearn_losses.linear_model._validation import REAL, one_column
 from sklearn_losses.losses.rowwise import check_unit_rows
 
 
@@ -21,32 +22,61 @@ class Targets(NamedTuple):
     multilabel: bool = False
 
     def __len__(self):
-        return len(self.codes if self.matrix is None else self.matrix)
+        return len(self.array)
 
     @property
     def array(self):
         return self.codes if self.matrix is None else self.matrix
 
+    def counts(self):
+        """How often each class is there: ndarray of shape (n_classes,)."""
+        xp = array_namespace(self.array)
+        if self.matrix is None:
+            counts = xp.bincount(self.codes, minlength=len(self.classes))
+        else:
+            counts = self.matrix.sum(axis=0)
+        return to_host(counts).astype(np.float64)
 
-def read_targets(y, classes, known, loss, name="y"):
+
+def are_names(y):
+    """Whether labels, of an array of any place or a list, are text or objects, which are on the
+    host by their nature."""
+    if on_device(y) or hasattr(y, "tocsr"):
+        return False
+    return np.asarray(y).dtype.kind not in REAL
+
+
+def known_targets(classes, matrix, multilabel):
+    """The classes and the kind of the targets of earlier calls, with no sample."""
+    if matrix:
+        return Targets(classes, matrix=np.empty((0, len(classes))), multilabel=multilabel)
+    return Targets(classes, np.empty(0, np.intp))
+
+
+def read_targets(y, classes, known, loss, xp, name="y"):
     """Targets from what a user gave.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,) or (n_samples, n_classes)
+        On a device, or on the host.
     classes : array-like of shape (n_classes,) or None
         What was given to `partial_fit`.
     known : Targets or None
         Of an earlier call, with whose classes and kind these must agree.
     loss : Loss
+    xp : module
+        Whose arrays are wanted.
     name : str
         What an error calls y.
+
+    Returns
+    -------
+    targets : Targets
+        The classes on the host, the rest in `xp`.
     """
-    if sparse.issparse(y):
-        y = y.toarray()
-    y = np.asarray(y)
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = column_or_1d(y, warn=True)
+    y = y.toarray() if hasattr(y, "toarray") else y
+    y = one_column(y if on_device(y) else np.asarray(y))
     read = _matrix(y, known, loss, name) if y.ndim == 2 else _labels(y, classes, known, name)
     if known is not None:
         same_kind = (read.matrix is None) == (known.matrix is None)
@@ -55,14 +85,19 @@ def read_targets(y, classes, known, loss, name="y"):
                 f"{name} must be of the kind that was learned from, with {len(known.classes)} "
                 f"classes; got an array of shape {y.shape}"
             )
-    return read
+    return Targets(read.classes, in_namespace(read.codes, xp)) if read.matrix is None else read
 
 
 def _labels(y, classes, known, name):
-    y = column_or_1d(y, warn=True)
-    check_classification_targets(y)
+    xp = array_namespace(y)
+    if xp is np:
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+    else:
+        # Twice, for a warning where most labels are there once.
+        check_classification_targets(np.repeat(to_host(xp.unique(y)), 2))
     if classes is not None:
-        classes = unique_labels(classes)
+        classes = unique_labels(to_host(classes))
         if known is not None and not np.array_equal(classes, known.classes):
             raise ValueError(
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, "
@@ -71,12 +106,16 @@ def _labels(y, classes, known, name):
     elif known is not None:
         classes = known.classes
     else:
-        classes = np.unique(y)
-    codes = np.searchsorted(classes, y)
+        classes = to_host(xp.unique(y))
+    if xp is not np and are_names(classes):
+        raise ValueError(f"{name} holds labels that are not in classes: {to_host(xp.unique(y))!r}")
+    labels = in_namespace(classes, xp)
+    codes = xp.searchsorted(labels, y)
     codes[codes == len(classes)] = 0
-    unknown = classes[codes] != y
+    unknown = labels[codes] != y
     if unknown.any():
-        raise ValueError(f"{name} holds labels that are not in classes: {np.unique(y[unknown])!r}")
+        wrong = to_host(xp.unique(y[unknown]))
+        raise ValueError(f"{name} holds labels that are not in classes: {wrong!r}")
     if len(classes) < 2:
         raise ValueError(
             f"The number of classes has to be greater than one; got {len(classes)} class"
@@ -85,12 +124,12 @@ def _labels(y, classes, known, name):
 
 
 def _matrix(y, known, loss, name):
-    if y.dtype.kind not in "biuf" or y.ndim != 2:
+    if y.dtype.kind not in REAL or y.ndim != 2:
         raise ValueError(
             f"Unknown label type: {name} of shape {y.shape} must hold labels of one kind, an "
             f"indicator matrix of 0 and 1, or probabilities; got dtype {y.dtype}"
         )
-    y = np.ascontiguousarray(y, dtype=np.float64)
+    y = array_namespace(y).ascontiguousarray(y, dtype=np.float64)
     outside = (y < 0) | (y > 1)
     if outside.any():
         raise ValueError(
@@ -106,7 +145,7 @@ def _matrix(y, known, loss, name):
         return Targets(classes, matrix=y)
     fractional = (y > 0) & (y < 1)
     if known is None:
-        distribution = fractional.any() and (np.abs(y.sum(axis=1) - 1) <= 1e-8).all()
+        distribution = bool(fractional.any() and (abs(y.sum(axis=1) - 1) <= 1e-8).all())
     else:  # certain labels among soft ones are soft labels too
         distribution = not known.multilabel
         if distribution and known.matrix is not None:
@@ -119,7 +158,7 @@ def _matrix(y, known, loss, name):
     return Targets(classes, matrix=y, multilabel=not distribution)
 
 
-def class_weights(class_weight, targets, counts, n_samples, y, stream):
+def class_weights(class_weight, targets, counts, n_samples):
     """Weights of the samples of each class, and of those without it in its own classifier.
 
     Parameters
@@ -129,10 +168,6 @@ def class_weights(class_weight, targets, counts, n_samples, y, stream):
     counts : ndarray of shape (n_classes,)
         How often each class was seen so far, of `n_samples`.
     n_samples : float
-    y : array-like
-        As the user gave it.
-    stream : bool
-        Whether the counts are those of a stream.
 
     Returns
     -------
@@ -141,7 +176,7 @@ def class_weights(class_weight, targets, counts, n_samples, y, stream):
     n_classes = len(targets.classes)
     if class_weight is None:
         return None, None
-    if class_weight == "balanced" and (stream or targets.matrix is not None):
+    if class_weight == "balanced":
         # A class that has not been seen counts as seen once.
         each = 2.0 if targets.multilabel else n_classes
         present, absent = np.maximum(counts, 1.0), np.maximum(n_samples - counts, 1.0)
@@ -153,9 +188,8 @@ def class_weights(class_weight, targets, counts, n_samples, y, stream):
             "class_weight must be 'balanced' or None where a sample has several labels; "
             f"got {class_weight!r}"
         )
-    y = y if targets.matrix is None else targets.classes
-    weights = compute_class_weight(class_weight, classes=targets.classes, y=y)
-    return weights, np.ones(n_classes)
+    of_classes = compute_class_weight(class_weight, classes=targets.classes, y=targets.classes)
+    return of_classes, np.ones(n_classes)
 
 
 def lowest_target(loss):
@@ -182,6 +216,7 @@ def class_data(X, targets, sample_weight, offset, loss, weights, one_by_one):
     -------
     datas : list of Data
     """
+    xp = array_namespace(X)
     positive, negative = weights
     n_classes = len(targets.classes)
     low = lowest_target(loss)
@@ -189,7 +224,8 @@ def class_data(X, targets, sample_weight, offset, loss, weights, one_by_one):
     common = {"sample_weight": sample_weight, "offset": offset}
     if loss.is_multiclass:
         if positive is not None:
-            of_sample = targets.matrix @ positive if soft else positive[targets.codes]
+            factor = in_namespace(positive, xp)
+            of_sample = targets.matrix @ factor if soft else factor[targets.codes]
             common["sample_weight"] = (
                 of_sample if sample_weight is None else sample_weight * of_sample
             )
@@ -206,8 +242,8 @@ def class_data(X, targets, sample_weight, offset, loss, weights, one_by_one):
             # The other class is the one without the label.
             common.update(weight_positive=positive[1:], weight_negative=positive[:1])
         if soft:
-            return [Data(X, np.ascontiguousarray(targets.matrix[:, 1]), [loss], **common)]
-        return [Data(X, np.where(targets.codes == 1, 1.0, low), [loss], **common)]
+            return [Data(X, xp.ascontiguousarray(targets.matrix[:, 1]), [loss], **common)]
+        return [Data(X, xp.where(targets.codes == 1, 1.0, low), [loss], **common)]
     if one_by_one:
         datas = []
         for i in range(n_classes):
@@ -220,5 +256,14 @@ def class_data(X, targets, sample_weight, offset, loss, weights, one_by_one):
     if targets.matrix is None:
         y = targets.codes.astype(np.float64)
         return [Data(X, y, [loss], n_classes, "codes", low, **common)]
-    matrix = np.where(targets.matrix > 0, 1.0, low) if low else targets.matrix
+    matrix = xp.where(targets.matrix > 0, 1.0, low) if low else targets.matrix
     return [Data(X, matrix, [loss], n_classes, "separate", **common)]
+
+
+def judged_targets(data, targets, loss, sample_weight):
+    """What early stopping scores: y, its weights, and the classes that it is in."""
+    if data.n_outputs == 1 and data.target == "shared" and not loss.is_multiclass:
+        low = lowest_target(loss)
+        y = (data.y > 0.5) * (1.0 - low) + low
+        return y, sample_weight, np.array([low, 1.0])
+    return targets.array, sample_weight, np.arange(len(targets.classes))

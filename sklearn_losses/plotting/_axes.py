@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_losses._array import to_host
 from sklearn_losses.losses import get_loss
 
 # Okabe and Ito's colours, told apart by colour-blind readers too; yellow is left out, which white
@@ -106,6 +107,5 @@ def loss_of(estimator, loss, owner):
 
 
 def predictions(estimator, X, offset):
-    return np.asarray(
-        estimator.predict(X) if offset is None else estimator.predict(X, offset=offset)
-    )
+    y_pred = estimator.predict(X) if offset is None else estimator.predict(X, offset=offset)
+    return np.asarray(to_host(y_pred))

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import validation_curve
 
+from sklearn_losses._array import to_host
 from sklearn_losses.plotting._axes import (
     COLOURS,
     finish,
@@ -220,7 +221,7 @@ class ParameterPathDisplay:
         for value in values.tolist():
             # Nested, so that the loss is a copy too.
             model = fitted_model(clone(estimator).set_params(**{param_name: value}).fit(X, y))
-            coef = np.asarray(model.coef_, dtype=np.float64)
+            coef = np.asarray(to_host(model.coef_), dtype=np.float64)
             coefs.append(coef.ravel() if coef.ndim == 1 or len(coef) == 1 else _norms(coef))
         names = getattr(X, "columns", None) if len(coefs[0]) == np.shape(X)[1] else None
         names = [f"feature {j}" for j in range(len(coefs[0]))] if names is None else list(names)

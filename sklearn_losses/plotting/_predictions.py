@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sklearn_losses._array import to_host
 from sklearn_losses._parameters import check_integer, check_number
 from sklearn_losses.losses.base import UNIT_OPEN
 from sklearn_losses.metrics import raw_from_prediction
@@ -106,7 +107,7 @@ class QuantileDisplay:
         for quantile in quantiles.tolist():
             check_number(cls.__name__, "each of quantiles", quantile, UNIT_OPEN)
         max_samples = check_integer(cls.__name__, "max_samples", max_samples, low=2)
-        y_true = np.asarray(y, dtype=np.float64)
+        y_true = np.asarray(to_host(y), dtype=np.float64)
         y_pred = predictions(estimator, X, offset).reshape(len(y_true), -1)
         if y_pred.shape[1] != len(quantiles):
             raise ValueError(
@@ -122,7 +123,7 @@ class QuantileDisplay:
             column = feature if isinstance(feature, str) else X.columns[feature]
             x, x_label = np.asarray(X[column], dtype=np.float64), str(column)
         else:
-            x, x_label = np.asarray(X)[:, feature], f"feature {feature}"
+            x, x_label = np.asarray(to_host(X))[:, feature], f"feature {feature}"
         rank = np.argsort(x, kind="stable")
         coverage = (y_true[:, np.newaxis] <= y_pred).mean(axis=0)
         if len(rank) > max_samples:
@@ -231,7 +232,8 @@ class ResidualDisplay:
         display : ResidualDisplay
         """
         loss = loss_of(estimator, loss, cls.__name__)
-        y_true, y_pred = np.asarray(y, dtype=np.float64), predictions(estimator, X, offset)
+        y_true = np.asarray(to_host(y), dtype=np.float64)
+        y_pred = predictions(estimator, X, offset)
         if y_true.ndim != 1 or y_pred.shape != y_true.shape:
             raise ValueError(
                 f"{cls.__name__} shows one output; got y of shape {y_true.shape} and predictions "

@@ -1,0 +1,172 @@
+"""The checks of data: by scikit-learn on the host; on a device, where its functions cannot go, by a
+few reductions, with scikit-learn's words for what is wrong."""
+
+import math
+from numbers import Number
+
+import numpy as np
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import check_array, check_consistent_length, validate_data
+
+from sklearn_losses._array import array_namespace, device_array, in_namespace, on_device, to_host
+from sklearn_losses._sklearn_compat import check_sample_weight
+
+REAL = "biuf"
+FLOATS = (np.float64, np.float32)
+TARGET = {"accept_sparse": "csr", "ensure_2d": False, "dtype": None, "input_name": "y"}
+
+
+def shape_of(x):
+    """The shape of an array of any place, or of nested lists."""
+    return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
+
+
+def one_column(y):
+    """`y` with a column of its own taken out of it, with scikit-learn's warning."""
+    if y.ndim == 2 and y.shape[1] == 1:
+        column_or_1d(np.zeros((1, 1)), warn=True)
+        return y[:, 0]
+    return y
+
+
+def _let_scikit_learn_refuse(x, **options):
+    """The error that scikit-learn has for the kind and shape of `x`, from its first rows."""
+    part = x[:9] if min(x.shape, default=0) else x
+    check_array(to_host(part), **{"accept_sparse": True, "ensure_all_finite": False, **options})
+
+
+def check_finite(x, **options):
+    """The error that scikit-learn has for NaN and infinity in `x`, if there are any."""
+    # A sum is finite only if every term is; it may overflow, and then the elements decide.
+    if x.dtype.kind != "f" or math.isfinite(float(x.sum(dtype=np.float64))):
+        return
+    xp = array_namespace(x)
+    for found, where in ((np.nan, xp.isnan), (np.inf, xp.isinf)):
+        if bool(where(x).any()):
+            check_array(np.full((1, 1), found, dtype=x.dtype), **options)
+
+
+def _check_csr(X):
+    """The errors that `_rows.pxd` has for rows that are not within X; a kernel would read on."""
+    xp = array_namespace(X)
+    n_entries = min(len(X.indices), len(X.data))
+    at = X.indices if len(X.indices) else xp.zeros(1, X.indptr.dtype)
+    lengths = X.indptr[1:] - X.indptr[:-1]
+    facts = [X.indptr[0], X.indptr[-1], lengths.min(), at.min(), at.max()]
+    first, last, shortest, low, high = xp.stack(facts).get().tolist()
+    if len(X.indptr) != X.shape[0] + 1 or first != 0 or shortest < 0:
+        raise ValueError(
+            "X.indptr must start at 0, never decrease, and have one entry more than X has rows"
+        )
+    if last > n_entries:
+        raise ValueError("X.indptr points past the end of X.data or X.indices")
+    if low < 0 or high >= X.shape[1]:
+        raise ValueError(f"X.indices must be in the range [0, {X.shape[1]})")
+
+
+def _samples(X, estimator):
+    """X of a device: C order, or CSR; float32 or float64; finite."""
+    X = device_array(X)
+    sparse = hasattr(X, "tocsr")
+    X = X.tocsr() if sparse else X
+    if X.ndim != 2 or X.dtype.kind not in REAL or 0 in X.shape:
+        _let_scikit_learn_refuse(X, estimator=estimator, input_name="X")
+    if X.dtype not in FLOATS:
+        X = X.astype(np.float64)
+    if sparse:
+        _check_csr(X)
+    else:
+        X = array_namespace(X).ascontiguousarray(X)
+    check_finite(X.data if sparse else X, estimator=estimator, input_name="X")
+    return X
+
+
+def _targets(y, estimator):
+    """y of a device, or labels of the host, which no device can hold."""
+    if not on_device(y):
+        return check_array(y, estimator=estimator, **TARGET)
+    y = device_array(y)
+    y = y.toarray() if hasattr(y, "toarray") else y
+    if y.ndim not in (1, 2) or y.dtype.kind not in REAL:
+        _let_scikit_learn_refuse(y, estimator=estimator, **TARGET)
+    check_finite(y, **TARGET)
+    return y
+
+
+def _doubles(x, shapes, xp):
+    """`x` as an array of the device in float64 and C order, with its sum and its least element; or
+    None where it is not real, not finite or not of one of the shapes."""
+    if not on_device(x):
+        return None
+    x = device_array(x)
+    if x.dtype.kind not in REAL or x.shape not in shapes:
+        return None
+    x = xp.ascontiguousarray(x, dtype=np.float64)
+    total, least = xp.stack([x.sum(), x.min()]).get().tolist()
+    return (x, total, least) if math.isfinite(total) else None
+
+
+class Validation:
+    """Mixin: checked data, on the host or on a device."""
+
+    def _check_samples(self, X, reset=False):
+        """X as `predict` takes it."""
+        if not on_device(X):
+            return validate_data(self, X, accept_sparse="csr", reset=reset)
+        return validate_data(self, _samples(X, self), skip_check_array=True, reset=reset)
+
+    def _validate(self, X, y, reset, **options):
+        """X as the solvers take it, and y, whose numbers of columns are not checked."""
+        if on_device(X):
+            X, y = validate_data(self, _samples(X, self), y, skip_check_array=True, reset=reset)
+            y = _targets(y, self)
+            check_consistent_length(X, y)
+            return X, y
+        return validate_data(
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=list(FLOATS),
+            order="C",
+            accept_large_sparse=True,
+            multi_output=True,
+            reset=reset,
+            **options,
+        )
+
+    def _check_weights(self, sample_weight, X, name="sample_weight"):
+        """`sample_weight` in float64, or None where all weights are 1."""
+        if sample_weight is None:
+            return None
+        xp = array_namespace(X)
+        if xp is not np:
+            if isinstance(sample_weight, Number):
+                sample_weight = xp.full(X.shape[0], float(sample_weight))
+            checked = _doubles(sample_weight, [X.shape[:1]], xp)
+            if checked is not None and checked[2] >= 0 < checked[1]:
+                return checked[0]
+            sample_weight, X = to_host(sample_weight), np.broadcast_to(0.0, (X.shape[0], 1))
+        checked = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if not checked.any():
+            raise ValueError(f"{name}: Sample weights must contain at least one non-zero number.")
+        return in_namespace(checked, xp)
+
+    def _check_offset(self, offset, X, n_outputs, name="offset"):
+        """`offset` in float64, of shape (n_samples,) or (n_samples, n_outputs), or None."""
+        if offset is None:
+            return None
+        n_samples, xp = X.shape[0], array_namespace(X)
+        shapes = ((n_samples,), (n_samples, n_outputs))
+        if xp is not np:
+            checked = _doubles(offset, shapes, xp)
+            if checked is not None:
+                return checked[0]
+            offset = to_host(offset)
+        offset = check_array(offset, dtype=np.float64, ensure_2d=False, order="C", input_name=name)
+        if offset.shape not in shapes:
+            raise ValueError(
+                f"{name} must have shape ({n_samples},) or ({n_samples}, {n_outputs}); "
+                f"got {offset.shape}"
+            )
+        return in_namespace(offset, xp)
