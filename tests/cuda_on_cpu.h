@@ -7,6 +7,9 @@
 #ifndef CUDA_ON_CPU_H
 #define CUDA_ON_CPU_H
 
+#if defined(__SSE2__)
+#include <xmmintrin.h>
+#endif
 #include <math.h>
 
 #include <cmath>
@@ -380,12 +383,24 @@ static void spoil_static_shared() {}
 struct Launch {
     int grid[3], block[3];
     long long shared_bytes;
-    int reverse, ended_pass, n_args;
+    int reverse, ended_pass, flush, n_args;
     void** args;
     const char* types;  // two letters for each argument: its kind (p for null or an address, * for an array) and its size
 };
 
+// Subnormal numbers are 0, of doubles too: CUDA's -ftz=true is for float alone.
+struct Flush {
+#if defined(__SSE2__)
+    unsigned before = _mm_getcsr();
+    explicit Flush(bool on) { if (on) _mm_setcsr(before | 0x8040u); }
+    ~Flush() { _mm_setcsr(before); }
+#else
+    explicit Flush(bool) {}
+#endif
+};
+
 static int run(const Launch& launch) {
+    const Flush flush(launch.flush != 0);
     if (!fibers) {
         fibers = new Fiber[MAX_THREADS]();
         stacks = static_cast<char*>(std::malloc(MAX_THREADS * STRIDE));

@@ -19,12 +19,12 @@ SHARED_LIMIT_OPTIN = 227 << 10
 # What tests read: waits of the host, launches of kernels and of graphs, copies to a device.
 counts = {"sync": 0, "launch": 0, "graph": 0, "upload": 0}
 # How the emulator runs; `reset` puts them back.
-settings = {"reverse_blocks": False, "ended_threads_pass": False}
+settings = {"reverse_blocks": False, "ended_threads_pass": False, "flush_to_zero": False}
 
 
 def reset():
     counts.update(dict.fromkeys(counts, 0))
-    settings.update(reverse_blocks=False, ended_threads_pass=False)
+    settings.update(dict.fromkeys(settings, False))
     _pool.set_limit(0)
     _capturing.clear()
     _thread.__dict__.clear()

@@ -404,8 +404,8 @@ SL_FN V decay(Two<V> x) {
     // Where hi is below, the rest means nothing, and may be NaN.
     const V low = F::exp_low;
 #if SL_DEVICE
-    const V e = exp_(x.hi);
-    return select(x.hi < low, V(0), e + e * x.lo);
+    // A product of e and lo might be subnormal, which is 0 in float32 there (-ftz=true).
+    return select(x.hi < low, V(0), exp_(x.hi) * (T(1) + x.lo));
 #else
     // Bias and lift are part of the rounding constant, so that the sum's low bits are the exponent field of
     // 2^(n + lift): a normal number for every n that counts. The last factor takes the lift back.

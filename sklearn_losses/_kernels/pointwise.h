@@ -206,7 +206,9 @@ struct Fair {
         tail = tail * z + T(1) / T(5);
         tail = tail * z + T(1) / T(3);
         const T small = s * (u - T(2) * z * tail), large = u - log1p_(u);
-        return {c * (c * (u < T(0.5) ? small : large)), r * inverse, inverse * inverse};
+        // The inverse may be subnormal, and have lost its digits.
+        const bool far = u > Format<T>::huge;
+        return {c * (c * (u < T(0.5) ? small : large)), far ? sign_of(r, c) : r * inverse, inverse * inverse};
     }
 };
 
