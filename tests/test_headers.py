@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sklearn_losses._kernels import _gpu, _gpu_losses
+from sklearn_losses._kernels import _gpu, _gpu_batch, _gpu_losses, _gpu_steps
 
 KERNELS = files("sklearn_losses").joinpath("_kernels")
 TYPES = ["float", "double"]
@@ -128,7 +128,9 @@ def compile_ptx(source):
     names = sorted(path.name for path in KERNELS.iterdir() if path.suffix == ".h")
     texts = (ctypes.c_char_p * len(names))(*(text(name).encode() for name in names))
     includes = (ctypes.c_char_p * len(names))(*(name.encode() for name in names))
-    options = [b"--gpu-architecture=compute_80", *(option.encode() for option in _gpu.OPTIONS)]
+    # As CuPy compiles: it adds the last one.
+    flags = ["--gpu-architecture=compute_80", *_gpu.OPTIONS, "-ftz=true"]
+    options = [flag.encode() for flag in flags]
     program = ctypes.c_void_p()
     created = library.nvrtcCreateProgram(
         ctypes.byref(program), source.encode(), b"kernels.cu", len(names), texts, includes
@@ -215,22 +217,51 @@ def test_kernels_that_add_up_compile_to_ptx():
     compile_kernels([_gpu_losses.sum_kernel(), *map(_gpu_losses.class_kernel, TYPES)])
 
 
+# --------------------------------------------------------------------------------- the GPU's engine
+
+# X's dtype, whether its indices have 64 bits, and whether it is sparse.
+LAYOUTS = [
+    (single, wide, sparse)
+    for single in (True, False)
+    for wide, sparse in ((False, False), (False, True), (True, True))
+]
+
+
+def entries_of(kernels):
+    """PTX of each kernel of the engine, by its name."""
+    ptx = compile_ptx(f'#include "{_gpu_batch.HEADER}"\n{kernels}')
+    entries = dict(re.findall(r"\.entry (\w+)\((.*?)(?=\.entry|\Z)", ptx, re.DOTALL))
+    assert entries.keys() == set(re.findall(r'extern "C" __global__ .*? (\w+)\(const', kernels))
+    return entries
+
+
+@pytest.mark.parametrize(("single", "wide", "sparse"), LAYOUTS)
+def test_kernels_of_rows_compile_to_ptx(single, wide, sparse):
+    entries = entries_of(_gpu_batch.rows_text(single, wide, sparse))
+    # Rows add to the columns of sparse data by whole numbers, whose sum has no order.
+    added = set(re.findall(r"(?:atom|red)\.\S*add\.(\w+)", entries["gradient"]))
+    assert added == ({"u64"} if sparse else set())
+
+
+@pytest.mark.parametrize("loss", POINTWISE)
+def test_kernels_of_one_pass_compile_to_ptx(loss):
+    for single in (True, False):
+        widths = (4, 2, 1) if single else (2, 1)
+        for n_features in (widths[0] * 25, 33):
+            strips, width = _gpu_batch.fused_shape(single, 1, n_features, address=0)
+            entry = entries_of(_gpu_batch.fused_text(loss, single, 1, strips, width))["fused"]
+            # Rows are read with the widest accesses that their length allows.
+            wide = f"ld.global.v{width}" if width > 1 else "ld.global.f"
+            assert wide in entry and width == max(w for w in widths if n_features % w == 0)
+
+
+@pytest.mark.parametrize("loss", [*POINTWISE, *ROWWISE])
+def test_kernels_of_losses_in_the_engine_compile_to_ptx(loss):
+    for single, wide in ((True, False), (False, True)):
+        entries_of(_gpu_batch.losses_text(loss, loss in ROWWISE, single, wide))
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_optimizer_kernel_compiles_to_ptx(optimizer):
-    kernels = "".join(
-        f"""
-extern "C" __global__ void kernel_{T}(long long n, const double* params, double rate, double t,
-                                      double l1, double l2, {T}* w, const {T}* g, {T}* states,
-                                      const {T}* low, const {T}* high, {T}* lengths) {{
-    const long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
-    if (i >= n) return;
-    const sl::{optimizer}<{T}> optimizer(sl::Moment{{params, rate, t, l2, l1}});
-    const sl::Prox<{T}> prox{{{T}(l1), low[i], high[i]}};
-    {T}* state = states + 3 * i;
-    lengths[i] = optimizer.length(state);
-    w[i] = optimizer(w[i], g[i], state, prox);
-}}"""
-        for T in TYPES
-    )
-    ptx = compile_ptx(f'#include "optimizers.h"\n{kernels}')
-    assert ".entry kernel_float" in ptx and ".entry kernel_double" in ptx
+def test_kernels_of_steps_compile_to_ptx(optimizer):
+    for layout in LAYOUTS:
+        entries_of(_gpu_steps.steps_text(optimizer, *layout))

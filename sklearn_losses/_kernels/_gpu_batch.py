@@ -27,7 +27,7 @@ NO_MEMORY, RECORD = 0, 1
 # of a kernel that goes over rows.
 PIECES_OF_PROCESSOR = 2
 MOST_BLOCKS = 2048
-MOST_LOSS_BLOCKS = 256
+MOST_LOSS_BLOCKS = 512
 # Rows that are worth a piece, and sums of a gradient that are kept at once.
 LEAST_ROWS = 4 * WARPS
 SUMS = 1 << 22

@@ -106,13 +106,13 @@ SL_FN Fit<T, I> members(const Fit<T, I>* fit) {
 }
 
 // Rows [start, start + n) of the order: those of the step, or (from 0 on) of a pass over all rows as they come.
-struct Rows {
+struct Part {
     long long start, n;
     double inverse;
     int memory;
     bool stepping;
     template <class F>
-    SL_FN Rows(const F& f, long long start_, long long n_, double inverse_, long long memory_)
+    SL_FN Part(const F& f, long long start_, long long n_, double inverse_, long long memory_)
         : start(start_), n(n_), inverse(inverse_), memory(int(memory_)), stepping(start_ < 0) {
         if (stepping) {
             const long long batch = (long long)(f.clock[CLOCK_BATCH]);
@@ -173,7 +173,7 @@ SL_FN typename F::Real completed(const F& f, long long row, int k, typename F::R
     return typename F::Real(raw);
 }
 template <class F>
-SL_FN void complete(const F& f, const Rows& rows, long long b, long long row, int k, typename F::Real product) {
+SL_FN void complete(const F& f, const Part& rows, long long b, long long row, int k, typename F::Real product) {
     const typename F::Real raw = completed(f, row, k, product);
     give_up_unless_finite(f, raw);
     f.raw[k * rows.n + b] = raw;
@@ -187,7 +187,7 @@ template <class T, class I>
 SL_FN void dense_scores(const Fit<T, I>* fit, long long start, long long count) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
-    const Rows rows(f, start, count, 0.0, 0);
+    const Part rows(f, start, count, 0.0, 0);
     const int d = int(f.n_features), K = int(f.n_outputs);
     for (long long b = (long long)(blockIdx.x) * WARPS + warp(); b < rows.n; b += (long long)(gridDim.x) * WARPS) {
         const long long row = rows.row(f, b);
@@ -211,7 +211,7 @@ template <class T, class I>
 SL_FN void complete_products(const Fit<T, I>* fit, long long start, long long count) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
-    const Rows rows(f, start, count, 0.0, 0);
+    const Part rows(f, start, count, 0.0, 0);
     for (int k = 0; k < int(f.n_outputs); ++k)
         for (long long b = thread_number(); b < rows.n; b += n_threads())
             complete(f, rows, b, rows.row(f, b), k, f.raw[k * rows.n + b]);
@@ -220,7 +220,7 @@ template <class T, class I>
 SL_FN void sparse_scores(const Fit<T, I>* fit, long long start, long long count) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
-    const Rows rows(f, start, count, 0.0, 0);
+    const Part rows(f, start, count, 0.0, 0);
     const int K = int(f.n_outputs);
     for (long long b = (long long)(blockIdx.x) * WARPS + warp(); b < rows.n; b += (long long)(gridDim.x) * WARPS) {
         const long long row = rows.row(f, b), first = f.indptr[row], last = f.indptr[row + 1];
@@ -244,7 +244,7 @@ SL_FN void sparse_scores(const Fit<T, I>* fit, long long start, long long count)
 
 // The row's coefficient in the gradient; its loss is added where `counts`.
 template <class F>
-SL_FN typename F::Real weighed(const F& f, const Rows& rows, long long row, int k, typename F::Real target,
+SL_FN typename F::Real weighed(const F& f, const Part& rows, long long row, int k, typename F::Real target,
                                typename F::Real value, typename F::Real gradient, bool counts, double& loss) {
     using T = typename F::Real;
     const T weight = weight_of(f, row, k, target);
@@ -255,7 +255,7 @@ SL_FN typename F::Real weighed(const F& f, const Rows& rows, long long row, int 
 }
 // Sums of a block: loss, largest coefficient, and (row by row that this thread has made) the intercepts' gradient.
 template <class F>
-SL_FN void sum_losses(const F& f, const Rows& rows, double loss) {
+SL_FN void sum_losses(const F& f, const Part& rows, double loss) {
     double most = 0.0;
     for (int k = 0; k < int(f.n_outputs); ++k) {
         double sum = 0.0;
@@ -279,7 +279,7 @@ template <class Loss, class T, class I>
 SL_FN void pointwise_losses(const Fit<T, I>* fit, long long start, long long count, double inverse, long long memory) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
-    const Rows rows(f, start, count, inverse, memory);
+    const Part rows(f, start, count, inverse, memory);
     double loss = 0.0;
     for (int k = 0; k < int(f.n_outputs); ++k) {
         const Loss formula(f.params + k * f.params_stride);
@@ -298,7 +298,7 @@ template <class Loss, class T, class I>
 SL_FN void rowwise_losses(const Fit<T, I>* fit, long long start, long long count, double inverse, long long memory) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
-    const Rows rows(f, start, count, inverse, memory);
+    const Part rows(f, start, count, inverse, memory);
     const int K = int(f.n_outputs);
     const Loss formula(f.params, K);
     double loss = 0.0;
@@ -324,7 +324,7 @@ template <class T, class I>
 SL_FN void given_losses(const Fit<T, I>* fit, long long start, long long count, double inverse, long long memory) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
-    const Rows rows(f, start, count, inverse, memory);
+    const Part rows(f, start, count, inverse, memory);
     double loss = 0.0;
     for (int k = 0; k < int(f.n_outputs); ++k)
         for (long long b = thread_number(); b < rows.n; b += n_threads()) {
@@ -362,7 +362,7 @@ template <class T, class I>
 SL_FN void dense_gradient(const Fit<T, I>* fit, long long start, long long count) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
-    const Rows rows(f, start, count, 0.0, 0);
+    const Part rows(f, start, count, 0.0, 0);
     const int d = int(f.n_features), K = int(f.n_outputs);
     const int column = int(blockIdx.y) * COLUMNS + lane(), first_output = int(blockIdx.z) * OUTPUTS;
     const long long piece = (rows.n + f.n_pieces - 1) / f.n_pieces, first = blockIdx.x * piece;
@@ -398,7 +398,7 @@ SL_FN void fused(const Fit<T, int>* fit, long long start, long long count, doubl
     enum { E = N * V, BYTES = E * sizeof(T), R = BYTES <= 16 ? 4 : (BYTES <= 32 ? 2 : 1) };
     const Fit<T, int> f = members(fit);
     if (given_up(f)) return;
-    const Rows rows(f, start, count, inverse, memory);
+    const Part rows(f, start, count, inverse, memory);
     const int d = int(f.n_features);
     const long long step = (long long)(gridDim.x) * WARPS;
     const auto load_row = [&](const T* x, T(&to)[E]) {
@@ -495,7 +495,7 @@ template <class T, class I>
 SL_FN void scatter(const Fit<T, I>* fit, long long start, long long count) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
-    const Rows rows(f, start, count, 0.0, 0);
+    const Part rows(f, start, count, 0.0, 0);
     const int K = int(f.n_outputs);
     const double per_unit = 1.0 / unit_of(f, rows.n);
     for (long long b = (long long)(blockIdx.x) * WARPS + warp(); b < rows.n; b += (long long)(gridDim.x) * WARPS) {

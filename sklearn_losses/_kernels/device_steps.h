@@ -66,7 +66,7 @@ template <template <class> class O, class T, class I>
 SL_FN void touch(const Fit<T, I>* fit) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
-    const Rows rows(f, -1, 0, 0.0, 0);
+    const Part rows(f, -1, 0, 0.0, 0);
     const bool penalised = f.reduced == NOT_REDUCED && (f.l1 > 0.0 || f.l2 > 0.0);
     const int step = int(f.clock[CLOCK_STEP]) + 1;
     int* count = f.count ? f.count + step % 2 * f.n_features : nullptr;
@@ -191,7 +191,7 @@ SL_FN double sum_of_pieces(const F& f, long long& i, bool& acts) {
 }
 // The gradient of this thread's coordinate.
 template <bool SPARSE, int ROWS, class F>
-SL_FN double coordinate(const F& f, const Rows& rows, long long& i, bool& acts) {
+SL_FN double coordinate(const F& f, const Part& rows, long long& i, bool& acts) {
     if constexpr (SPARSE) {
         const double unit = unit_of(f, rows.n);
         i = thread_number();
@@ -211,7 +211,7 @@ template <bool SPARSE, int ROWS, class T, class I>
 SL_FN void combine(const Fit<T, I>* fit, long long start, long long count) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
-    const Rows rows(f, start, count, 0.0, 0);
+    const Part rows(f, start, count, 0.0, 0);
     long long i;
     bool acts;
     const double g = coordinate<SPARSE, ROWS>(f, rows, i, acts);
@@ -228,7 +228,7 @@ template <template <class> class O, bool SPARSE, int ROWS, bool CLIPPED, class T
 SL_FN void columns(const Fit<T, I>* fit) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
-    const Rows rows(f, -1, 0, 0.0, 0);
+    const Part rows(f, -1, 0, 0.0, 0);
     const Moment m = moment_of(f);
     const double scale = f.clock[CLOCK_SCALE], average = f.clock[CLOCK_A];
     const double keep = f.reduced == SAGA_MEMORY ? double(rows.n) / double(f.n_rows) : 0.0;
