@@ -466,7 +466,8 @@ def as_metric(loss, library, *, raw=True):
 
 
 def as_torch(loss, reduction="mean"):
-    """A `torch.nn.Module` that runs the loss's compiled kernels on CPU tensors.
+    """A `torch.nn.Module` that runs the loss's compiled kernels on tensors of the CPU or of a CUDA
+    device.
 
     The forward pass evaluates value and gradient at once, on the tensors' own memory; the backward
     pass returns that gradient.

@@ -267,6 +267,19 @@ def test_links_are_the_cpus(device, link, dtype, monkeypatch):
         np.testing.assert_array_equal(function(Lender(device.xp.asarray(x))).get(), got.get())
 
 
+@pytest.mark.parametrize("link", LINKS, ids=lambda link: link.__name__)
+@every_dtype
+def test_links_need_no_more_than_the_array_api_standard(link, dtype):
+    import array_api_strict as xp
+
+    raw = np.linspace(-3, 3, 12, dtype=dtype).reshape(4, 3)
+    y_pred = (link().inverse(raw) * dtype(0.9) + dtype(0.01)).astype(dtype)
+    for function, x in ((link().inverse, raw), (link().link, y_pred)):
+        got = function(xp.asarray(x))
+        assert got.__array_namespace__() is xp and got.dtype == xp.asarray(x).dtype
+        np.testing.assert_allclose(np.asarray(got), function(x), rtol=1e-6, atol=1e-6)
+
+
 def test_a_users_functions_get_the_devices_arrays(device):
     seen = []
 

@@ -5,6 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 from joblib import effective_n_jobs
 
+from sklearn_losses._array import to_host
 from sklearn_losses._parameters import from_name
 from sklearn_losses._sklearn_compat import Interval, StrOptions
 from sklearn_losses._solvers.fit import Settings
@@ -145,7 +146,7 @@ class Parameters:
             raise ValueError(f"bounds must be a pair (low, high); got {self.bounds!r}")
         both = []
         for name, bound in zip(("low", "high"), given, strict=True):
-            bound = np.asarray(bound, dtype=np.float64)
+            bound = np.asarray(to_host(bound), dtype=np.float64)
             if bound.shape not in ((), (n_features,)) or np.isnan(bound).any():
                 raise ValueError(
                     f"bounds: {name} must be a number, or {n_features} numbers, one a feature; "
