@@ -71,3 +71,15 @@ def device(request, monkeypatch):
     except ImportError:
         return
     _gpu.forget()
+
+
+@pytest.fixture
+def xp(device):
+    return device.xp
+
+
+@pytest.fixture
+def stand_in(device):
+    if device.real:
+        pytest.skip("of the stand-in alone")
+    return device

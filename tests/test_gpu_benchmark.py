@@ -9,23 +9,29 @@ import pytest
 
 import sklearn_losses as sl
 
-PATH = Path(__file__).parents[1] / "asv_benchmarks" / "gpu.py"
+PATH = Path(__file__).parents[1] / "asv_benchmarks" / "gpu"
 
 
 @pytest.fixture(scope="module")
 def gpu():
-    """asv_benchmarks/gpu.py, which is no part of the installed package."""
-    spec = importlib.util.spec_from_file_location("gpu_benchmark", PATH)
-    module = importlib.util.module_from_spec(spec)
+    """asv_benchmarks/gpu, which is no part of the installed package."""
+    spec = importlib.util.spec_from_file_location("gpu_benchmark", PATH / "__init__.py")
+    module = sys.modules["gpu_benchmark"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
+@pytest.fixture(scope="module")
+def run(gpu):
+    """What ``python -m asv_benchmarks.gpu`` runs."""
+    return importlib.import_module("gpu_benchmark.__main__")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("suite", ["kernels", "fits", "crossover"])
-def test_a_suite_runs_and_fills_its_tables(device, gpu, suite, tmp_path, capsys):
+def test_a_suite_runs_and_fills_its_tables(device, run, suite, tmp_path, capsys):
     page = tmp_path / "page.rst"
-    assert gpu.main(["--quick", "--suite", suite, "--out", str(page)]) == 0, capsys.readouterr().out
+    assert run.main(["--quick", "--suite", suite, "--out", str(page)]) == 0, capsys.readouterr().out
     text, printed = page.read_text(encoding="utf-8"), capsys.readouterr().out
     assert "Failures" not in text and "FAILED" not in printed
     # Each table has its header and a row at the least.
@@ -37,7 +43,7 @@ def test_a_suite_runs_and_fills_its_tables(device, gpu, suite, tmp_path, capsys)
         assert "     - yes\n" in text and "     - NO\n" not in text
 
 
-def test_what_fails_is_named_and_the_rest_goes_on(device, gpu, monkeypatch, tmp_path, capsys):
+def test_what_fails_is_named_and_the_rest_goes_on(device, run, monkeypatch, tmp_path, capsys):
     def fails(*args):
         raise RuntimeError("no such kernel")
 
@@ -45,25 +51,25 @@ def test_what_fails_is_named_and_the_rest_goes_on(device, gpu, monkeypatch, tmp_
         report.table("A table", ("a", "b"), "a note")
         report.row(1, "`2`")
 
-    monkeypatch.setattr(gpu, "SUITES", {"kernels": fails, "fits": works})
+    monkeypatch.setattr(run, "SUITES", {"kernels": fails, "fits": works})
     page = tmp_path / "page.rst"
-    assert gpu.main(["--quick", "--out", str(page)]) == 1
+    assert run.main(["--quick", "--out", str(page)]) == 1
     assert "FAILED kernels: RuntimeError: no such kernel" in capsys.readouterr().out
     text = page.read_text(encoding="utf-8")
     assert "- ``kernels: RuntimeError: no such kernel``" in text
     assert "   * - a\n     - b\n   * - 1\n     - `2`\n\n- a note.\n" in text
 
 
-def test_what_is_not_begun_in_time_is_left_out_and_said(device, gpu, tmp_path):
+def test_what_is_not_begun_in_time_is_left_out_and_said(device, run, tmp_path):
     page = tmp_path / "page.rst"
-    assert gpu.main(["--quick", "--suite", "kernels", "--seconds", "0", "--out", str(page)]) == 0
+    assert run.main(["--quick", "--suite", "kernels", "--seconds", "0", "--out", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
     assert "- log_loss, float32 left out: the time was up." in text and "list-table" not in text
 
 
-def test_without_a_gpu_it_says_so(gpu, monkeypatch, capsys):
+def test_without_a_gpu_it_says_so(run, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "cupy", None)
-    assert gpu.main([]) == 2
+    assert run.main([]) == 2
     assert "asv_benchmarks.gpu needs a GPU: " in capsys.readouterr().err
 
 
