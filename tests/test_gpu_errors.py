@@ -2,8 +2,6 @@
 the real one."""
 
 import importlib.util
-import pickle
-import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -114,23 +112,3 @@ def test_a_failed_call_leaves_a_fitted_estimator_usable(lent, monkeypatch):
     with pytest.raises(ImportError):
         model.predict(lent)
     np.testing.assert_array_equal(model.predict(X), expected)
-
-
-def test_a_pickle_of_a_fit_on_a_device_needs_no_cupy(device, tmp_path):
-    xp, path = device.xp, tmp_path / "model.pickle"
-    rng = np.random.RandomState(0)
-    X, y = rng.randn(40, 3), rng.randn(40)
-    model = SGDRegressorX(optimizer="adam", batch_size=8, max_iter=3, tol=None, average=True)
-    model.fit(xp.asarray(X), xp.asarray(y))
-    expected = xp.asnumpy(model.predict(xp.asarray(X)))
-    path.write_bytes(pickle.dumps((model, X, expected)))
-    program = f"""
-import pickle, sys
-sys.modules["cupy"] = None
-import numpy as np
-model, X, expected = pickle.loads(open({str(path)!r}, "rb").read())
-np.testing.assert_allclose(model.predict(X), expected, rtol=1e-12)
-model.partial_fit(X, X[:, 0])
-assert type(model.coef_) is np.ndarray
-"""
-    subprocess.run([sys.executable, "-c", program], check=True)
