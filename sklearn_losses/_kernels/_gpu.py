@@ -17,7 +17,7 @@ BLOCK = 256
 NULL = np.uintp(0)
 # No contraction into fused multiply-adds beyond those that are written: the formulas' error bounds
 # hold for the operations as they stand.
-OPTIONS = ("--std=c++17", "--fmad=false")
+OPTIONS = ("-std=c++17", "--fmad=false")
 
 _INCLUDE = re.compile(r'^#include "(\w+\.h)"\n', re.MULTILINE)
 _lock = Lock()
