@@ -73,13 +73,14 @@ ROWS = "long long start, long long count"
 LOSSES = f"{ROWS}, double inverse, long long memory"
 
 
-def wrapper(fit, name, arguments, call, blocks=1):
-    """The text of a kernel that calls a function of the header on a `Fit`; a multiprocessor must
-    have room for so many blocks of it."""
+def wrapper(fit, name, arguments, call, blocks=None):
+    """The text of a kernel that calls a function of the header on a `Fit`; with `blocks`, a
+    multiprocessor has room for so many of its blocks."""
+    bounds = BLOCK if blocks is None else f"{BLOCK}, {blocks}"
     names = ", ".join(["fit", *(a.split()[-1].lstrip("*") for a in arguments.split(", ") if a)])
     declared = ", ".join([f"const {fit}* fit", *filter(None, [arguments])])
     return (
-        f'extern "C" __global__ void __launch_bounds__({BLOCK}, {blocks}) {name}({declared}) '
+        f'extern "C" __global__ void __launch_bounds__({bounds}) {name}({declared}) '
         f"{{ sl::{call}({names}); }}\n"
     )
 
@@ -125,7 +126,7 @@ def fused_text(loss, single, n_outputs, strips, width):
     real = "float" if single else "double"
     call = f"fused<sl::{loss}<{real}>, {real}, {n_outputs}, {strips}, {width}>"
     small = n_outputs * strips * width * (4 if single else 8) <= SMALL_BYTES
-    blocks = PIECES_OF_PROCESSOR if small else 1
+    blocks = PIECES_OF_PROCESSOR if small else None
     return wrapper(fit_type(single, False), "fused", LOSSES, call, blocks)
 
 

@@ -23,37 +23,33 @@ SL_FN long long n_threads() { return (long long)(gridDim.x) * BLOCK; }
 SL_FN int lane() { return int(threadIdx.x) % WARP; }
 SL_FN int warp() { return int(threadIdx.x) / WARP; }
 
-// Over the lanes of a warp; every lane gets the same bits, as a + b is b + a.
+// Over the lanes of a warp; every lane gets the same bits, as the order of two does not matter.
+template <class T, class Join>
+SL_FN T over_warp(T x, const Join& join) {
+    for (int step = WARP / 2; step > 0; step /= 2) x = join(x, __shfl_xor_sync(0xffffffffu, x, step));
+    return x;
+}
 template <class T>
 SL_FN T warp_sum(T x) {
-    for (int step = WARP / 2; step > 0; step /= 2) x += __shfl_xor_sync(0xffffffffu, x, step);
-    return x;
-}
-template <class T>
-SL_FN T warp_max(T x) {
-    for (int step = WARP / 2; step > 0; step /= 2) x = max_(x, __shfl_xor_sync(0xffffffffu, x, step));
-    return x;
+    return over_warp(x, [](T a, T b) { return a + b; });
 }
 // Over the threads of a block; every thread gets it. All threads must come here.
-SL_FN double block_sum(double x) {
+template <class Join>
+SL_FN double over_block(double x, const Join& join) {
     __shared__ double part[WARPS];
-    x = warp_sum(x);
+    x = over_warp(x, join);
     if (lane() == 0) part[warp()] = x;
     __syncthreads();
-    double total = 0.0;
-    for (int i = 0; i < WARPS; ++i) total += part[i];
+    x = part[0];
+    for (int i = 1; i < WARPS; ++i) x = join(x, part[i]);
     __syncthreads();  // before `part` is written again
-    return total;
+    return x;
+}
+SL_FN double block_sum(double x) {
+    return over_block(x, [](double a, double b) { return a + b; });
 }
 SL_FN double block_max(double x) {
-    __shared__ double part[WARPS];
-    x = warp_max(x);
-    if (lane() == 0) part[warp()] = x;
-    __syncthreads();
-    double most = part[0];
-    for (int i = 1; i < WARPS; ++i) most = max_(most, part[i]);
-    __syncthreads();
-    return most;
+    return over_block(x, [](double a, double b) { return max_(a, b); });
 }
 // True in the block that comes here last, which then sees what all the others have written before; reads of it go
 // through `fresh`. `ticket` is 0 before and after.

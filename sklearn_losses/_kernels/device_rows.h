@@ -182,29 +182,57 @@ SL_FN void complete(const F& f, const Part& rows, long long b, long long row, in
 
 enum { OUTPUTS = 4 };  // that a warp takes at a time
 
+// A row, and the weights of its elements.
+template <class F>
+struct DenseRow {
+    using T = typename F::Real;
+    const T *x, *w;
+    long long first, last, n_features;
+    SL_FN DenseRow(const F& f, long long row)
+        : x(f.x + row * f.n_features), w(f.w), first(0), last(f.n_features), n_features(f.n_features) {}
+    SL_FN T weight(long long j, int k) const { return w[k * n_features + j]; }
+};
+template <class F, class I>
+struct SparseRow {
+    using T = typename F::Real;
+    const T *x, *w;
+    const I* columns;
+    long long first, last, n_outputs;
+    SL_FN SparseRow(const F& f, long long row)
+        : x(f.x), w(f.w), columns(f.indices), first(f.indptr[row]), last(f.indptr[row + 1]), n_outputs(f.n_outputs) {}
+    SL_FN T weight(long long j, int k) const { return w[(long long)(columns[j]) * n_outputs + k]; }
+};
 // A warp a row.
-template <class T, class I>
-SL_FN void dense_scores(const Fit<T, I>* fit, long long start, long long count) {
+template <class Row, class T, class I>
+SL_FN void scores_of(const Fit<T, I>* fit, long long start, long long count) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
     const Part rows(f, start, count, 0.0, 0);
-    const int d = int(f.n_features), K = int(f.n_outputs);
+    const int K = int(f.n_outputs);
     for (long long b = (long long)(blockIdx.x) * WARPS + warp(); b < rows.n; b += (long long)(gridDim.x) * WARPS) {
-        const long long row = rows.row(f, b);
-        const T* x = f.x + row * d;
+        const long long number = rows.row(f, b);
+        const Row row(f, number);
         for (int k = 0; k < K; k += OUTPUTS) {
             T sum[OUTPUTS] = {};
-            for (int j = lane(); j < d; j += WARP) {
-                const T element = x[j];
+            for (long long j = row.first + lane(); j < row.last; j += WARP) {
+                const T element = row.x[j];
                 for (int q = 0; q < OUTPUTS; ++q)
-                    if (k + q < K) sum[q] = fma_(element, f.w[(long long)(k + q) * d + j], sum[q]);
+                    if (k + q < K) sum[q] = fma_(element, row.weight(j, k + q), sum[q]);
             }
             for (int q = 0; q < OUTPUTS; ++q) {
                 const T product = warp_sum(sum[q]);
-                if (lane() == 0 && k + q < K) complete(f, rows, b, row, k + q, product);
+                if (lane() == 0 && k + q < K) complete(f, rows, b, number, k + q, product);
             }
         }
     }
+}
+template <class T, class I>
+SL_FN void dense_scores(const Fit<T, I>* fit, long long start, long long count) {
+    scores_of<DenseRow<Fit<T, I>>>(fit, start, count);
+}
+template <class T, class I>
+SL_FN void sparse_scores(const Fit<T, I>* fit, long long start, long long count) {
+    scores_of<SparseRow<Fit<T, I>, I>>(fit, start, count);
 }
 // Intercepts and offsets onto products that stand in `raw`.
 template <class T, class I>
@@ -215,29 +243,6 @@ SL_FN void complete_products(const Fit<T, I>* fit, long long start, long long co
     for (int k = 0; k < int(f.n_outputs); ++k)
         for (long long b = thread_number(); b < rows.n; b += n_threads())
             complete(f, rows, b, rows.row(f, b), k, f.raw[k * rows.n + b]);
-}
-template <class T, class I>
-SL_FN void sparse_scores(const Fit<T, I>* fit, long long start, long long count) {
-    const Fit<T, I> f = members(fit);
-    if (given_up(f)) return;
-    const Part rows(f, start, count, 0.0, 0);
-    const int K = int(f.n_outputs);
-    for (long long b = (long long)(blockIdx.x) * WARPS + warp(); b < rows.n; b += (long long)(gridDim.x) * WARPS) {
-        const long long row = rows.row(f, b), first = f.indptr[row], last = f.indptr[row + 1];
-        for (int k = 0; k < K; k += OUTPUTS) {
-            T sum[OUTPUTS] = {};
-            for (long long j = first + lane(); j < last; j += WARP) {
-                const T element = f.x[j];
-                const T* w = f.w + (long long)(f.indices[j]) * K + k;
-                for (int q = 0; q < OUTPUTS; ++q)
-                    if (k + q < K) sum[q] = fma_(element, w[q], sum[q]);
-            }
-            for (int q = 0; q < OUTPUTS; ++q) {
-                const T product = warp_sum(sum[q]);
-                if (lane() == 0 && k + q < K) complete(f, rows, b, row, k + q, product);
-            }
-        }
-    }
 }
 
 // ------------------------------------------------------------------------------------------------------------- losses
