@@ -114,7 +114,7 @@ class Engine(Problem):
             self.clock[at["T"]] = 1.0
             self.clock[at["B"]] = 1.0
             self.kept = [array.copy() for array in self.stores]
-        self.scalars = self.scalars_kept = (0.0, 1.0, 1.0, 0.0)
+        self.scalars_kept = (0.0, 1.0, 1.0, 0.0)
         self.plans = {}
         self.graphs = {}
 
