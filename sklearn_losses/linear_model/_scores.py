@@ -31,7 +31,10 @@ def _why_not(score, y, sample_weight):
     if not math.isfinite(score):
         check_finite(y, input_name="y")
         if sample_weight is not None:
-            check_sample_weight(to_host(sample_weight), np.broadcast_to(0.0, (len(y), 1)))
+            weight = to_host(sample_weight)
+            check_sample_weight(weight, np.broadcast_to(0.0, (len(y), 1)))
+            if not weight.any():  # scikit-learn before 1.9 does not look
+                raise ValueError("Sample weights must contain at least one non-zero number.")
     return score
 
 
