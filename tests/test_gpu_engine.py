@@ -29,6 +29,7 @@ from sklearn_losses import CompiledLoss, get_loss, losses
 from sklearn_losses._kernels import _gpu, _gpu_batch, _gpu_steps
 from sklearn_losses._kernels._batch import Problem
 from sklearn_losses._kernels._steps import shuffled
+from sklearn_losses._solvers.rates import largest_squared_norm
 
 
 class Device:
@@ -310,6 +311,18 @@ def test_an_overflow_in_a_pass_over_all_rows_is_nan(side):
         assert np.isfinite(problem.value_gradient(np.zeros((1, 1)), np.zeros(1))[0])
 
 
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
+@pytest.mark.parametrize("scale", [1.0, 0.0, 1e-100, 1e200])
+def test_the_longest_row_is_the_cpus(layout, scale, side):
+    rng = np.random.RandomState(0)
+    X = layout(rng.randn(60, 9) * (rng.rand(60, 9) > 0.6) * scale)
+    rows = np.arange(1, 60, 2)
+    with np.errstate(over="ignore"):
+        expected = largest_squared_norm(X, rows)
+        found = largest_squared_norm(side.take(X), rows)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 def test_a_stop_that_is_asked_for_interrupts(side):
     engine, stop = make(side, OneOutput(100)), threading.Event()
     stop.set()
@@ -331,7 +344,7 @@ def test_long_epochs_are_waited_for_now_and_then(side, monkeypatch):
 def test_a_compiled_loss_of_the_cpu_is_refused(side):
     signature = ctypes.CFUNCTYPE(*[ctypes.c_double] * 3, ctypes.c_void_p)
     loss = CompiledLoss(signature(lambda y, r, d: (r - y) ** 2), signature(lambda y, r, d: r - y))
-    with pytest.raises(ValueError, match="FunctionLoss"):
+    with pytest.raises(TypeError, match="FunctionLoss"):
         side.Problem(side.take(np.ones((3, 2))), side.take(np.ones(3)), [loss], 1)
 
 

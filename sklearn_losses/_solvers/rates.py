@@ -97,8 +97,15 @@ def largest_squared_norm(X, rows):
         return 0.0
     xp = array_namespace(X)
     if hasattr(X, "indptr"):
-        ends = xp.concatenate([xp.zeros(1), xp.cumsum(X.data.astype(np.float64) ** 2)])
-        squares = ends[X.indptr[1:]] - ends[X.indptr[:-1]]
+        squares = X.data.astype(np.float64) ** 2
+        largest = float(squares.max()) if squares.size else 0.0
+        if not 0.0 < largest < math.inf:
+            return largest
+        # Whole numbers of a unit: a device's cumulated sums of floats differ from run to run.
+        unit = largest * squares.size / 2.0**61
+        sums = xp.cumsum(xp.rint(squares / unit).astype(np.int64))
+        ends = xp.concatenate([xp.zeros(1, np.int64), sums])
+        squares = (ends[X.indptr[1:]] - ends[X.indptr[:-1]]) * unit
     else:
         part = max(1, (1 << 24) // X.shape[1])  # rows that are squared at a time
         squares = xp.concatenate(
