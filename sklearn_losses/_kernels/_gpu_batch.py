@@ -147,7 +147,7 @@ def fused_shape(single, n_outputs, n_features, address):
 
 
 @contextmanager
-def on_its_device(device):
+def working_on(device):
     """Allocations and launches on `device`; an error for lack of memory says what helps."""
     with device:
         try:
@@ -221,7 +221,7 @@ class Problem:
             raise ValueError(
                 f"at most {np.iinfo(np.int32).max} features can be counted; got {self.n_features}"
             )
-        with on_its_device(self.device):
+        with working_on(self.device):
             self._attach(
                 y,
                 target=TARGETS[target],
@@ -306,10 +306,7 @@ class Problem:
         kinds = _rowwise.KINDS if self.rowwise else _pointwise.KINDS
         self.kernel = None if self.python else list(kinds)[kind]
         if self.kernel == "CompiledLoss":
-            raise ValueError(
-                "CompiledLoss: its functions are the CPU's; for arrays of a GPU use FunctionLoss, "
-                "whose functions get CuPy arrays, or pass NumPy arrays"
-            )
+            self.losses[0]._on_device()  # says that it cannot
         params = np.concatenate([np.asarray(params, dtype=np.float64) for _, params in resolved])
         self.members["params"] = _gpu.constants(params)
         self.members["params_stride"] = len(first) if len(resolved) > 1 else 0
@@ -458,7 +455,7 @@ class Problem:
         coef_gradient : numpy.ndarray of shape (n_outputs, n_features), float64
         intercept_gradient : numpy.ndarray of shape (n_outputs,), float64
         """
-        with on_its_device(self.device):
+        with working_on(self.device):
             self.set_weights(coef, intercept)
             self.full_gradient()
             result = self.result.get()

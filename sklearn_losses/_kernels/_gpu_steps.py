@@ -16,7 +16,7 @@ from sklearn_losses._kernels._gpu_batch import (
     Problem,
     clock_positions,
     fit_type,
-    on_its_device,
+    working_on,
     wrapper,
 )
 from sklearn_losses._kernels._steps import n_states, shuffled
@@ -93,7 +93,7 @@ class Engine(Problem):
         text = steps_text(optimizer, self.single, self.wide, self.sparse)
         self.steppers = _gpu.kernels(HEADER, text)
         params = np.ascontiguousarray(params, dtype=np.float64)
-        with on_its_device(self.device):
+        with working_on(self.device):
             self._allocate_steps(n_states(optimizer), share)
             self.set_weights(coef, intercept)
             if low is not None:
@@ -167,7 +167,7 @@ class Engine(Problem):
     def remember(self):
         """Fill the memory of a variance-reduced method with the gradients of all rows; False where
         they are not finite."""
-        with on_its_device(self.device):
+        with working_on(self.device):
             self.full_gradient(RECORD)
             self.members["mean"][...] = self.members["total"]
             self.members["intercept_mean"][...] = self.members["intercept_gradient"]
@@ -193,7 +193,7 @@ class Engine(Problem):
         n_steps = len(rates)
         if n_steps * batch_size < self.n_rows:
             raise ValueError(f"{n_steps} rates are too few for {self.n_rows} rows")
-        with on_its_device(self.device):
+        with working_on(self.device):
             plan = self._plan_of(batch_size, n_steps)
             plan.rates[:n_steps].set(np.ascontiguousarray(rates, dtype=np.float64))
             self._set_order(seed, plan)
@@ -341,12 +341,12 @@ class Engine(Problem):
 
     def coef(self):
         """The weights at the last `save`: cupy.ndarray of shape (n_outputs, n_features)."""
-        with on_its_device(self.device):
+        with working_on(self.device):
             return self.xp.ascontiguousarray(self._parts(self.kept)[0].copy())
 
     def intercepts(self):
         """The intercepts at the last `save`: cupy.ndarray of shape (n_outputs,)."""
-        with on_its_device(self.device):
+        with working_on(self.device):
             return self._parts(self.kept)[1].copy()
 
     def averages(self):
@@ -355,7 +355,7 @@ class Engine(Problem):
         a, b, t, _ = self.scalars_kept
         if not 0 < self.average_from <= t - 1.0:
             return None, None
-        with on_its_device(self.device):
+        with working_on(self.device):
             parts = self._parts(self.kept)
             average, intercept = parts[self.averages_at], parts[self.averages_at + 1]
             average = (average + a * parts[0]) / b
@@ -364,14 +364,14 @@ class Engine(Problem):
     def get_state(self):
         """All that the next epoch depends on but data, parameters and order, at the last `save`: a
         dict, which `_steps.Engine` takes too when its arrays are on the host."""
-        with on_its_device(self.device):
+        with working_on(self.device):
             arrays = [part.copy() for part in self._parts(self.kept)]
         return {"arrays": arrays, "scalars": self.scalars_kept}
 
     def set_state(self, state):
         """Go on from what `get_state` returned, here or on the CPU."""
         at = clock_positions()
-        with on_its_device(self.device):
+        with working_on(self.device):
             pairs = zip(
                 self._parts(self.stores), self._parts(self.kept), state["arrays"], strict=True
             )

@@ -326,6 +326,7 @@ class CompiledLoss(_OwnLoss):
         )
 
     def _on_device(self, *arrays, domain=None):
+        """Refuse arrays of a device, here and in fits."""
         raise TypeError(
             "CompiledLoss: its functions run on the CPU and take no arrays of a GPU. Move the "
             "arrays (cupy.asnumpy), or take FunctionLoss, whose functions get CuPy's arrays"
