@@ -217,8 +217,9 @@ def test_constants_are_scikit_learns(ours, theirs):
         np.testing.assert_allclose(
             ours.constant_to_optimal_zero(y, w), theirs.constant_to_optimal_zero(y, w), atol=1e-14
         )
-        # scikit-learn's Huber takes one step from the median; ours is the minimiser.
-        if not isinstance(ours, sl.HuberLoss):
+        # scikit-learn's Huber takes one step from the median, and its quantile without weights lies
+        # between samples; ours are the minimisers.
+        if not isinstance(ours, sl.HuberLoss | sl.PinballLoss):
             np.testing.assert_allclose(
                 ours.fit_intercept_only(y, w), theirs.fit_intercept_only(y, w), rtol=1e-9, atol=1e-7
             )

@@ -257,7 +257,7 @@ def test_check_loss_finds_a_wrong_domain_and_a_wrong_minimum():
         def _check_y(self, y):
             pass
 
-        def _best_constant(self, y, weight):
+        def _best_constant(self, y, weight, offset):
             return 100.0
 
     functions = (lambda y, raw: (raw - y) ** 2, lambda y, raw: 2 * (raw - y))

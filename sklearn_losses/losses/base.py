@@ -53,6 +53,9 @@ class Loss(Parametric):
     approx_hessian : bool
         Whether `hessian` stands in for a second derivative that is zero or undefined where it
         matters.
+    convex : bool
+        Whether the loss is convex in the raw prediction, so that a minimum is the least. False
+        where that is not known.
     """
 
     name = None
@@ -64,6 +67,7 @@ class Loss(Parametric):
     differentiable = True
     constant_hessian = False
     approx_hessian = False
+    convex = True
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn_losses._array import array_namespace
 from sklearn_losses._parameters import check_number
 from sklearn_losses.links import ClippedLinearLink, HalfLogitLink, Interval, LogitLink
+from sklearn_losses.losses import constants
 from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE, UNIT, x_log_x
 from sklearn_losses.losses.pointwise import MeanFitMixin, PointwiseLoss
 
@@ -21,9 +22,46 @@ class BinaryLoss(PointwiseLoss):
     n_classes = 2
     interval_y_true = UNIT
 
-    def _constant_grid(self, y):
-        # Past 40 no float64 tells a probability from 1; margins have their kinks at 0 and +-1.
-        return np.concatenate([np.linspace(-40, 40, 81), np.linspace(-1, 1, 41)])
+    def _constant_limits(self, offset):
+        """The constants beyond which every raw prediction is past 40 to the same side."""
+        # Past 40 no float64 tells a probability from 1.
+        if offset is None:
+            return -40.0, 40.0
+        return -40.0 - float(offset.max()), 40.0 - float(offset.min())
+
+    def _best_constant(self, y, weight, offset):
+        low, high = self._constant_limits(offset)
+        if offset is None:
+            # The loss is linear in the target, but for what no raw prediction changes.
+            xp = array_namespace(y)
+            share, rest = constants.mean(y, weight), constants.mean(1 - y, weight)
+            y, weight = xp.asarray([0.0, 1.0]), xp.asarray([rest, share])
+        sums = constants.Sums(self, y, weight, offset)
+        if self.convex:
+            start = 0.0 if offset is None else -constants.mean(offset, weight)
+            return constants.descend(sums, start, 1.0, low, high)
+        return constants.lowest(sums, self._constant_grid(y, weight, offset))
+
+    def _constant_grid(self, y, weight, offset):
+        return np.linspace(*self._constant_limits(offset), 81)
+
+
+class _Hinge(BinaryLoss):
+    """A hinge with its kink at a threshold."""
+
+    differentiable = False
+    approx_hessian = True
+
+    def _best_constant(self, y, weight, offset):
+        # Twice as many kinks as samples, the slope growing by a sample's share at each.
+        xp = array_namespace(y)
+        (threshold,) = self._kernel_params()[1]
+        y = y.astype(np.float64, copy=False)
+        weight = xp.ones(y.shape[0]) if weight is None else weight
+        offset = xp.zeros(y.shape[0]) if offset is None else offset
+        kinks = xp.concatenate([threshold - offset, -threshold - offset])
+        growth = xp.concatenate([weight * y, weight * (1 - y)])
+        return constants.quantiles(kinks, growth, [constants.mean(y, weight)])[0]
 
 
 class HalfBinomialLoss(MeanFitMixin, BinaryLoss):
@@ -52,7 +90,7 @@ class HalfBinomialLoss(MeanFitMixin, BinaryLoss):
         return x_log_x(y) + x_log_x(1 - y)
 
 
-class Hinge(BinaryLoss):
+class Hinge(_Hinge):
     """Hinge loss: the support vector machine's.
 
     - Domain: y_true in [0, 1].
@@ -77,8 +115,6 @@ class Hinge(BinaryLoss):
     """
 
     name = "hinge"
-    differentiable = False
-    approx_hessian = True
     _parameter_intervals = {"threshold": NON_NEGATIVE}
 
     def __init__(self, threshold=1.0):
@@ -88,7 +124,7 @@ class Hinge(BinaryLoss):
         return (SmoothHinge(width), lambda y: None) if self.threshold == 1 else None
 
 
-class Perceptron(BinaryLoss):
+class Perceptron(_Hinge):
     """Perceptron loss: the hinge loss with threshold 0.
 
     - Domain: y_true in [0, 1].
@@ -109,8 +145,6 @@ class Perceptron(BinaryLoss):
     """
 
     name = "perceptron"
-    differentiable = False
-    approx_hessian = True
     _kernel = "Hinge"
 
     def _kernel_params(self):
@@ -226,6 +260,17 @@ class ExponentialLoss(MeanFitMixin, BinaryLoss):
     name = "exponential"
     link = HalfLogitLink()
 
+    def _best_beside(self, y, weight, offset):
+        low, high = self._constant_limits(offset)
+        exp = array_namespace(y).exp
+        # Both sums scaled alike, so that neither overflows where the offsets are of like size.
+        middle = constants.mean(offset)
+        up = constants.mean(y * exp(middle - offset), weight)
+        down = constants.mean((1 - y) * exp(offset - middle), weight)
+        if up > 0 and down > 0:
+            return float(np.log(up) - np.log(down)) / 2 - middle
+        return high if up > 0 else low
+
     def _minus_best_value(self, y):
         return -2 * array_namespace(y).sqrt(y * (1 - y))
 
@@ -267,6 +312,10 @@ class FocalLoss(BinaryLoss):
         self.gamma = gamma
         self.alpha = alpha
 
+    @property
+    def convex(self):
+        return self.gamma == 0
+
     def _kernel_params(self):
         gamma = check_number(type(self).__name__, "gamma", self.gamma, NON_NEGATIVE)
         if self.alpha is None:
@@ -307,6 +356,10 @@ class PolyLoss(BinaryLoss):
     def __init__(self, epsilon=1.0):
         self.epsilon = epsilon
 
+    @property
+    def convex(self):
+        return self.epsilon <= 1
+
 
 class BrierLoss(MeanFitMixin, BinaryLoss):
     """Brier's score: the squared error of the probability. Bounded, and not convex in the raw
@@ -330,6 +383,7 @@ class BrierLoss(MeanFitMixin, BinaryLoss):
 
     name = "brier"
     link = LogitLink()
+    convex = False
 
 
 class AsymmetricLoss(BinaryLoss):
@@ -372,6 +426,10 @@ class AsymmetricLoss(BinaryLoss):
         self.gamma_pos = gamma_pos
         self.gamma_neg = gamma_neg
         self.margin = margin
+
+    @property
+    def convex(self):
+        return self.gamma_pos == self.gamma_neg == self.margin == 0
 
     def _kernel_params(self):
         params = self._numbers()

@@ -137,6 +137,10 @@ class MulticlassFocal(RowwiseLoss):
         self.gamma = gamma
         self.alpha = alpha
 
+    @property
+    def convex(self):
+        return self.gamma == 0
+
     def _row_params(self, n_classes):
         weights = (
             np.ones(n_classes)

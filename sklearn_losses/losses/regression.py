@@ -2,23 +2,11 @@
 
 import numpy as np
 
-from sklearn_losses._array import array_namespace, to_host
+from sklearn_losses._array import array_namespace
 from sklearn_losses.links import Interval
+from sklearn_losses.losses import constants
 from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE, UNIT_OPEN
 from sklearn_losses.losses.pointwise import MeanFitMixin, PointwiseLoss
-
-
-def weighted_quantile(y, weight, quantile):
-    """The lowest minimiser of the weighted pinball loss; without weights, NumPy's interpolated
-    quantile.
-    """
-    xp = array_namespace(y)
-    if weight is None:
-        return to_host(xp.quantile(y, quantile))
-    order = xp.argsort(y, kind="stable")
-    order = order[weight[order] > 0]
-    cumulated = xp.cumsum(weight[order], dtype=np.float64)
-    return to_host(y[order[xp.searchsorted(cumulated, quantile * cumulated[-1], side="left")]])
 
 
 class HalfSquaredError(MeanFitMixin, PointwiseLoss):
@@ -81,8 +69,8 @@ class AbsoluteError(PointwiseLoss):
     approx_hessian = True
     constant_hessian = True
 
-    def _best_constant(self, y, weight):
-        return weighted_quantile(y, weight, 0.5)
+    def _best_constant(self, y, weight, offset):
+        return constants.quantiles(y if offset is None else y - offset, weight, [0.5])[0]
 
     def _smoothed(self, width):
         return _smoothed_absolute(self, width)
@@ -173,9 +161,16 @@ class SmoothL2(PointwiseLoss):
     name = "smooth_l2"
     differentiable = False
     approx_hessian = True
+    convex = False
 
     def _smoothed(self, width):
         return SmoothL1(), lambda y: None
+
+    def _constant_grid(self, y, weight, offset):
+        # Just beyond a jump lies a minimum.
+        grid = super()._constant_grid(y, weight, offset)
+        step = 1 + 4 * np.finfo(np.float64).eps * (1 + abs(grid))
+        return np.concatenate([grid, grid - step, grid + step])
 
 
 class PseudoHuber(PointwiseLoss):
@@ -260,8 +255,16 @@ class PinballLoss(PointwiseLoss):
     def __init__(self, quantile=0.5):
         self.quantile = quantile
 
-    def _best_constant(self, y, weight):
-        return weighted_quantile(y, weight, self._numbers()[0])
+    def _constants(self, members, y, weight, offset):
+        if offset is not None and offset.ndim == 2:
+            return super()._constants(members, y, weight, offset)
+        # Sorted once, for all quantiles.
+        levels = [member._numbers()[0] for member in members]
+        weight = constants.scaled_weight(weight)
+        return constants.quantiles(y if offset is None else y - offset, weight, levels)
+
+    def _best_constant(self, y, weight, offset):
+        return self._constants([self], y, weight, offset)[0]
 
     def _smoothed(self, width):
         return SmoothPinball(self.quantile, width), lambda y: None
@@ -374,6 +377,15 @@ class EpsilonInsensitive(PointwiseLoss):
     def __init__(self, epsilon=0.1):
         self.epsilon = epsilon
 
+    def _best_constant(self, y, weight, offset):
+        # Twice the loss is |r - epsilon| + |r + epsilon|, less a constant.
+        (epsilon,) = self._numbers()
+        xp = array_namespace(y)
+        y = y.astype(np.float64, copy=False) if offset is None else y - offset
+        y = xp.concatenate([y - epsilon, y + epsilon])
+        weight = None if weight is None else xp.concatenate([weight, weight])
+        return constants.quantiles(y, weight, [0.5])[0]
+
 
 class SquaredEpsilonInsensitive(PointwiseLoss):
     """Squared error beyond epsilon.
@@ -430,10 +442,13 @@ class AbsolutePercentageError(PointwiseLoss):
     def __init__(self, epsilon=1e-8):
         self.epsilon = epsilon
 
-    def _best_constant(self, y, weight):
+    def _best_constant(self, y, weight, offset):
         maximum = array_namespace(y).maximum
-        relative = 1 / maximum(abs(y.astype(np.float64)), self._numbers()[0])
-        return weighted_quantile(y, relative if weight is None else relative * weight, 0.5)
+        # Scaled by the least divisor, so that no weight overflows.
+        divisor = maximum(abs(y.astype(np.float64)), self._numbers()[0])
+        relative = divisor.min() / divisor
+        weight = relative if weight is None else relative * weight
+        return constants.quantiles(y if offset is None else y - offset, weight, [0.5])[0]
 
     def _smoothed(self, width):
         return _smoothed_absolute(self, width)
@@ -480,16 +495,16 @@ class RootMeanSquaredError(PointwiseLoss):
         """
         return SquaredError()(y_true, raw_prediction, sample_weight, n_threads) ** 0.5
 
-    def fit_intercept_only(self, y_true, sample_weight=None):
-        """The mean of the targets.
+    def fit_intercept_only(self, y_true, sample_weight=None, offset=None):
+        """The mean of the targets, less the offset.
 
         Parameters
         ----------
         y_true : array-like of shape (n_samples,)
-        sample_weight : array-like of shape (n_samples,) or None, default=None
+        sample_weight, offset : array-like of shape (n_samples,) or None, default=None
 
         Returns
         -------
         raw_prediction : float
         """
-        return SquaredError().fit_intercept_only(y_true, sample_weight)
+        return SquaredError().fit_intercept_only(y_true, sample_weight, offset)

@@ -4,8 +4,10 @@ y_true``."""
 import numpy as np
 
 from sklearn_losses.links import Interval
+from sklearn_losses.losses import constants
 from sklearn_losses.losses.base import POSITIVE
 from sklearn_losses.losses.pointwise import PointwiseLoss
+from sklearn_losses.losses.regression import AbsoluteError
 
 
 class _Robust(PointwiseLoss):
@@ -15,6 +17,20 @@ class _Robust(PointwiseLoss):
 
     def __init__(self, c=1.0):
         self.c = c
+
+
+class _Redescending(_Robust):
+    """A robust loss whose influence falls again for large residuals, so that outliers make minima
+    of their own."""
+
+    convex = False
+
+    def _constant_grid(self, y, weight, offset):
+        y = y if offset is None else y - offset
+        return constants.dense_grid(y, weight, self._numbers()[-1])
+
+    def _start_constant(self, y_true, sample_weight=None, offset=None):
+        return AbsoluteError().fit_intercept_only(y_true, sample_weight, offset)
 
 
 class Fair(_Robust):
@@ -44,7 +60,7 @@ class Fair(_Robust):
     name = "fair"
 
 
-class Cauchy(_Robust):
+class Cauchy(_Redescending):
     """Cauchy's (Lorentz's) loss: outliers count logarithmically. Not convex.
 
     - Domain: y_true any real number.
@@ -71,7 +87,7 @@ class Cauchy(_Robust):
     name = "cauchy"
 
 
-class GemanMcClure(_Robust):
+class GemanMcClure(_Redescending):
     """Geman and McClure's loss: outliers count as a constant. Not convex.
 
     - Domain: y_true any real number.
@@ -99,7 +115,7 @@ class GemanMcClure(_Robust):
     name = "geman_mcclure"
 
 
-class Welsch(_Robust):
+class Welsch(_Redescending):
     """Welsch's loss: outliers count as a constant, approached exponentially. Not convex.
 
     - Domain: y_true any real number.
@@ -126,7 +142,7 @@ class Welsch(_Robust):
     name = "welsch"
 
 
-class TukeyBiweight(_Robust):
+class TukeyBiweight(_Redescending):
     """Tukey's biweight: outliers beyond c count as a constant. Not convex.
 
     - Domain: y_true any real number.
@@ -157,7 +173,7 @@ class TukeyBiweight(_Robust):
         super().__init__(c=c)
 
 
-class GeneralRobust(PointwiseLoss):
+class GeneralRobust(_Redescending):
     """Barron's general and adaptive robust loss, one shape parameter from squared error to
     Welsch's.
 
@@ -197,6 +213,15 @@ class GeneralRobust(PointwiseLoss):
     def __init__(self, alpha=1.0, c=1.0):
         self.alpha = alpha
         self.c = c
+
+    @property
+    def convex(self):
+        return self._numbers()[0] >= 1
+
+    def _start_constant(self, y_true, sample_weight=None, offset=None):
+        if self.convex:
+            return self.fit_intercept_only(y_true, sample_weight, offset)
+        return super()._start_constant(y_true, sample_weight, offset)
 
     def _kernel_params(self):
         params = self._numbers()
