@@ -188,6 +188,9 @@ cdef class Engine(Problem):
                 self.intercept_states[i] *= (new_intercept / self.intercept_unit) ** power
             self.unit[...] = new
             self.intercept_unit[...] = new_intercept
+            if self.kept is not None:
+                for kept, array in zip(self.kept, self.live):
+                    kept[...] = array
         if center is None:
             self.run.center = NULL
             return
@@ -203,6 +206,11 @@ cdef class Engine(Problem):
         self.mean[:] = self.g[:self.run.size]
         self.intercept_mean[:] = self.intercept_gradient[:self.n_outputs]
         return bool(np.isfinite(value))
+
+    def memory_gradient(self):
+        """The mean of the remembered gradients, seen from the centre, of shape (n_outputs, n_features), and that of the
+        intercepts, of shape (n_outputs,)."""
+        return np.array(self.by_output(self.mean)), self.intercept_mean.copy()
 
     def epoch(self, const double[::1] rates, Py_ssize_t batch_size, seed=None, stop=None):
         """One pass over the rows, a step for each batch.

@@ -199,6 +199,8 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         self.positive = positive
         self.bounds = bounds
 
+    _scikit_learns_rate = ("optimal", 0.01, 0.5)
+
     def _accept_loss(self, loss):
         if loss.task == "regression" and (
             loss.link != IdentityLink() or not loss.in_y_true_range(np.array([-1.0, 1.0]))
@@ -273,7 +275,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         if self._rowwise:
             # A class announced to partial_fit and not seen yet counts as seen once.
             loss = loss._for_classes(n_classes, np.maximum(counts, 1.0))
-        settings = self._settings(1 if stream else self.max_iter, optimizer, X.shape[1])
+        settings = self._settings(1 if stream else self.max_iter, optimizer, X.shape[1], loss)
         if self._rowwise and n_classes == 2 and settings.low is not None:
             raise ValueError(
                 f"bounds and positive hold for a row of weights a class, of which "
@@ -292,9 +294,6 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
 
         checked_weight = self._check_weights(sample_weight, X)
         datas = data_of(X, targets, checked_weight, offset)
-        model, averages = self._start(
-            1 if n_classes == 2 and not targets.multilabel else n_classes, X, start, going_on
-        )
         validations = [None] * len(datas)
         if validation is not None:
             X_val, y_val, weight_val, offset_val = validation
@@ -310,6 +309,15 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             )
             for i, data in enumerate(datas)
         ]
+        reference = self._reference(datas[0], settings, kind, start, going_on)
+        model, averages = self._start(
+            1 if n_classes == 2 and not targets.multilabel else n_classes,
+            X,
+            start,
+            going_on,
+            reference,
+            datas[0],
+        )
         fits, origin = self._solve(
             datas,
             model,
@@ -319,10 +327,13 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             kind,
             seeds,
             judged,
+            reference,
             going_on=going_on,
             stream=stream,
         )
-        self._run(fits, origin, X, y, sample_weight, loss, kind, going_on=going_on, stream=stream)
+        return self._run(
+            fits, origin, datas, y, sample_weight, loss, kind, going_on=going_on, stream=stream
+        )
 
     def _hold_out(self, datas, targets, one_by_one, hold):
         """Set the rows that early stopping holds out; returns the seeds of the fits."""
@@ -396,8 +407,10 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             self._unchanged_on_error(),
             self._computing_on(X, y, sample_weight, offset, validation),
         ):
-            self._train(X, y, None, sample_weight, offset, validation, start, loss, optimizer)
-        self._warn_after_fit()
+            diagnosis = self._train(
+                X, y, None, sample_weight, offset, validation, start, loss, optimizer
+            )
+        self._warn_after_fit(diagnosis)
         return self
 
     @available_if(takes_streams)

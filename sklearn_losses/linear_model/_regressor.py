@@ -121,6 +121,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
     }
 
     _passive_aggressive_loss = "epsilon_insensitive"
+    _scikit_learns_rate = ("invscaling", 0.01, 0.25)
 
     def __init__(
         self,
@@ -229,9 +230,8 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
     ):
         X, y = self._validate(X, y, reset=not going_on, y_numeric=True)
         data = self._data(X, y, sample_weight, offset, loss)
-        settings = self._settings(1 if stream else self.max_iter, optimizer, X.shape[1])
+        settings = self._settings(1 if stream else self.max_iter, optimizer, X.shape[1], loss)
         kind = self._choose(loss, settings, X, plain=data.n_outputs == 1 and data.offset is None)
-        model, averages = self._start(data.n_outputs, X, start, going_on)
         if validation is None:
             data.held_out = self._held_out(data.y, data.sample_weight)
         else:
@@ -243,6 +243,8 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
                     f"y_val must have the columns of y, {data.y.shape[1:]}; "
                     f"got {validation.y.shape[1:]}"
                 )
+        reference = self._reference(data, settings, kind, start, going_on)
+        model, averages = self._start(data.n_outputs, X, start, going_on, reference, data)
         # The draws, in this order, are scikit-learn's; the second seeds what it does not use.
         random_state = check_random_state(self.random_state)
         seed = random_state.randint(0, MAX_INT)
@@ -256,10 +258,13 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             kind,
             [seed],
             [self._validation(data, validation, loss, data.y, data.sample_weight)],
+            reference,
             going_on=going_on,
             stream=stream,
         )
-        self._run(fits, origin, X, y, sample_weight, loss, kind, going_on=going_on, stream=stream)
+        return self._run(
+            fits, origin, [data], y, sample_weight, loss, kind, going_on=going_on, stream=stream
+        )
 
     def _public_weights(self, coef, intercept):
         return coef[0] if len(coef) == 1 else coef, intercept
@@ -315,8 +320,8 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             self._unchanged_on_error(),
             self._computing_on(X, y, sample_weight, offset, validation),
         ):
-            self._train(X, y, sample_weight, offset, validation, start, loss, optimizer)
-        self._warn_after_fit()
+            diagnosis = self._train(X, y, sample_weight, offset, validation, start, loss, optimizer)
+        self._warn_after_fit(diagnosis)
         return self
 
     @available_if(takes_streams)

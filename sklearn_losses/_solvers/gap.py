@@ -1,0 +1,87 @@
+"""When a fit has come to the minimum: an estimate of what the objective can still fall.
+
+The estimate is half the Newton decrement, ``g @ inverse(H) @ g / 2``, with L-BFGS's approximation of
+the inverse Hessian from the last steps, on the coordinates that are free to move (Nocedal and
+Wright, Numerical Optimization, 2006, algorithm 7.4). It has the objective's unit and no other.
+"""
+
+from collections import deque
+
+import numpy as np
+
+# Steps that the estimate remembers.
+MEMORY = 12
+# The tolerated gap over the size of the objective is `tol`**2 times this, and falls with more rows
+# than ROWS: coefficients stay a small part of their standard errors from the minimum.
+SHARE = 0.1
+ROWS = 1000.0
+
+
+def tolerated(tol, reference, objective):
+    """The gap of the objective at which a fit has converged.
+
+    ``SHARE * tol**2 * min(1, ROWS / n) * size``, with size the smaller of what the objective is
+    above its floor, and of what it has gained on the best constant.
+
+    Parameters
+    ----------
+    tol : float
+    reference : Reference
+    objective : float
+        The present one.
+    """
+    size = reference.size_of(objective)
+    if reference.natural:
+        size = min(size, 1.0)
+    return SHARE * tol**2 * min(1.0, ROWS / max(reference.n, 1)) * size
+
+
+class Gap:
+    """Steps and changes of the gradient, and the gap that they make likely."""
+
+    def __init__(self):
+        self.pairs = deque(maxlen=MEMORY)
+        self.last = None
+
+    def see(self, z, gradient):
+        """Take note of a point, an array that will not change, and of its gradient."""
+        if self.last is not None:
+            step, change = z - self.last[0], gradient - self.last[1]
+            curvature = float(step @ change)
+            if curvature > 1e-12 * float(np.linalg.norm(step) * np.linalg.norm(change)):
+                self.pairs.append((step, change))
+        self.last = (z, gradient)
+
+    def forget(self):
+        self.pairs.clear()
+        self.last = None
+
+    def estimate(self, gradient, free=None):
+        """Half the Newton decrement.
+
+        Parameters
+        ----------
+        gradient : ndarray of shape (n,)
+            Of the objective; of its least generalised one, which is 0 where a coordinate is held.
+        free : ndarray of shape (n,), bool, or None
+            The coordinates that can move; None: all.
+        """
+        q = gradient.copy()
+        if not self.pairs:
+            return 0.5 * float(q @ q)  # coordinates have about the curvature 1
+        used = []
+        for step, change in reversed(self.pairs):
+            if free is not None:
+                step, change = step * free, change * free
+            curvature = float(step @ change)
+            if curvature <= 0:
+                continue
+            a = float(step @ q) / curvature
+            q -= a * change
+            used.append((step, change, curvature, a))
+        if used:
+            _, change, curvature, _ = used[0]
+            q *= curvature / float(change @ change)
+        for step, change, curvature, a in reversed(used):
+            q += (a - float(change @ q) / curvature) * step
+        return max(0.5 * float(gradient @ q), 0.0)
