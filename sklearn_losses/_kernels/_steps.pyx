@@ -263,7 +263,10 @@ cdef class Engine(Problem):
             status = self.share_pass(work)
         norm = sqrt(self.norm_sum / max(self.steps, 1))
         if self.memory is not None:
-            norm = np.sum(self.mean**2) + (np.sum(self.intercept_mean**2) if run.task.fit_intercept else 0.0)
+            mean, intercept_mean = self.memory_gradient()
+            if run.center != NULL:
+                mean += intercept_mean[:, None] * self.center
+            norm = np.sum(mean**2) + (np.sum(intercept_mean**2) if run.task.fit_intercept else 0.0)
             norm = float(np.sqrt(norm))
         return self.loss_sum / max(self.n_rows, 1), norm, status == DONE
 

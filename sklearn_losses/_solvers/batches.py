@@ -216,8 +216,8 @@ class Batches:
             return
         z, gradient, free = self._memorised()
         self.gap.see(z, gradient)
-        gap = self.gap.estimate(np.where(free, gradient, 0.0), free)
-        if gap <= tolerated(tol, self.reference, epoch.objective):
+        gap = self.gap.estimate(gradient, free)
+        if self.gap.knows() and gap <= tolerated(tol, self.reference, epoch.objective):
             epoch.ended = "converged"
 
     def _memorised(self):

@@ -1,4 +1,4 @@
-"""The coordinates in which steps are taken, so that a fit's path does not depend on units of X and y.
+"""The coordinates in which steps are taken, so that a fit's path has no units of X and y.
 
 A weight's coordinate is the weight over its `unit`; columns of dense X are seen from their
 `center`, and the intercept is that at the center. The objective, its penalty and its bounds are
@@ -16,6 +16,7 @@ from sklearn_losses.links import IdentityLink
 
 # Rows on which losses are looked at.
 MOST_ROWS = 4096
+MOST_ELEMENTS = 1 << 15
 # A column whose spread is below this share of its values is constant: what is left is rounding.
 CONSTANT = 1e-13
 # A stream's units are renewed where a column's scale is off by this factor.
@@ -127,15 +128,30 @@ class Sample:
         rows = data.training_rows()
         rows = np.arange(len(data.y)) if rows is None else rows
         rows = rows[:: max(1, len(rows) // MOST_ROWS)][:MOST_ROWS]
-        xp = array_namespace(data.X)
-        at = in_namespace(rows, xp)
-        self.X = to_host(data.X[at])
+        at = in_namespace(rows, array_namespace(data.X))
+        self.X, self.rows = data.X, rows
         parts = {
             name: None if (array := getattr(data, name)) is None else to_host(array[at])
             for name in ("y", "sample_weight", "offset")
         }
-        self.data = replace(data, X=self.X, held_out=None, **parts)
+        self.data = replace(data, X=None, held_out=None, **parts)
         self.n_outputs = data.n_outputs
+
+    def parts(self):
+        """The rows of X, a few at a time: not many are copied at once."""
+        sparse = hasattr(self.X, "indptr")
+        of_row = self.X.nnz / self.X.shape[0] if sparse else self.X.shape[1]
+        step = int(max(1, MOST_ELEMENTS // max(of_row, 1)))
+        xp = array_namespace(self.X)
+        for start in range(0, len(self.rows), step):
+            yield to_host(self.X[in_namespace(self.rows[start : start + step], xp)])
+
+    def products(self, coef):
+        """``X @ coef.T`` in float64."""
+        coef = to_host(coef).astype(np.float64)
+        if not coef.any():
+            return np.zeros((len(self.rows), len(coef)))
+        return np.concatenate([np.asarray(x @ coef.T) for x in self.parts()])
 
     def targets(self, k):
         """Those of output k, as its pointwise loss takes them."""
@@ -161,15 +177,14 @@ class Sample:
 
     def raw(self, coef, intercept):
         """Raw predictions of a model: ndarray of shape (n, n_outputs)."""
-        coef, intercept = to_host(coef).astype(np.float64), to_host(intercept)
-        raw = np.asarray(self.X @ coef.T) + intercept
+        raw = self.products(coef) + to_host(intercept)
         if self.data.offset is not None:
             raw = raw + self.data.offset.reshape(len(raw), -1)
         return raw
 
     def derivatives(self, raw):
         """Gradients and curvatures, weighted, each of shape (n, n_outputs); a curvature that is
-        not finite, negative or a stand-in is NaN."""
+        not finite, negative or that of a kink is NaN."""
         data = self.data
         raw = np.ascontiguousarray(raw, dtype=np.float64)
         if data.losses[0].is_multiclass:
@@ -183,7 +198,7 @@ class Sample:
                 found = loss.gradient_hessian(self.targets(k), np.ascontiguousarray(raw[:, k]))
                 gradient[:, k], hessian[:, k] = found
                 weight[:, k] = self.weights(k)
-        if data.losses[0].approx_hessian:
+        if not data.losses[0].differentiable:
             hessian = np.full(hessian.shape, np.nan)
         hessian = np.where(np.isfinite(hessian) & (hessian >= 0), hessian, np.nan)
         with np.errstate(invalid="ignore", over="ignore"):
@@ -289,21 +304,23 @@ def spread_units(scale, spread):
     return spread[:, None] / np.where(scale > 0, scale, 1.0)
 
 
-def largest_eigenvalue(X, center, scale):
-    """Of the mean over the rows of X of the outer product of a row of ``(X - center) / scale``, and
-    1, with itself (power iterations: from below)."""
-    n, d = X.shape
+def largest_eigenvalue(sample, center, scale):
+    """Of the mean over a sample's rows of the outer product of a row of ``(X - center) / scale``,
+    and 1, with itself (power iterations: from below)."""
+    d = sample.X.shape[1]
     inverse = np.where(scale > 0, 1.0 / np.where(scale > 0, scale, 1.0), 0.0)
     v = np.ones(d + 1) / math.sqrt(d + 1)
     value = 1.0
     for _ in range(POWER_STEPS):
         w = v[:d] * inverse
-        products = np.asarray(X @ w).ravel() - center @ w + v[d]
-        total = products.sum()
-        back = (np.asarray(X.T @ products).ravel() - center * total) * inverse
-        back = np.append(back, total) / n
+        back, total = np.zeros(d), 0.0
+        for x in sample.parts():
+            products = np.asarray(x @ w).ravel() - center @ w + v[d]
+            back += np.asarray(x.T @ products).ravel()
+            total += float(products.sum())
+        back = np.append((back - center * total) * inverse, total) / len(sample.rows)
         value = float(np.linalg.norm(back))
-        if not (0 < value < math.inf):
+        if not 0 < value < math.inf:
             return 1.0
         v = back / value
     return value

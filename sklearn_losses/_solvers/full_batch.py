@@ -33,7 +33,7 @@ MOST_STAGES = 14
 # Smoothing by a width changes a loss by at most this share of it, times its slope; a stage ends
 # when its own gap is this share of that.
 SMOOTHING = 0.25
-STAGE_SHARE = 0.05
+STAGE_SHARE = 0.25
 # What is left for rounding: gaps below so many of the type's roundings of the objective's size.
 ROUNDINGS = 64.0
 # L-BFGS-B begins again from where a line search gave up, so often without a gain at most.
@@ -195,6 +195,8 @@ class FullBatch:
             self.z = np.clip(self.z, self.low, self.high)
         self.rate = math.nan
         self.gap = Gap()
+        # Where the stage began, and how far this one and that before went.
+        self.began, self.distance, self.distance_before = self.z, 0.0, 1.0
         self.true = None  # the loss itself, where stages are smooth ones
         self.best = (math.inf, None)
 
@@ -229,13 +231,16 @@ class FullBatch:
         """The gap at which the present stage ends."""
         tol = self.settings.tol
         error = self.stages[self.stage][1]
-        # Of values, and of the gradients' coefficients, whose errors count by their squares.
-        rounding = max(np.finfo(np.float64).eps, float(np.finfo(self.dtype).eps) ** 2)
-        rounding *= ROUNDINGS * (abs(value) + self.reference.objective - self.reference.floor)
-        allowed = 0.0 if tol is None else tolerated(tol, self.reference, value)
         if error and self.narrower(error, value):
-            allowed = STAGE_SHARE * error
-        return max(allowed, rounding)
+            return STAGE_SHARE * error
+        allowed = 0.0 if tol is None else tolerated(tol, self.reference, value)
+        return max(allowed, self.rounding(value)) if error else allowed
+
+    def rounding(self, value):
+        """Gaps that rounding hides: that of values, and of the gradients' coefficients and weights
+        in X's type, whose errors count by their squares."""
+        eps = max(np.finfo(np.float64).eps, float(np.finfo(self.dtype).eps) ** 2)
+        return ROUNDINGS * eps * (abs(value) + self.reference.objective - self.reference.floor)
 
     def narrower(self, error, value):
         """Whether another stage follows one with that error."""
@@ -245,14 +250,21 @@ class FullBatch:
         return tol is None or error > tolerated(tol, self.reference, value)
 
     def reached(self, z, value, gradient, fell):
-        """Whether the stage is at its minimum; `fell`: by how much the last iteration lowered it."""
-        self.gap.see(z, gradient)
-        allowed = self.allowed(value)
-        if not fell <= 10 * allowed:
+        """Whether the stage is at its minimum; `fell`: by how much the last iteration lowered it,
+        or None where no step lowers it any more."""
+        if fell is not None:
+            self.gap.see(z, gradient)
+        allowed, rounding = self.allowed(value), self.rounding(value)
+        if fell is None:
+            allowed = max(allowed, rounding)
+        elif not (fell <= max(10 * allowed, rounding) and self.gap.knows()):
             return False
-        least = self.least(z, gradient)
+        return self.estimate(z, self.least(z, gradient)) <= allowed
+
+    def estimate(self, z, least):
+        """Of the gap at z, where the least generalised gradient is `least`."""
         free = (least != 0.0) if self.settings.l1 or self.bounded else None
-        return self.gap.estimate(least, free) <= allowed
+        return self.gap.estimate(least, free)
 
     def next_stage(self, value):
         """Go on to the next stage, where another follows."""
@@ -261,6 +273,7 @@ class FullBatch:
             return False
         self.stage += 1
         self.gap.forget()
+        self.began, self.distance_before = self.z, self.distance
         return True
 
     def keep_best(self):
@@ -325,7 +338,12 @@ class GradientDescent(FullBatch):
                 break
             length /= 2
             if length < 1e-300 or not move.any():
-                ended = None if self.next_stage(self.value) else "line_search"
+                ended = None
+                if not self.next_stage(self.value):
+                    whole = self.penalised(self.z, self.value)
+                    at_minimum = self.reached(self.z, whole, self.gradient, None)
+                    at_minimum = at_minimum and self.settings.tol is not None
+                    ended = "converged" if at_minimum else "line_search"
                 self.gradient = None if ended is None else self.gradient
                 return self.epoch_at(self.z, self.value, length, ended)
         change = gradient - self.gradient
@@ -366,6 +384,15 @@ class LimitedMemoryBFGS(FullBatch):
         # L-BFGS-B measures differences against 1.
         size = self.reference.objective - self.reference.floor
         self.size = size if 0 < size < math.inf else 1.0
+
+    def estimate(self, z, least):
+        if len(self.stages) == 1:
+            return super().estimate(z, least)
+        # Next to kinks curvatures say little. A convex function is at most the gradient times the
+        # distance above its minimum, and a stage is about as far from it as it moved.
+        moved = float(np.linalg.norm(z - self.began))
+        self.distance = max(moved, NARROWER * self.distance_before)
+        return float(np.linalg.norm(least)) * self.distance
 
     def halves(self, z):
         """Of weights: positive and negative parts; intercepts stand in the first half."""
@@ -512,7 +539,7 @@ class LimitedMemoryBFGS(FullBatch):
             if fit.n_iter == 0 and replay == 0:  # it started at the minimum
                 fit.begin()
                 fit.after(self.epoch_at_last(base))
-            state["ended"] = self.reached(self.z, value, base["gradient"], 0.0)
+            state["ended"] = self.reached(self.z, value, base["gradient"], None)
         return state["ended"], value
 
     def penalised_halves(self, halves, value):

@@ -1,7 +1,7 @@
 """When a fit has come to the minimum: an estimate of what the objective can still fall.
 
-The estimate is half the Newton decrement, ``g @ inverse(H) @ g / 2``, with L-BFGS's approximation of
-the inverse Hessian from the last steps, on the coordinates that are free to move (Nocedal and
+The estimate is half the Newton decrement, ``g @ inverse(H) @ g / 2``, with L-BFGS's approximation
+of the inverse Hessian from the last steps, on the coordinates that are free to move (Nocedal and
 Wright, Numerical Optimization, 2006, algorithm 7.4). It has the objective's unit and no other.
 """
 
@@ -9,8 +9,9 @@ from collections import deque
 
 import numpy as np
 
-# Steps that the estimate remembers.
+# Steps that the estimate remembers, and how many it needs where there are so many coordinates.
 MEMORY = 12
+LEAST = 3
 # The tolerated gap over the size of the objective is `tol`**2 times this, and falls with more rows
 # than ROWS: coefficients stay a small part of their standard errors from the minimum.
 SHARE = 0.1
@@ -56,6 +57,10 @@ class Gap:
         self.pairs.clear()
         self.last = None
 
+    def knows(self):
+        """Whether enough steps have been seen."""
+        return self.last is not None and len(self.pairs) >= min(LEAST, len(self.last[0]))
+
     def estimate(self, gradient, free=None):
         """Half the Newton decrement.
 
@@ -66,9 +71,10 @@ class Gap:
         free : ndarray of shape (n,), bool, or None
             The coordinates that can move; None: all.
         """
+        # Coordinates have about the curvature 1; where they have more, as next to a kink, this is
+        # too much, and what the steps have seen may be too little.
+        plain = 0.5 * float(gradient @ gradient)
         q = gradient.copy()
-        if not self.pairs:
-            return 0.5 * float(q @ q)  # coordinates have about the curvature 1
         used = []
         for step, change in reversed(self.pairs):
             if free is not None:
@@ -84,4 +90,4 @@ class Gap:
             q *= curvature / float(change @ change)
         for step, change, curvature, a in reversed(used):
             q += (a - float(change @ q) / curvature) * step
-        return max(0.5 * float(gradient @ q), 0.0)
+        return max(0.5 * float(gradient @ q), plain)
