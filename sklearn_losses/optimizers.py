@@ -73,9 +73,9 @@ class SGD(Optimizer):
     """Stochastic gradient descent: ``w -= eta * g``.
 
     Like all optimizers here it steps in coordinates in which columns of X, and y, are of like size
-    (see the user guide, "Scales and units"), so that rates have no unit. ``learning_rate="optimal"``
-    is ``1 / (2 * L)`` with L the expected smoothness of the gradients of batches [1]_, and falls as
-    ``1 / sqrt(1 + (t - 1) / 1000)``.
+    (see the user guide, "Scales and units"), so that rates have no unit.
+    ``learning_rate="optimal"`` is ``1 / (2 * L)`` with L the expected smoothness of the gradients
+    of batches [1]_, and falls as ``1 / sqrt(1 + (t - 1) / 1000)``.
 
     On sparse data a step moves the features that the batch has. The L2 and L1 penalties of the
     steps that left a feature alone are made up for, at the rate of the moment, before it is next

@@ -20,35 +20,39 @@ ctypedef fused index:
 
 
 cdef void add_dense(
-    const real* x, Py_ssize_t stride, const int32_t* at, Py_ssize_t n, Py_ssize_t d, const double* shift, double* count,
-    double* total, double* square
+    const real* x, Py_ssize_t stride, const int32_t* at, const double* weight, Py_ssize_t n, Py_ssize_t d,
+    const double* shift, double* count, double* total, double* square
 ) noexcept nogil:
     cdef Py_ssize_t i, j
     cdef const real* row
-    cdef double value, moved
+    cdef double value, moved, w = 1.0
     for i in range(n):
         row = x + (at[i] if at != NULL else i) * stride
+        if weight != NULL:
+            w = weight[i]
         for j in range(d):
             value = row[j]
             moved = value - shift[j]
-            count[j] += 1.0 if value != 0.0 else 0.0
-            total[j] += moved
-            square[j] += moved * moved
+            count[j] += w if value != 0.0 else 0.0
+            total[j] += w * moved
+            square[j] += w * moved * moved
 
 
 cdef void add_sparse(
-    const real* x, const index* indices, const index* indptr, const int32_t* at, Py_ssize_t n, double* count,
-    double* total, double* square
+    const real* x, const index* indices, const index* indptr, const int32_t* at, const double* weight, Py_ssize_t n,
+    double* count, double* total, double* square
 ) noexcept nogil:
     cdef Py_ssize_t i, j, row
-    cdef double value
+    cdef double value, w = 1.0
     for i in range(n):
         row = at[i] if at != NULL else i
+        if weight != NULL:
+            w = weight[i]
         for j in range(indptr[row], indptr[row + 1]):
             value = x[j]
-            count[indices[j]] += 1.0 if value != 0.0 else 0.0
-            total[indices[j]] += value
-            square[indices[j]] += value * value
+            count[indices[j]] += w if value != 0.0 else 0.0
+            total[indices[j]] += w * value
+            square[indices[j]] += w * value * value
 
 
 cdef double largest_dense(
@@ -95,7 +99,7 @@ cdef cnp.ndarray checked(array, dtype, shape):
     return array
 
 
-def column_sums(X, rows=None):
+def column_sums(X, rows=None, weight=None):
     """Counts and moments of each column.
 
     Parameters
@@ -103,12 +107,15 @@ def column_sums(X, rows=None):
     X : ndarray of shape (n_samples, n_features), C order, or CSR matrix; float32 or float64
     rows : ndarray of shape (n_rows,), int32, or None
         The rows that count; None: all.
+    weight : ndarray of shape (n_rows,), float64, or None
+        Of these rows: 2 is as good as two copies. None: 1.
 
     Returns
     -------
-    n_rows : int
+    n : float
+        The sum of the weights.
     count : ndarray of shape (n_features,)
-        Of the entries that are not 0.
+        That of the rows whose entry is not 0.
     mean : ndarray of shape (n_features,)
     square : ndarray of shape (n_features,)
         The sum of the squared distances from the mean.
@@ -125,6 +132,12 @@ def column_sums(X, rows=None):
     shift = np.zeros(d)
     if n and not at.sparse:  # sums around a row lose fewer digits than sums around 0
         shift[:] = X[0 if rows is None else rows[0]]
+    cdef double all_weights = n
+    cdef const double* to_weight = NULL
+    if weight is not None:
+        weight = checked(weight, np.float64, (n,))
+        all_weights = weight.sum()
+        to_weight = <const double*> cnp.PyArray_DATA(<cnp.ndarray> weight)
     count, total, square = np.zeros(d), np.zeros(d), np.zeros(d)
     cdef double* to_shift = <double*> cnp.PyArray_DATA(<cnp.ndarray> shift)
     cdef double* to_count = <double*> cnp.PyArray_DATA(<cnp.ndarray> count)
@@ -133,34 +146,36 @@ def column_sums(X, rows=None):
     with nogil:
         if not at.sparse:
             if at.single:
-                add_dense[float](<const float*> at.data, at.stride, order, n, d, to_shift, to_count, to_total, to_square)
+                add_dense[float](<const float*> at.data, at.stride, order, to_weight, n, d, to_shift,
+                    to_count, to_total, to_square,)
             else:
                 add_dense[double](
-                    <const double*> at.data, at.stride, order, n, d, to_shift, to_count, to_total, to_square
+                    <const double*> at.data, at.stride, order, to_weight, n, d, to_shift,
+                    to_count, to_total, to_square,
                 )
         elif at.single and at.wide:
             add_sparse[float, cnp.int64_t](
-                <const float*> at.data, <const cnp.int64_t*> at.indices, <const cnp.int64_t*> at.indptr, order, n,
-                to_count, to_total, to_square,
+                <const float*> at.data, <const cnp.int64_t*> at.indices, <const cnp.int64_t*> at.indptr, order,
+                to_weight, n, to_count, to_total, to_square,
             )
         elif at.single:
             add_sparse[float, int32_t](
-                <const float*> at.data, <const int32_t*> at.indices, <const int32_t*> at.indptr, order, n,
-                to_count, to_total, to_square,
+                <const float*> at.data, <const int32_t*> at.indices, <const int32_t*> at.indptr, order,
+                to_weight, n, to_count, to_total, to_square,
             )
         elif at.wide:
             add_sparse[double, cnp.int64_t](
-                <const double*> at.data, <const cnp.int64_t*> at.indices, <const cnp.int64_t*> at.indptr, order, n,
-                to_count, to_total, to_square,
+                <const double*> at.data, <const cnp.int64_t*> at.indices, <const cnp.int64_t*> at.indptr, order,
+                to_weight, n, to_count, to_total, to_square,
             )
         else:
             add_sparse[double, int32_t](
-                <const double*> at.data, <const int32_t*> at.indices, <const int32_t*> at.indptr, order, n,
-                to_count, to_total, to_square,
+                <const double*> at.data, <const int32_t*> at.indices, <const int32_t*> at.indptr, order,
+                to_weight, n, to_count, to_total, to_square,
             )
-    mean = total / max(n, 1)
+    mean = total / (all_weights if all_weights > 0 else 1.0)
     square -= total * mean
-    return n, count, mean + shift, np.maximum(square, 0.0)
+    return all_weights, count, mean + shift, np.maximum(square, 0.0)
 
 
 def largest_squared_norm(X, rows, center, unit):

@@ -62,6 +62,8 @@ class Batches:
     reference : Reference
     seed : int
         Of the order of the samples.
+    units : LossUnits or None
+        Of what a stream has begun with; None: those of the data.
     stream : bool
         Whether the data are a part of a stream: sample weights count as they are, not relative to
         their mean, and the columns' scales are those of all parts so far.
@@ -69,7 +71,7 @@ class Batches:
 
     noisy, exact = True, False
 
-    def __init__(self, data, settings, model, reference, *, seed, stream=False):
+    def __init__(self, data, settings, model, reference, *, seed, units=None, stream=False):
         optimizer = settings.optimizer
         self.settings = settings
         self.reference = reference
@@ -81,13 +83,14 @@ class Batches:
         self.snapshots = getattr(optimizer, "every", None)
         self.adapts = optimizer.recommended_rate is not None  # the length of each coordinate's step
         self.X = data.X
-        self.columns = columns_of(data.X, data.training_rows())
+        self.columns = columns_of(data)
         sample = Sample(data)
-        self.units = loss_units(sample, reference.constants)
+        self.units = units or loss_units(sample, reference.constants)
+        self.center = center_of(data.X, self.columns, settings.fit_intercept)
         self.scale = self._scale()
         smoothness = None
         if settings.recommended and not self.adapts:
-            center = np.zeros(data.X.shape[1]) if self._center() is None else self._center()
+            center = np.zeros(data.X.shape[1]) if self.center is None else self.center
             smoothness = Smoothness(
                 data, sample, center, self.scale, self.units.length, reference.constants
             )
@@ -123,21 +126,20 @@ class Batches:
 
     # ------------------------------------------------------------------------------- coordinates
 
-    def _center(self):
-        return center_of(self.X, self.columns, self.settings.fit_intercept)
-
     def _scale(self):
-        center = self._center()
         # By entry: a rare feature's steps are as long as another's, where a row has it.
-        return self.columns.scales(0.0 if center is None else center, per_entry=True)
+        about = 0.0 if self.center is None else self.center
+        return self.columns.scales(about, per_entry=True)
 
     def _coordinates(self):
+        # A stream may bring sparse parts after dense ones.
+        center = None if hasattr(self.X, "indptr") else self.center
         if self.adapts:
             spread = self.units.spread
-            return Coordinates(spread_units(self.scale, spread), spread, self._center())
+            return Coordinates(spread_units(self.scale, spread), spread, center)
         length = self.units.length
         unit = curvature_units(self.scale, length, self.settings.l2)
-        return Coordinates(unit, np.sqrt(length), self._center())
+        return Coordinates(unit, np.sqrt(length), center)
 
     def _with_scaled_eps(self, optimizer, params):
         """An eps that stands beside sizes of gradients, in their unit."""
@@ -263,6 +265,7 @@ class Batches:
             "shrunk": self.rates.shrunk,
             "seed": self.seed,
             "columns": vars(self.columns).copy(),
+            "center": self.center,
             "scale": self.scale,
             "units": vars(self.units).copy(),
             "gap": {"pairs": list(self.gap.pairs), "last": self.gap.last},
@@ -280,7 +283,7 @@ class Batches:
         here = self.columns
         self.columns = Columns(**state["columns"])
         self.units = LossUnits(**state["units"])
-        self.scale = state["scale"]
+        self.center, self.scale = state["center"], state["scale"]
         smoothness = self.rates.smoothness
         if smoothness is not None and "smoothness" in state:
             seen = (smoothness.largest, smoothness.mean, smoothness.curvature)
@@ -297,12 +300,18 @@ class Batches:
     def _renew(self, here):
         """Take in the columns of another part of a stream.
 
-        Scales that are off by a factor of two are renewed. Where one has grown, the steps so far
-        were too long for what comes, and the weight is taken back as Ross, Mineiro and Langford
-        (2013, algorithms 1 and 2) do: by the factor of the scale, or its square where steps are as
-        long as gradients.
+        Scales that are off by a factor of two are renewed, and centers that are off by half a
+        scale. Where a scale has grown, the steps so far were too long for what comes, and the
+        weight is taken back as Ross, Mineiro and Langford (2013, algorithms 1 and 2) do: by the
+        factor of the scale, or its square where steps are as long as gradients.
         """
         self.columns = self.columns.and_then(here)
+        if not hasattr(self.X, "indptr") and self.settings.fit_intercept:
+            mean = self.columns.mean
+            if self.center is None:
+                self.center = mean
+            off = np.abs(mean - self.center) * RENEWED > self.scale
+            self.center = np.where(off, mean, self.center)
         scale, old = self._scale(), self.scale
         new = (old == 0) & (scale > 0)
         grown = (old > 0) & (scale > RENEWED * old)
@@ -315,9 +324,9 @@ class Batches:
             factor = share if self.adapts else share**2
             xp = array_namespace(coef)
             kept = (coef * xp.asarray(factor)).astype(coef.dtype)
-            center = self._center()
-            if center is not None:  # what is predicted there stays
-                intercept = intercept + (coef - kept).astype(np.float64) @ xp.asarray(center)
+            if self.center is not None:  # what is predicted there stays
+                lost = (coef - kept).astype(np.float64)
+                intercept = intercept + lost @ xp.asarray(self.center)
             state["arrays"][:2] = kept, intercept
             self.engine.set_state(state)
         self.engine.set_coordinates(**self._coordinates().arguments())

@@ -19,6 +19,8 @@ MOST_ROWS = 4096
 MOST_ELEMENTS = 1 << 15
 # A column whose spread is below this share of its values is constant: what is left is rounding.
 CONSTANT = 1e-13
+# Beyond so many times the spread over the gradient the reciprocal of a curvature says nothing.
+BELIEVED = 10.0
 # A stream's units are renewed where a column's scale is off by this factor.
 RENEWED = 2.0
 POWER_STEPS = 8
@@ -36,6 +38,8 @@ class Columns:
     def and_then(self, other):
         """Those of both sets of rows (Chan, Golub and LeVeque, 1983)."""
         n = self.n + other.n
+        if n == 0:
+            return self
         moved = other.mean - self.mean
         return Columns(
             n,
@@ -51,42 +55,43 @@ class Columns:
     def scales(self, center, *, per_entry):
         """Root mean squares of the columns seen from `center`, over all rows or over the entries
         that are not 0; 0 for a column that is constant."""
-        n = np.maximum(self.count, 1.0) if per_entry else max(self.n, 1.0)
-        scale = np.sqrt(self.about(center) / n)
+        n = self.count if per_entry else np.full(len(self.count), self.n)
+        scale = np.sqrt(self.about(center) / np.where(n > 0, n, 1.0))
         return np.where(scale > CONSTANT * np.abs(self.mean), scale, 0.0)
 
 
-def columns_of(X, rows=None):
-    """`Columns` of X.
-
-    Parameters
-    ----------
-    X : array or CSR matrix of shape (n_samples, n_features)
-    rows : ndarray of shape (n_rows,) or None
-    """
+def columns_of(data):
+    """`Columns` of the training rows of data, where a weight of 2 is as good as two copies."""
+    X, rows, weight = data.X, data.training_rows(), data.sample_weight
+    if weight is not None:
+        weight = weight if rows is None else weight[in_namespace(rows, array_namespace(weight))]
+        weight = weight / (float(weight.max()) or 1.0)
     if not on_device(X):
-        return Columns(*column_sums(X, rows))
+        return Columns(*column_sums(X, rows, weight))
     xp = array_namespace(X)
+    rows = np.arange(X.shape[0]) if rows is None else rows
+    weight = xp.ones(len(rows)) if weight is None else weight
+    n, d = float(weight.sum()), X.shape[1]
     if hasattr(X, "indptr"):
-        X = X if rows is None else X[in_namespace(rows, xp)]
-        n, d = X.shape
+        X = X[in_namespace(rows, xp)]
         values = X.data.astype(np.float64)
-        sums = [(values != 0).astype(np.float64), values, values**2]
+        of_row = xp.repeat(weight, to_host(X.indptr[1:] - X.indptr[:-1]).tolist())
+        sums = [of_row * (values != 0), of_row * values, of_row * values**2]
         count, total, square = (
             to_host(xp.bincount(X.indices, weights=s, minlength=d)) if len(values) else np.zeros(d)
             for s in sums
         )
-        mean = total / max(n, 1)
+        mean = total / (n or 1.0)
         return Columns(n, count, mean, np.maximum(square - total * mean, 0.0))
-    rows = np.arange(len(X)) if rows is None else rows
-    part = max(1, (1 << 24) // max(X.shape[1], 1))
-    made = None
+    part = max(1, (1 << 24) // max(d, 1))
+    made = Columns(0.0, np.zeros(d), np.zeros(d), np.zeros(d))
     for start in range(0, len(rows), part):
         x = X[in_namespace(rows[start : start + part], xp)].astype(np.float64)
-        mean = x.mean(axis=0)
-        sums = [(x != 0).sum(axis=0), mean, ((x - mean) ** 2).sum(axis=0)]
-        some = Columns(len(x), *(to_host(s).astype(np.float64) for s in sums))
-        made = some if made is None else made.and_then(some)
+        w = weight[start : start + part, None]
+        some = float(w.sum())
+        mean = (w * x).sum(axis=0) / (some or 1.0)
+        sums = [(w * (x != 0)).sum(axis=0), mean, (w * (x - mean) ** 2).sum(axis=0)]
+        made = made.and_then(Columns(some, *(to_host(s).astype(np.float64) for s in sums)))
     return made
 
 
@@ -183,13 +188,13 @@ class Sample:
         return raw
 
     def derivatives(self, raw):
-        """Gradients and curvatures, weighted, each of shape (n, n_outputs); a curvature that is
-        not finite, negative or that of a kink is NaN."""
+        """Gradients and curvatures, and the weights, each of shape (n, n_outputs); a curvature that
+        is not finite, negative or that of a kink is NaN."""
         data = self.data
         raw = np.ascontiguousarray(raw, dtype=np.float64)
         if data.losses[0].is_multiclass:
             gradient, hessian = data.losses[0].gradient_hessian(data.y, raw)
-            weight = self.weights(0)[:, None]
+            weight = np.broadcast_to(self.weights(0)[:, None], raw.shape)
         else:
             gradient, hessian = np.empty((2, *raw.shape))
             weight = np.empty(raw.shape)
@@ -200,9 +205,7 @@ class Sample:
                 weight[:, k] = self.weights(k)
         if not data.losses[0].differentiable:
             hessian = np.full(hessian.shape, np.nan)
-        hessian = np.where(np.isfinite(hessian) & (hessian >= 0), hessian, np.nan)
-        with np.errstate(invalid="ignore", over="ignore"):
-            return gradient * weight, hessian * weight
+        return gradient, np.where(np.isfinite(hessian) & (hessian >= 0), hessian, np.nan), weight
 
     def spreads(self):
         """A robust spread of what raw predictions are to meet, by output: that of y where the link
@@ -214,12 +217,15 @@ class Sample:
         return np.array([self._spread(k) for k in range(self.n_outputs)])
 
     def _spread(self, k):
-        y = self.targets(k)
+        y, weight = self.targets(k), self.weights(k)
         if self.data.offset is not None:
             y = y - self.data.offset.reshape(len(y), -1)[:, k if self.data.offset.ndim == 2 else 0]
-        y = y[self.weights(k) > 0]
-        low, middle, high = np.quantile(y, [0.25, 0.5, 0.75])
-        for spread in ((high - low) / 1.349, np.abs(y - middle).mean()):
+        order = np.argsort(y, kind="stable")
+        share = np.cumsum(weight[order])
+        at = np.searchsorted(share, np.array([0.25, 0.5, 0.75]) * share[-1])
+        low, middle, high = y[order[np.minimum(at, len(y) - 1)]]
+        distance = np.average(np.abs(y - middle), weights=weight)
+        for spread in ((high - low) / 1.349, distance):
             if spread > CONSTANT * abs(middle):
                 return float(spread)
         return abs(float(middle)) or 1.0
@@ -238,22 +244,24 @@ class LossUnits:
 def loss_units(sample, start):
     """`LossUnits` of a sample at intercepts `start`.
 
-    A length is such that a gradient step of it goes where a typical sample wants to be. It is at
-    most the spread over the gradient: the curvature says nothing where gradients are bounded, and
-    is next to 0 for rare events.
+    A length is such that a gradient step of it goes where a typical sample wants to be: the
+    curvature's reciprocal, or the spread over the gradient where the curvature says nothing, as
+    where gradients are bounded, or where it is next to 0, as for rare events.
     """
     spread = sample.spreads()
     raw = sample.raw(np.zeros((sample.n_outputs, sample.X.shape[1])), start)
-    gradient, hessian = sample.derivatives(raw)
+    gradient, hessian, weight = sample.derivatives(raw)
     with np.errstate(all="ignore"):
-        slope = np.sqrt(np.mean(gradient**2, axis=0))
+        slope = np.sqrt(np.average(gradient**2, axis=0, weights=weight))
         slope = np.where(np.isfinite(slope) & (slope > 0), slope, 0.0)
-        known = np.isfinite(hessian)
-        mean = np.where(known, hessian, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        known = np.isfinite(hessian) * weight
+        mean = np.where(known > 0, hessian, 0.0) * known
+        mean = mean.sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), 1.0)
         mean = np.where(known.mean(axis=0) > 0.5, mean, 0.0)
-        lengths = np.stack([1.0 / mean, spread / slope])
-    lengths = np.where(np.isfinite(lengths) & (lengths > 0), lengths, math.inf).min(axis=0)
-    return LossUnits(spread, slope, np.where(np.isfinite(lengths), lengths, 1.0))
+        newton, plain = 1.0 / mean, spread / slope
+        believed = np.isfinite(newton) & ~(newton > BELIEVED * plain)
+        length = np.where(believed, newton, plain)
+    return LossUnits(spread, slope, np.where(np.isfinite(length) & (length > 0), length, 1.0))
 
 
 @dataclass

@@ -16,7 +16,6 @@ from sklearn_losses._array import array_namespace, to_host
 from sklearn_losses._solvers.coordinates import (
     Coordinates,
     Sample,
-    center_of,
     columns_of,
     curvature_units,
     loss_units,
@@ -38,6 +37,8 @@ STAGE_SHARE = 0.25
 ROUNDINGS = 64.0
 # L-BFGS-B begins again from where a line search gave up, so often without a gain at most.
 RESTARTS = 2
+# Changes of the objective below this share of it are taken from its gradients.
+SMALL = 1e-11
 # Where a loss is not finite, its line search is led to this share of the step.
 BACK = 0.1
 
@@ -96,13 +97,19 @@ class Objective:
         self.n_weights = self.shape[0] * self.shape[1]
         self.fit_intercept = settings.fit_intercept
         self.l2 = settings.l2
+        self.low, self.high = settings.low, settings.high
         self.loss = self.gradient_norm = math.nan
         self.fixed_intercept = np.zeros(data.n_outputs)
 
     def split(self, z):
         """Weights, in X's type, and the intercepts that go with what they were rounded to."""
         made = self.coordinates
-        coef = (z[: self.n_weights].reshape(self.shape) * made.unit).astype(self.dtype)
+        coef = z[: self.n_weights].reshape(self.shape) * made.unit
+        if self.low is not None:  # over a unit and back may be an ulp away
+            v = z[: self.n_weights].reshape(self.shape)
+            coef = np.where(v <= self.low / made.unit, self.low, coef)
+            coef = np.where(v >= self.high / made.unit, self.high, coef)
+        coef = coef.astype(self.dtype)
         if not self.fit_intercept:
             return coef, self.fixed_intercept
         intercept = z[self.n_weights :] * made.intercept_unit
@@ -171,8 +178,9 @@ class FullBatch:
         self.stage = 0
         self.dtype = data.X.dtype
         self.weight_factor = problem_of(data, settings, batch_size=1)["weight_factor"]
-        columns = columns_of(data.X, data.training_rows())
-        center = center_of(data.X, columns, settings.fit_intercept)
+        columns = columns_of(data)
+        # Sparse columns as well: what the center takes from all rows is one product of vectors.
+        center = columns.mean if settings.fit_intercept else None
         scale = columns.scales(0.0 if center is None else center, per_entry=False)
         length = loss_units(Sample(data), reference.constants).length
         unit = curvature_units(scale, length, settings.l2)
@@ -254,10 +262,13 @@ class FullBatch:
         or None where no step lowers it any more."""
         if fell is not None:
             self.gap.see(z, gradient)
+            self.gap.falls.append(fell)
         allowed, rounding = self.allowed(value), self.rounding(value)
         if fell is None:
             allowed = max(allowed, rounding)
-        elif not (fell <= max(10 * allowed, rounding) and self.gap.knows()):
+        elif not self.gap.knows():
+            return False
+        elif len(self.stages) == 1 and self.gap.extrapolated() > max(allowed, rounding):
             return False
         return self.estimate(z, self.least(z, gradient)) <= allowed
 
@@ -312,6 +323,12 @@ class GradientDescent(FullBatch):
         super().__init__(*args, **kwargs)
         self.length = 1.0
         self.value = self.gradient = None
+
+    def allowed(self, value):
+        # Next to narrow kinks gradients lead nowhere: the stages before are to end close.
+        tol = self.settings.tol
+        allowed = 0.0 if tol is None else tolerated(tol, self.reference, value)
+        return max(allowed, self.rounding(value)) if len(self.stages) > 1 else allowed
 
     def prox(self, z, length):
         if self.settings.l1:
@@ -479,6 +496,13 @@ class LimitedMemoryBFGS(FullBatch):
             seen["norm"] = objective.gradient_norm
             if penalised:
                 gradient = np.concatenate([gradient + self.l1, (self.l1 - gradient)[split]])
+            if base and len(self.stages) == 1:
+                change = whole - base["whole"]
+                if abs(change) <= SMALL * (abs(whole) + size):
+                    # By the mean of both slopes, to the third order: rounding hides less of it.
+                    step = halves - base["halves"]
+                    change = 0.5 * float((gradient + base["halves_gradient"]) @ step)
+                whole = base["whole"] + change
             seen.update(whole=whole, halves_gradient=gradient)
             if not base:
                 base.update(halves=halves.copy(), **seen)

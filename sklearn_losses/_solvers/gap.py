@@ -12,17 +12,21 @@ import numpy as np
 # Steps that the estimate remembers, and how many it needs where there are so many coordinates.
 MEMORY = 12
 LEAST = 3
+# Iterations whose falls are compared with those before them, and the largest ratio of the two that
+# is believed.
+WINDOW = 8
+SLOWEST = 0.99
 # The tolerated gap over the size of the objective is `tol`**2 times this, and falls with more rows
 # than ROWS: coefficients stay a small part of their standard errors from the minimum.
-SHARE = 0.1
+SHARE = 0.02
 ROWS = 1000.0
 
 
 def tolerated(tol, reference, objective):
     """The gap of the objective at which a fit has converged.
 
-    ``SHARE * tol**2 * min(1, ROWS / n) * size``, with size the smaller of what the objective is
-    above its floor, and of what it has gained on the best constant.
+    ``SHARE * tol**2 * min(1, ROWS / n) * size``, with size what the objective is above its floor
+    (at most 1 for a likelihood, of which a sample's own chance makes about as much).
 
     Parameters
     ----------
@@ -31,7 +35,8 @@ def tolerated(tol, reference, objective):
     objective : float
         The present one.
     """
-    size = reference.size_of(objective)
+    all_of_it = reference.objective - reference.floor
+    size = max(objective - reference.floor, 1e-9 * all_of_it)
     if reference.natural:
         size = min(size, 1.0)
     return SHARE * tol**2 * min(1.0, ROWS / max(reference.n, 1)) * size
@@ -41,8 +46,7 @@ class Gap:
     """Steps and changes of the gradient, and the gap that they make likely."""
 
     def __init__(self):
-        self.pairs = deque(maxlen=MEMORY)
-        self.last = None
+        self.forget()
 
     def see(self, z, gradient):
         """Take note of a point, an array that will not change, and of its gradient."""
@@ -54,8 +58,17 @@ class Gap:
         self.last = (z, gradient)
 
     def forget(self):
-        self.pairs.clear()
+        self.pairs = deque(maxlen=MEMORY)
+        self.falls = deque(maxlen=2 * WINDOW)
         self.last = None
+
+    def extrapolated(self):
+        """What is left to fall if it goes on as in the last iterations, by a geometric series."""
+        n = min(WINDOW, max(1, len(self.falls) // 3))
+        falls = [max(fall, 0.0) for fall in self.falls]
+        new, old = sum(falls[-n:]), sum(falls[-2 * n : -n])
+        ratio = min(new / old, SLOWEST) if old > 0 else SLOWEST
+        return new * ratio / (1.0 - ratio)
 
     def knows(self):
         """Whether enough steps have been seen."""

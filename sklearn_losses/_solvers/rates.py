@@ -73,8 +73,8 @@ class Smoothness:
 
     def see(self, coef, intercept):
         """Take note of the curvatures at a model."""
-        _, hessian = self.sample.derivatives(self.sample.raw(coef, intercept))
-        found = hessian * self.length
+        _, hessian, weight = self.sample.derivatives(self.sample.raw(coef, intercept))
+        found = hessian * weight * self.length
         if np.isfinite(found).any():
             self.curvature = max(self.curvature, float(np.nanmax(found)))
 

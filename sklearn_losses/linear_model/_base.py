@@ -19,6 +19,7 @@ from sklearn_losses._kernels._threads import effective_n_threads
 from sklearn_losses._parameters import _same
 from sklearn_losses._sklearn_compat import CALLBACKS_UNDER_WAY, CallbackSupportMixin
 from sklearn_losses._solvers import BATCHES, ONE_SAMPLE, choose_descent
+from sklearn_losses._solvers.coordinates import LossUnits
 from sklearn_losses._solvers.engines import problem_class
 from sklearn_losses._solvers.fit import Fit, Model
 from sklearn_losses._solvers.rates import size_of_batches
@@ -335,6 +336,8 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
                 )
             elif kind is BATCHES:
                 options["stream"] = stream
+                if states is not None:
+                    options["units"] = LossUnits(**states[i]["engine"]["units"])
             part = Model(model.coef[rows], model.intercept[rows])
             descent = kind(data, settings, part, reference, **options)
             state = None if states is None else states[i]

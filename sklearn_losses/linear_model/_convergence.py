@@ -126,7 +126,7 @@ class Facts:
 
     def columns(self):
         """Root mean squares of the columns that are not 0."""
-        columns = columns_of(self.data.X, self.data.training_rows())
+        columns = columns_of(self.data)
         scales = columns.scales(0.0, per_entry=True)
         return scales[scales > 0]
 
@@ -194,10 +194,11 @@ class Facts:
 
     def about_penalty(self):
         ratio, _ = self._ratios()
+        less = self.settings.alpha / ratio / 1e3
         return (
             f"In the units of y, alpha={self.settings.alpha:g} holds the weights near 0: the loss "
-            f"pulls at them less than the penalty. Use alpha={self.settings.alpha / ratio / 1e3:.1g}"
-            " or less, a loss with a scale of 'auto' such as HuberLoss(delta='auto'), or scale y."
+            f"pulls at them less than the penalty. Use alpha={less:.1g} or less, a loss with a "
+            "scale of 'auto' such as HuberLoss(delta='auto'), or scale y."
         )
 
     def separated(self):
