@@ -1,9 +1,9 @@
 """Links of the losses whose minimiser is not the plain logit or softmax of the probability.
 
 Where the probabilities of the classes are ``eta`` the best raw prediction is where the mean
-gradient, ``sum(eta_y * gradient(y, raw))``, is 0. That is linear in eta, so that each `inverse` here
-is a closed form: of two classes ``eta = -g(0) / (g(1) - g(0))``, of more the null vector of the
-matrix of gradients. `link` solves for the raw prediction by bisection, or by Newton's method.
+gradient, ``sum(eta_y * gradient(y, raw))``, is 0. That is linear in eta, so that each `inverse`
+here is a closed form: of two classes ``eta = -g(0) / (g(1) - g(0))``, of more the null vector of
+the matrix of gradients. `link` solves for the raw prediction by bisection.
 
 Charoenphakdee, N., Vongkulbhisal, J., Chairatanakul, N. and Sugiyama, M. (2021). On focal loss for
 class-posterior probability estimation: a theoretical perspective. CVPR, theorem 11 (focal loss).
@@ -22,7 +22,7 @@ FAR = 1e4
 # Raw predictions among which `link` looks.
 RANGE = 1e3
 BISECTIONS = 64
-NEWTON_STEPS = 100
+NEWTON_STEPS = 8
 
 
 def _float_of(x):
@@ -152,9 +152,8 @@ class AsymmetricLink(_CorrectedLogit):
         log_rest = xp.where(shifted > 0.5, xp.log(rest), xp.log1p(-shifted))
         slope = 1 / rest - self.gamma_neg * log_rest / shifted
         negative = sides.log_p + sides.log_q + self.gamma_neg * xp.log(shifted) + xp.log(slope)
-        # A NaN is left as it is.
-        dropped = sides.p <= self.margin
-        return xp.where(dropped, -FAR * xp.ones_like(shifted), negative - positive)
+        # A product, so that NaN is left as it is.
+        return xp.where(counts, negative - positive, 0 * sides.p - FAR)
 
 
 @dataclass(frozen=True)
@@ -231,7 +230,8 @@ class _CorrectedSoftmax(SoftmaxLink):
     def link(self, y_pred):
         xp = array_namespace(y_pred)
         y_pred = xp.asarray(y_pred)
-        y = xp.asarray(y_pred, dtype=np.float64)
+        # A probability that was rounded to 0 has a logarithm.
+        y = xp.clip(xp.asarray(y_pred, dtype=np.float64), float(np.finfo(np.float64).tiny), None)
         y = y / xp.sum(y, axis=-1, keepdims=True)
         return xp.asarray(_centred(xp, self._raw(xp, y)), dtype=_float_of(y_pred))
 
@@ -306,6 +306,8 @@ class MulticlassFocalLink(_CorrectedSoftmax):
 
     gamma: float
     alpha: float | tuple = 1.0
+    # The power takes probabilities to 0 and 1 within the range of common raw predictions.
+    interval_y_pred = Interval(0, 1, True, True)
 
     def _logits(self, xp, raw_prediction):
         rows = _Rows(xp, raw_prediction)
@@ -313,26 +315,39 @@ class MulticlassFocalLink(_CorrectedSoftmax):
         return rows.log_p - pull - _row(xp, np.log(self.alpha), raw_prediction)
 
     def _raw(self, xp, y):
-        # The minimum of sum(y * alpha * loss(p)) over the simplex, which is convex in p.
-        gamma = self.gamma
+        # weight_k * h(p_k), where h falls, is the same for all, so that no p_k but that of the
+        # largest weight is above 1/2. That p gives all others, and they have to sum to 1 - p.
         weight = y * _row(xp, self.alpha, y)
-        weight = weight / xp.sum(weight, axis=-1, keepdims=True)
-        log_p = xp.log(weight) / (1 + gamma)
-        for _ in range(NEWTON_STEPS):
-            rows = _Rows(xp, log_p)
-            p, q, loss = rows.p, rows.q, -rows.log_p
-            # Both derivatives by the logarithm of p, without the factor q**(gamma - 2).
-            power = weight * q**gamma
-            slope = power * (1 + gamma * p * loss / q)
-            bend = power * (1 + gamma * p * (2 / q + (gamma - 1) * p * loss / q**2))
-            # The slope of each by p, slope / p, has to be the same for all.
-            shared = xp.sum(p * slope / bend, axis=-1, keepdims=True)
-            shared = shared / xp.sum(p * p / bend, axis=-1, keepdims=True)
-            step = (slope - shared * p) / bend
-            log_p = rows.log_p + xp.clip(step, -2.0, 0.7)
-            if float(xp.max(xp.abs(step))) < 1e-12:
-                break
-        return log_p
+        first = xp.argmax(weight, axis=-1)[:, None]
+        own = xp.arange(y.shape[-1])[None, :] == first
+        ratio = xp.log(weight) - xp.log(xp.max(weight, axis=-1, keepdims=True))
+        half = np.log(0.5) * xp.ones_like(y)
+
+        def others(logit):
+            sides = _Sides(xp, logit)
+            target = sides.log_pull(self.gamma, True) - sides.log_p - sides.log_q - ratio
+            log_p = xp.clip(-target, None, half)
+            for _ in range(NEWTON_STEPS):
+                p = xp.exp(log_p)
+                value, fall = self._log_h(xp, p, log_p)
+                log_p = xp.clip(log_p + (value - target) / fall, None, half)
+            return log_p
+
+        def below(logit):
+            p = xp.exp(others(logit))
+            return xp.sum(xp.where(own, 0 * p, p), axis=-1, keepdims=True) <= _Sides(xp, logit).q
+
+        end = RANGE * xp.ones_like(y[:, :1])
+        logit = _bisected(xp, below, -end, end)
+        return xp.where(own, _Sides(xp, logit).log_p, others(logit))
+
+    def _log_h(self, xp, p, log_p):
+        """Logarithm of ``h = (1 - p)**gamma * (1 / p - gamma * log(p) / (1 - p))``, the slope of
+        the loss, and how fast it falls with the logarithm of p; p is at most 1/2."""
+        gamma, product = self.gamma, -p * log_p / (1 - p)
+        slope = 1 + gamma * product
+        bend = 1 + gamma * p * (2 + (gamma - 1) * product) / (1 - p)
+        return gamma * xp.log1p(-p) + xp.log(slope) - log_p, bend / slope
 
 
 @dataclass(frozen=True)
@@ -350,6 +365,8 @@ class LDAMLink(_CorrectedSoftmax):
 
     scale: float
     margin: float | tuple
+    # The scale takes probabilities to 0 and 1 within the range of common raw predictions.
+    interval_y_pred = Interval(0, 1, True, True)
 
     def _logits(self, xp, raw_prediction):
         rows = _Rows(xp, raw_prediction, self.scale)

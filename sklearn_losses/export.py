@@ -227,8 +227,8 @@ def _record(model, method, raw):
     except (AttributeError, TypeError) as error:
         raise NotImplementedError(
             f"{model.loss_!r} has no ONNX form: its link {model.loss_.link!r} must be made of "
-            f"arithmetic and the functions where, clip, sum, max, expm1, log1p, {', '.join(_FUNCTIONS)} "
-            f"of array_namespace(raw_prediction); {error}"
+            f"arithmetic and the functions where, clip, sum, max, expm1, log1p, "
+            f"{', '.join(_FUNCTIONS)} of array_namespace(raw_prediction); {error}"
         ) from error
     return made
 

@@ -243,8 +243,8 @@ class FocalLoss(BinaryLoss):
     - Domain: y_true in [0, 1].
     - Link: `predict` gives the probability of the positive class in the data, whatever gamma and
       alpha are: the closed form of Charoenphakdee et al. for a p that minimises the loss. Raw
-      predictions above 0 are still what is called positive, of which alpha decides. With an alpha
-      of 0 or 1 one class counts nothing, and there is no probability.
+      predictions above 0 are still what is called positive, which alpha has a part in. With an
+      alpha of 0 or 1 one class counts nothing, and there is no probability.
     - Formula: ``-alpha_t * (1 - p_t)**gamma * log(p_t)``, where p_t is p for the positive class and
       1 - p for the negative.
 

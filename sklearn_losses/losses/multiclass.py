@@ -116,10 +116,10 @@ class MulticlassFocal(RowwiseLoss):
     """Focal loss of the softmax's probability of the true class.
 
     - Domain: y_true holds class codes.
-    - Link: `predict` gives the classes' probabilities in the data, whatever gamma and alpha are: the
-      closed form of Charoenphakdee et al. for a p that minimises the loss. The largest raw
-      prediction is still the class that is predicted, of which alpha decides. Where an alpha is 0,
-      that class counts nothing, and there are no probabilities.
+    - Link: `predict` gives the classes' probabilities in the data, whatever gamma and alpha are:
+      the closed form of Charoenphakdee et al. for a p that minimises the loss. The largest raw
+      prediction is still the class that is predicted, which alpha has a part in. Where an alpha is
+      0, that class counts nothing, and there are no probabilities.
     - Formula: ``-alpha_y * (1 - p_y)**gamma * log(p_y)``.
 
     Parameters
@@ -244,10 +244,10 @@ class LDAM(RowwiseLoss):
     """Label-distribution-aware margin loss: rare classes get a larger margin.
 
     - Domain: y_true holds class codes.
-    - Link: `predict` gives the classes' probabilities in the data, in proportion to ``p_k * (1 - p_k
-      + p_k * exp(-scale * margin_k))`` with ``p = softmax(scale * raw)``, which is exact where raw
-      minimises the loss. The largest raw prediction is the class that is predicted, as if rare
-      classes were less so: the two may differ.
+    - Link: `predict` gives the classes' probabilities in the data, in proportion to ``p_k * (1 -
+      p_k + p_k * exp(-scale * margin_k))`` with ``p = softmax(scale * raw)``: exact where raw
+      minimises the loss. The largest raw prediction is the class that is predicted, to the
+      advantage of rare classes: the two may differ.
     - Formula: the multinomial loss of ``scale * (raw_k - 1[k = y] * margin_y)``, where ``margin_k``
       is proportional to ``class_counts_k**(-1/4)`` and the largest is `max_margin`.
 
