@@ -19,6 +19,9 @@ from sklearn_losses.links import Interval, LogitLink, SoftmaxLink
 
 # No probability of a float64 differs from 0 or 1 beyond, whatever the weights of the classes.
 FAR = 1e4
+# Of links that multiply raw predictions, by 1 + gamma or a scale: where those are of common sizes
+# the probability is 0 or 1 already, after rounding, and does not tell them any more.
+ROUNDED = Interval(0, 1, True, True)
 # Raw predictions among which `link` looks.
 RANGE = 1e3
 BISECTIONS = 64
@@ -82,13 +85,14 @@ class _CorrectedLogit(LogitLink):
     def link(self, y_pred):
         xp = array_namespace(y_pred)
         y_pred = xp.asarray(y_pred)
+        dtype = _float_of(xp.asarray(y_pred))
+        # A probability that was rounded to 0 or 1 has a logit.
+        limits = np.finfo(dtype)
         y = xp.asarray(y_pred, dtype=np.float64)
-        inner, one = (y > 0) & (y < 1), xp.ones_like(y)
-        # Beyond what t can be, the end of the range.
-        end = xp.where(y > 0.5, FAR * one, -FAR * one)
-        target = xp.where(inner, super().link(xp.where(inner, y, one / 2)), end)
-        raw = _bisected(xp, lambda raw: self._logit(xp, raw) <= target, -RANGE * one, RANGE * one)
-        return xp.asarray(xp.where(y == y, raw, y), dtype=_float_of(y_pred))
+        y = xp.clip(y, float(limits.tiny), 1 - float(limits.epsneg))
+        target, end = super().link(y), RANGE * xp.ones_like(y)
+        raw = _bisected(xp, lambda raw: self._logit(xp, raw) <= target, -end, end)
+        return xp.asarray(xp.where(y == y, raw, y), dtype=dtype)
 
     @on_its_device
     def inverse(self, raw_prediction):
@@ -112,6 +116,7 @@ class FocalLink(_CorrectedLogit):
     gamma: float
     weight_positive: float = 1.0
     weight_negative: float = 1.0
+    interval_y_pred = ROUNDED
 
     def _logit(self, xp, raw_prediction):
         shift = math.log(self.weight_negative) - math.log(self.weight_positive)
@@ -135,11 +140,7 @@ class AsymmetricLink(_CorrectedLogit):
     gamma_pos: float
     gamma_neg: float
     margin: float
-
-    @property
-    def interval_y_pred(self):
-        # Without a margin each probability is that of one raw prediction.
-        return Interval(0, 1, self.margin > 0, self.margin > 0)
+    interval_y_pred = ROUNDED
 
     def _logit(self, xp, raw_prediction):
         sides = _Sides(xp, raw_prediction)
@@ -306,8 +307,7 @@ class MulticlassFocalLink(_CorrectedSoftmax):
 
     gamma: float
     alpha: float | tuple = 1.0
-    # The power takes probabilities to 0 and 1 within the range of common raw predictions.
-    interval_y_pred = Interval(0, 1, True, True)
+    interval_y_pred = ROUNDED
 
     def _logits(self, xp, raw_prediction):
         rows = _Rows(xp, raw_prediction)
@@ -365,8 +365,7 @@ class LDAMLink(_CorrectedSoftmax):
 
     scale: float
     margin: float | tuple
-    # The scale takes probabilities to 0 and 1 within the range of common raw predictions.
-    interval_y_pred = Interval(0, 1, True, True)
+    interval_y_pred = ROUNDED
 
     def _logits(self, xp, raw_prediction):
         rows = _Rows(xp, raw_prediction, self.scale)

@@ -364,7 +364,8 @@ class AsymmetricLoss(BinaryLoss):
     - Link: `predict` gives the probability of the positive class, for which p is corrected. What
       the loss cannot tell, that cannot either: the probability is 0 wherever p is at most `margin`,
       and with ``gamma_pos=0`` it ends at a bound below 1, past which every p is driven to 1: 0.964
-      with the defaults. Raw predictions above 0 are still what is called positive.
+      with the defaults; with ``gamma_neg=0`` it starts at ``margin / (1 + margin)``. Raw
+      predictions above 0 are still what is called positive.
     - Formula: ``-y_true * (1 - p)**gamma_pos * log(p) - (1 - y_true) * q**gamma_neg * log(1 - q)``,
       ``q = max(p - margin, 0)``.
 
