@@ -195,6 +195,12 @@ def test_a_class_that_counts_nothing_has_no_probability():
         SGDRegressorX(sl.FocalLoss(alpha=1)).fit([[0.0], [1.0]], [0, 1])
 
 
+def test_a_small_margin_keeps_the_digits_of_small_probabilities():
+    loss, raw = sl.AsymmetricLoss(gamma_pos=0, gamma_neg=1, margin=1e-14), np.array([-20.0])
+    one, zero = (loss.gradient(np.array([y]), raw) for y in (1.0, 0.0))
+    np.testing.assert_allclose(loss.predict(raw), zero / (zero - one), rtol=1e-13)
+
+
 def test_what_an_asymmetric_loss_cannot_tell_its_probability_cannot():
     loss = sl.AsymmetricLoss()
     low, high = loss.predict(np.array([logit(0.05) - 1e-9, 40.0]))
