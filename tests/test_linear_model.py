@@ -215,7 +215,8 @@ def test_two_classes_of_a_row_wise_loss_have_one_row(name):
     assert raw.shape == (N,)
     np.testing.assert_array_equal(model.predict(X), (raw > 0).astype(int))
     if model.loss_.gives_probability:
-        np.testing.assert_allclose(model.predict_proba(X)[:, 1], 1 / (1 + np.exp(-raw)))
+        both = model.loss_.predict(np.stack([0 * raw, raw], axis=1))
+        np.testing.assert_allclose(model.predict_proba(X), both)
     # What goes on starts where it ended: one row is enough to know both.
     two = clone(model).set_params(max_iter=2, tol=None, shuffle=False, average=False).fit(X, BINARY)
     more = clone(two).set_params(max_iter=1).fit(X, BINARY).partial_fit(X, BINARY)
@@ -396,5 +397,7 @@ def test_probabilities_are_there_where_the_loss_gives_them(name, y):
     proba = model.fit(X, y).predict_proba(X)
     assert proba.shape == (N, len(np.unique(y))) and (proba >= 0).all()
     np.testing.assert_allclose(proba.sum(axis=1), 1)
+    if name in ("asymmetric", "logit_adjusted", "ldam"):
+        return  # labels are those of another mixture than the data's: see test_probabilities.py
     # Where several probabilities round to 1, one of them is the prediction's.
     np.testing.assert_array_equal(proba[np.arange(N), model.predict(X)], proba.max(axis=1))

@@ -138,7 +138,8 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
         def validate(fit):
             model = fit.model()
             judge.__dict__.update(judge._shown(model, xp))
-            return -judge.score(X, y, weight, offset=offset), measure(model)
+            options = {} if offset is None else {"offset": offset}
+            return -judge.score(X, y, weight, **options), measure(model)
 
         return validate
 
@@ -253,6 +254,20 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
             offset = offset + data.offset.reshape(len(raw), -1)
         return constants_of(replace(data, offset=xp.ascontiguousarray(offset)))
 
+    def _wait(self, X, n_outputs, loss):
+        """What `partial_fit` makes of samples none of which counts: a model of zeros where there is
+        none yet, of which the first sample that counts sees nothing."""
+        if hasattr(self, "coef_"):
+            return
+        xp = array_namespace(X)
+        zeros = Model(xp.zeros((n_outputs, X.shape[1]), dtype=X.dtype), xp.zeros(n_outputs))
+        self.__dict__.update(self._shown(zeros, xp))
+        self.loss_, self.t_, self.n_iter_, self.stop_reason_ = loss, 1.0, 0, "max_iter"
+        for curve in ("loss", "validation", "grad_norm", "learning_rate"):
+            setattr(self, f"{curve}_curve_", [])
+        self._averaging = self._kept = None
+        self._waiting = True
+
     def _inner_weights(self, coef, intercept):
         """From the shapes that users see to those of the solver, one row an output."""
         return coef, intercept
@@ -284,7 +299,8 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
 
     def _kept_states(self, kind, origin, going_on):
         """The states to go on from: None, or one for each fit."""
-        resume = self.warm_start == "resume" and not going_on and hasattr(self, "coef_")
+        fitted = hasattr(self, "coef_") and not getattr(self, "_waiting", False)
+        resume = self.warm_start == "resume" and not going_on and fitted
         # scikit-learn's algorithm goes on from the coefficients in `partial_fit`.
         if not resume and not (going_on and kind is not ONE_SAMPLE):
             return None
@@ -353,6 +369,7 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
 
     def _commit(self, fits, origin, X, loss, kind, going_on):
         """Take over what the solver found: one Fit, or one for each output."""
+        self._waiting = False
         if not going_on and not any(fit.epochs_before for fit in fits):
             self.t_ = 1.0
             for curve in ("loss", "validation", "grad_norm", "learning_rate"):

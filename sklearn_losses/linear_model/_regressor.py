@@ -19,7 +19,7 @@ from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
 from sklearn_losses.linear_model._docs import documented
 from sklearn_losses.linear_model._parameters import takes_streams
 from sklearn_losses.linear_model._scores import r2
-from sklearn_losses.linear_model._validation import one_column, shape_of
+from sklearn_losses.linear_model._validation import one_column, shape_of, with_offset
 
 
 @documented(passive_aggressive_loss="epsilon_insensitive")
@@ -190,7 +190,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             raise ValueError(f"non_crossing=True orders the quantiles of a loss; {loss!r} has none")
         return loss
 
-    def _data(self, X, y, sample_weight, offset, loss, suffix=""):
+    def _data(self, X, y, sample_weight, offset, loss, suffix="", may_be_zero=False):
         """Checked y, weights and offset, as the solvers take them."""
         y = array_namespace(X).ascontiguousarray(one_column(y), dtype=np.float64)
         if self.non_crossing and y.ndim == 2:
@@ -210,7 +210,9 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             members,
             n_outputs,
             target="separate" if y.ndim == 2 else "shared",
-            sample_weight=self._check_weights(sample_weight, X, f"sample_weight{suffix}"),
+            sample_weight=self._check_weights(
+                sample_weight, X, f"sample_weight{suffix}", may_be_zero=may_be_zero
+            ),
             offset=self._check_offset(offset, X, n_outputs, f"offset{suffix}"),
         )
 
@@ -228,8 +230,16 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         going_on=False,
         stream=False,
     ):
-        X, y = self._validate(X, y, reset=not going_on, y_numeric=True)
-        data = self._data(X, y, sample_weight, offset, loss)
+        waiting = stream and getattr(self, "_waiting", False)
+        X, y = self._validate(X, y, reset=not (going_on or waiting), y_numeric=True)
+        data = self._data(X, y, sample_weight, offset, loss, may_be_zero=stream)
+        if waiting and data.n_outputs != np.size(self.intercept_):
+            raise ValueError(
+                f"y must have {np.size(self.intercept_)} columns, as in the first call to "
+                f"partial_fit; got {data.n_outputs}"
+            )
+        if stream and data.sample_weight is not None and not data.sample_weight.any():
+            return self._wait(X, data.n_outputs, loss)
         settings = self._settings(1 if stream else self.max_iter, optimizer, X.shape[1], loss)
         kind = self._choose(loss, settings, X, plain=data.n_outputs == 1 and data.offset is None)
         if validation is None:
@@ -336,6 +346,8 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         X : {array-like, sparse matrix, CuPy array} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,) or None, default=None
+            Where all are zero nothing is learned, as if there had been no call; the first call then
+            makes a model of zeros.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs) or None, default=None
 
         Returns
@@ -343,7 +355,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         self : SGDRegressorX
             Fitted estimator.
         """
-        going_on = hasattr(self, "coef_")
+        going_on = hasattr(self, "coef_") and not getattr(self, "_waiting", False)
         loss, optimizer = self._check_parameters()
         if self.early_stopping and not going_on:
             raise ValueError("early_stopping should be False with partial_fit")
@@ -412,7 +424,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         score : float
         """
         with self._computing_on(X, y, sample_weight, offset) as xp:
-            y_pred = self.predict(X, offset)
+            y_pred = with_offset(self.predict, X, offset)
             if len(shape_of(y)) == 2 or not self._several():
                 if xp is not np:
                     return r2(y, y_pred, sample_weight)

@@ -8,8 +8,15 @@ For a margin loss ``phi`` the value is ``y_true * phi(raw) + (1 - y_true) * phi(
 import numpy as np
 
 from sklearn_losses._array import array_namespace
+from sklearn_losses._corrected_links import AsymmetricLink, FocalLink, PolyLink
 from sklearn_losses._parameters import check_number
-from sklearn_losses.links import ClippedLinearLink, HalfLogitLink, Interval, LogitLink
+from sklearn_losses.links import (
+    ClippedLinearLink,
+    HalfLogitLink,
+    IdentityLink,
+    Interval,
+    LogitLink,
+)
 from sklearn_losses.losses import constants
 from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE, UNIT, x_log_x
 from sklearn_losses.losses.pointwise import MeanFitMixin, PointwiseLoss
@@ -279,8 +286,10 @@ class FocalLoss(BinaryLoss):
     """Focal loss: cross-entropy that counts what is already classified well less.
 
     - Domain: y_true in [0, 1].
-    - Link: logit. `predict` gives p, which ranks well but is no calibrated probability unless gamma
-      is 0.
+    - Link: `predict` gives the probability of the positive class in the data, whatever gamma and
+      alpha are: the closed form of Charoenphakdee et al. for a p that minimises the loss. Raw
+      predictions above 0 are still what is called positive, which alpha has a part in. With an
+      alpha of 0 or 1 one class counts nothing, and there is no probability.
     - Formula: ``-alpha_t * (1 - p_t)**gamma * log(p_t)``, where p_t is p for the positive class and
       1 - p for the negative.
 
@@ -297,6 +306,9 @@ class FocalLoss(BinaryLoss):
     Lin, T.-Y., Goyal, P., Girshick, R., He, K. and Dollar, P. (2017). Focal loss for dense object
     detection. ICCV, equation 5.
 
+    Charoenphakdee, N., Vongkulbhisal, J., Chairatanakul, N. and Sugiyama, M. (2021). On focal loss
+    for class-posterior probability estimation: a theoretical perspective. CVPR, theorem 11.
+
     Examples
     --------
     >>> from sklearn_losses import FocalLoss
@@ -305,7 +317,6 @@ class FocalLoss(BinaryLoss):
     """
 
     name = "focal"
-    link = LogitLink()
     _parameter_intervals = {"gamma": NON_NEGATIVE, "alpha": UNIT}
 
     def __init__(self, gamma=2.0, alpha=None):
@@ -315,6 +326,15 @@ class FocalLoss(BinaryLoss):
     @property
     def convex(self):
         return self.gamma == 0
+
+    @property
+    def link(self):
+        gamma, positive, negative = self._kernel_params()[1]
+        if positive == negative and gamma == 0:
+            return LogitLink()
+        if positive == 0 or negative == 0:
+            return IdentityLink()
+        return FocalLink(gamma, positive, negative)
 
     def _kernel_params(self):
         gamma = check_number(type(self).__name__, "gamma", self.gamma, NON_NEGATIVE)
@@ -328,7 +348,7 @@ class PolyLoss(BinaryLoss):
     """Poly-1 loss: cross-entropy with its first polynomial coefficient changed.
 
     - Domain: y_true in [0, 1].
-    - Link: logit. `predict` gives p.
+    - Link: `predict` gives the probability of the positive class, for which p is corrected.
     - Formula: cross-entropy ``+ epsilon * (1 - p_t)``, where p_t is p for the positive class and 1
       - p for the negative.
 
@@ -350,7 +370,6 @@ class PolyLoss(BinaryLoss):
     """
 
     name = "poly"
-    link = LogitLink()
     _parameter_intervals = {"epsilon": Interval(-1, np.inf, low_inclusive=True)}
 
     def __init__(self, epsilon=1.0):
@@ -359,6 +378,11 @@ class PolyLoss(BinaryLoss):
     @property
     def convex(self):
         return self.epsilon <= 1
+
+    @property
+    def link(self):
+        (epsilon,) = self._numbers()
+        return LogitLink() if epsilon == 0 else PolyLink(epsilon)
 
 
 class BrierLoss(MeanFitMixin, BinaryLoss):
@@ -391,7 +415,11 @@ class AsymmetricLoss(BinaryLoss):
     multi-label data.
 
     - Domain: y_true in [0, 1].
-    - Link: logit. `predict` gives p.
+    - Link: `predict` gives the probability of the positive class, for which p is corrected. What
+      the loss cannot tell, that cannot either: the probability is 0 wherever p is at most `margin`,
+      and with ``gamma_pos=0`` it ends at a bound below 1, past which every p is driven to 1: 0.964
+      with the defaults; with ``gamma_neg=0`` it starts at ``margin / (1 + margin)``. Raw
+      predictions above 0 are still what is called positive.
     - Formula: ``-y_true * (1 - p)**gamma_pos * log(p) - (1 - y_true) * q**gamma_neg * log(1 - q)``,
       ``q = max(p - margin, 0)``.
 
@@ -415,7 +443,6 @@ class AsymmetricLoss(BinaryLoss):
     """
 
     name = "asymmetric"
-    link = LogitLink()
     _parameter_intervals = {
         "gamma_pos": NON_NEGATIVE,
         "gamma_neg": NON_NEGATIVE,
@@ -430,6 +457,11 @@ class AsymmetricLoss(BinaryLoss):
     @property
     def convex(self):
         return self.gamma_pos == self.gamma_neg == self.margin == 0
+
+    @property
+    def link(self):
+        params = self._numbers()
+        return AsymmetricLink(*params) if any(params) else LogitLink()
 
     def _kernel_params(self):
         params = self._numbers()
