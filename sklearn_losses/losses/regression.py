@@ -98,8 +98,9 @@ class HuberLoss(PointwiseLoss):
 
     Parameters
     ----------
-    delta : float, default=1.0
-        Where it turns linear, in the units of y; in (0, inf).
+    delta : float, default=0.1
+        Where it turns linear, in the units of y; in (0, inf). The default is scikit-learn's
+        (`epsilon` of its `SGDRegressor`), and right for a y whose noise is about 0.1.
 
     References
     ----------
@@ -117,7 +118,7 @@ class HuberLoss(PointwiseLoss):
     approx_hessian = True
     _parameter_intervals = {"delta": POSITIVE}
 
-    def __init__(self, delta=1.0):
+    def __init__(self, delta=0.1):
         self.delta = delta
 
 
