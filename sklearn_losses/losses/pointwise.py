@@ -11,10 +11,11 @@ from sklearn_losses._array import (
     to_host,
 )
 from sklearn_losses._kernels import _gpu_losses, _pointwise
+from sklearn_losses.losses._scales import TakesAuto
 from sklearn_losses.losses.base import Loss
 
 
-class PointwiseLoss(Loss):
+class PointwiseLoss(TakesAuto, Loss):
     """Base class of the losses of one raw prediction a sample."""
 
     def _members(self):
