@@ -77,7 +77,8 @@ def with_numbers(estimator, loss, settings, datas, start, *, kind, going_on, str
             scales, seen = _of_stream(estimator, members, data, seen, going_on)
         else:
             scales, model = _of_fit(members, data, settings, start)
-            if kind is not ONE_SAMPLE and all(part is None for part in start):
+            free = all(part is None for part in start)
+            if model is not None and free and kind is not ONE_SAMPLE:
                 start = model.coef, model.intercept
         estimator._auto_scale = {"scales": scales, "seen": seen}
         found = loss._with_scale(scales, seen, data.X.shape[1])
@@ -110,36 +111,33 @@ def _column(array, output):
 
 
 def _of_fit(members, data, settings, start):
-    """The scale of each output, and the model that it belongs to."""
-    scales, coefs, intercepts, made = [], [], [], {}
+    """The scale of each output, and the model that they belong to, or None where an output's needs
+    none."""
+    scales, models, made = [], [], {}
+    weight = _training(data, data.sample_weight)
     for output, member in enumerate(members):
         if not member._auto():
             scales.append(1.0)
-            target = _column(data.y, output), _column(data.offset, output)
-            coefs.append(np.zeros(data.X.shape[1]))
-            intercepts.append(_best_constant(member, data, *target, settings))
             continue
-        joint = member._scale.kind_of(member) == JOINT
+        if member._scale.kind == TARGETS:
+            scales.append(_of_targets(member, _training(data, _column(data.y, output)), weight))
+            continue
+        joint = member._scale.kind == JOINT
         first = output if data.y.ndim == 2 or np.ndim(data.offset) == 2 else 0
         key = (first, repr(member) if joint else member._scale.degree)
         if key not in made:
             made[key] = _preliminary(member, data, output, settings, start)
         residuals, floor, model = made[key]
-        weight = _training(data, data.sample_weight)
-        if member._scale.kind_of(member) == TARGETS:
-            residuals = _training(data, _column(data.y, output))
         scales.append(max(member._scale_of(residuals, weight), floor))
-        coefs.append(model.coef[0])
-        intercepts.append(model.intercept[0])
-    return scales, Model(np.stack(coefs), np.array(intercepts))
+        models.append(model)
+    if len(models) < len(members):
+        return scales, None
+    coef = np.concatenate([model.coef for model in models])
+    return scales, Model(coef, np.concatenate([model.intercept for model in models]))
 
 
-def _best_constant(loss, data, y, offset, settings):
-    if not settings.fit_intercept:
-        return 0.0
-    y = y if offset is None else y - offset
-    weight = _training(data, data.sample_weight)
-    return float(loss.fit_intercept_only(_training(data, y), weight))
+def _of_targets(loss, y, weight):
+    return loss._scale_of(y, weight) or 1.0
 
 
 def _preliminary(loss, data, output, settings, start):
@@ -148,7 +146,7 @@ def _preliminary(loss, data, output, settings, start):
 
     It is made in units in which the targets have the spread 1, and the penalty is that of the loss.
     """
-    joint = loss if loss._scale.kind_of(loss) == JOINT else HuberLoss(AUTO)
+    joint = loss if loss._scale.kind == JOINT else HuberLoss(AUTO)
     y, offset = _column(data.y, output), _column(data.offset, output)
     weight = _training(data, data.sample_weight)
     shown = _training(data, y if offset is None else y - offset)
@@ -270,8 +268,8 @@ def _of_stream(estimator, members, data, weight_here, going_on):
             scales.append(1.0)
             continue
         y, offset = to_host(_column(data.y, output)), to_host(_column(data.offset, output))
-        if member._scale.kind_of(member) == TARGETS:
-            here = member._scale_of(y, weight)
+        if member._scale.kind == TARGETS:
+            here = _of_targets(member, y, weight)
         elif residuals is None:
             here = scale_about_constant(member, y if offset is None else y - offset, weight)[0]
         else:

@@ -5,13 +5,16 @@ The constants of the robust losses are those with which a fit has 95 % of the ef
 squares where errors are normal, which for most are published. Scales are estimated in one of three
 ways:
 
-- JOINT, for convex losses: with the fit, so that both are at the minimum of ``mean(scale *
-  loss(residual / scale)) + level * scale`` (Huber's proposal 2 [1]_; scikit-learn's
-  `HuberRegressor` is this with Huber's loss).
-- SPREAD, for the others: the median of the absolute residuals of Huber's joint fit, over 0.6745,
-  which then stays as it is (the logic of MM-estimation [2]_). The joint minimum of a loss that
-  redescends is where the scale is 0 or the fit has lost most samples; and a tube's width enters no
-  such equation.
+- JOINT: with the fit, so that both are at the minimum of ``mean(scale * loss(residual / scale)) +
+  curvature / 2 * scale``, the curvature being the loss's at 0 (Huber's proposal 2 [1]_;
+  scikit-learn's `HuberRegressor` is this with Huber's loss). It is convex where the loss is, and
+  bears outliers where ``r * loss'(r) - loss(r)`` is bounded: a share of 0.55 with Huber's constant,
+  0.27 with pseudo-Huber's.
+- SPREAD: the median of the absolute residuals of Huber's joint fit, over 0.6745, which then stays
+  as it is (the logic of MM-estimation [2]_). For a loss that redescends the joint minimum is where
+  the scale is 0 or the fit has lost most samples; for one that grows faster than in proportion (as
+  Fair's, by a logarithm) a single outlier could make the joint scale as large as it likes; and a
+  tube's width enters no such equation.
 - TARGETS: the median of the absolute targets.
 
 References
@@ -40,6 +43,8 @@ NORMAL_MEDIAN = norm.ppf(0.75)
 # Residuals count as being at most this many scales away: further out the difference that the scale
 # equation takes cancels, and what it tends to has long been reached.
 FURTHEST = 1e6
+# Of the joint minimum, beside the loss's curvature at 0.
+LEVEL = 0.5
 # Normal variables for means by the trapezoidal rule, and their weights.
 _NORMAL = np.linspace(0.0, 12.0, 24001)
 _MASS = 2 * norm.pdf(_NORMAL) * (_NORMAL[1] - _NORMAL[0])
@@ -55,23 +60,16 @@ class Scale:
     parameter : str
     constant : float or callable
         The parameter beside the scale, or ``constant(loss, n, d)``: n samples, d features.
-    kind : {JOINT, SPREAD, TARGETS} or callable
-        How the scale is estimated, or ``kind(loss)``.
+    kind : {JOINT, SPREAD, TARGETS}
+        How the scale is estimated.
     degree : int
         With y and the parameter k times as large, the loss is k**degree times as large.
-    level : float or None
-        Of the joint minimum, beside the loss's curvature at 0; None: such that the scale of normal
-        residuals is their standard deviation.
     """
 
     parameter: str
     constant: float | Callable
-    kind: str | Callable = JOINT
+    kind: str
     degree: int = 2
-    level: float | None = None
-
-    def kind_of(self, loss):
-        return self.kind(loss) if callable(self.kind) else self.kind
 
     def number(self, loss, scale, n, d):
         constant = self.constant(loss, n, d) if callable(self.constant) else self.constant
@@ -169,21 +167,13 @@ def _excess(unit, z):
     return z * gradient - value
 
 
-@lru_cache(maxsize=256)
-def _normal_excess(cls, params):
-    """The mean of `_excess` over normal residuals."""
-    return float(_excess(cls(**dict(params)), _NORMAL) @ _MASS)
-
-
-def joint_scale(unit, level, residuals, weight=None):
-    """The scale at which the mean of `_excess` is `level`, or 0 where too many residuals are 0.
+def joint_scale(unit, residuals, weight=None):
+    """The scale at which the joint objective has its minimum, or 0 where too many residuals are 0.
 
     Parameters
     ----------
     unit : Loss
         At scale 1.
-    level : float or None
-        As in `Scale`.
     residuals : ndarray of shape (n,)
     weight : ndarray of shape (n,) or None, default=None
 
@@ -191,10 +181,7 @@ def joint_scale(unit, level, residuals, weight=None):
     -------
     scale : float
     """
-    if level is None:
-        level = _normal_excess(type(unit), tuple(unit.get_params(deep=False).items()))
-    else:
-        level *= float(unit.gradient_hessian(np.zeros(1), np.zeros(1))[1][0])
+    level = LEVEL * float(unit.gradient_hessian(np.zeros(1), np.zeros(1))[1][0])
     size = np.abs(residuals)
     if weight is not None:
         size, weight = size[weight > 0], weight[weight > 0] / weight.max()
@@ -295,12 +282,11 @@ class TakesAuto:
         """
         residuals = np.asarray(residuals, dtype=np.float64)
         declared = self._scale
-        if declared.kind_of(self) != JOINT:
-            return spread(residuals, weight) * (
-                NORMAL_MEDIAN if declared.kind_of(self) == TARGETS else 1.0
-            )
+        if declared.kind != JOINT:
+            factor = NORMAL_MEDIAN if declared.kind == TARGETS else 1.0
+            return factor * spread(residuals, weight)
         unit = self._with_number(declared.number(self, 1.0, np.e, 0))
-        return joint_scale(unit, declared.level, residuals, weight)
+        return joint_scale(unit, residuals, weight)
 
     def with_scale_of(self, y_true, raw_prediction=None, sample_weight=None, *, n_features=0):
         """The loss with a number where a parameter is "auto", from the residuals of given
@@ -342,7 +328,7 @@ class TakesAuto:
         for member in self._members():
             if not member._auto():
                 scale = 1.0
-            elif member._scale.kind_of(member) == TARGETS:
+            elif member._scale.kind == TARGETS:
                 scale = member._scale_of(y, weight)
             elif raw_prediction is None:
                 scale = scale_about_constant(member, y, weight)[0]
@@ -375,7 +361,7 @@ def scale_about_constant(loss, y, weight=None):
     """
     from sklearn_losses.losses.regression import HuberLoss
 
-    joint = loss if loss._scale.kind_of(loss) == JOINT else HuberLoss(AUTO)
+    joint = loss if loss._scale.kind == JOINT else HuberLoss(AUTO)
     constant = weighted_median(y, weight)
     unit = spread(y - constant, weight)
     if unit == 0:

@@ -5,6 +5,7 @@ import numpy as np
 from sklearn_losses._array import array_namespace, to_host
 from sklearn_losses.links import Interval
 from sklearn_losses.losses._scales import (
+    JOINT,
     SPREAD,
     TARGETS,
     Scale,
@@ -128,7 +129,7 @@ class HuberLoss(PointwiseLoss):
     """
 
     name = "huber"
-    _scale = Scale("delta", 1.35, level=0.5)
+    _scale = Scale("delta", 1.35, JOINT)
     approx_hessian = True
     _parameter_intervals = {"delta": POSITIVE}
 
@@ -161,7 +162,7 @@ class SmoothL1(PointwiseLoss):
     """
 
     name = "smooth_l1"
-    _scale = Scale("beta", 1.35, degree=1, level=0.5)
+    _scale = Scale("beta", 1.35, JOINT, degree=1)
     approx_hessian = True
     _parameter_intervals = {"beta": POSITIVE}
 
@@ -204,10 +205,9 @@ class PseudoHuber(PointwiseLoss):
     Parameters
     ----------
     delta : float or "auto", default=1.0
-        Where it turns from squared to linear, in the units of y; in (0, inf). "auto": 1.2871 times
-        the scale of the residuals, with which it has 95 % of least squares' efficiency at normal
-        errors. The scale is estimated with the fit by Huber's proposal 2, such that it is the
-        standard deviation of normal residuals.
+        Where it turns from squared to linear, in the units of y; in (0, inf). "auto": 1.35 times
+        the scale of the residuals, which is estimated with the fit, as for `HuberLoss`: both are at
+        the minimum of ``mean(scale * loss(r / scale)) + scale / 2``.
 
     References
     ----------
@@ -222,7 +222,7 @@ class PseudoHuber(PointwiseLoss):
     """
 
     name = "pseudo_huber"
-    _scale = Scale("delta", 1.2871)
+    _scale = Scale("delta", 1.35, JOINT)
     _parameter_intervals = {"delta": POSITIVE}
 
     def __init__(self, delta=1.0):

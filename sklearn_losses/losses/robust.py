@@ -4,7 +4,7 @@ y_true``."""
 import numpy as np
 
 from sklearn_losses.links import Interval
-from sklearn_losses.losses._scales import JOINT, SPREAD, Scale, efficient_constant
+from sklearn_losses.losses._scales import SPREAD, Scale, efficient_constant
 from sklearn_losses.losses.base import POSITIVE
 from sklearn_losses.losses.pointwise import PointwiseLoss
 
@@ -30,8 +30,7 @@ class Fair(_Robust):
     ----------
     c : float or "auto", default=1.0
         Scale, in the units of y; in (0, inf). "auto": 1.3998 times the scale of the residuals
-        (Holland and Welsch, 1977), which is estimated with the fit by Huber's proposal 2, such that
-        it is the standard deviation of normal ones.
+        (Holland and Welsch, 1977), the normalised median of those of a Huber fit.
 
     References
     ----------
@@ -49,7 +48,7 @@ class Fair(_Robust):
     """
 
     name = "fair"
-    _scale = Scale("c", 1.3998)
+    _scale = Scale("c", 1.3998, SPREAD)
 
 
 class Cauchy(_Robust):
@@ -187,10 +186,6 @@ class TukeyBiweight(_Robust):
         super().__init__(c=c)
 
 
-def _kind_by_shape(loss):
-    return JOINT if loss.alpha >= 1 else SPREAD
-
-
 class GeneralRobust(PointwiseLoss):
     """Barron's general and adaptive robust loss, one shape parameter from squared error to
     Welsch's.
@@ -208,10 +203,9 @@ class GeneralRobust(PointwiseLoss):
         Welsch, each divided by ``c**2``.
     c : float or "auto", default=1.0
         Scale, in the units of y; in (0, inf). "auto": a multiple of the scale of the residuals, at
-        least 1, with which it has 95 % of least squares' efficiency at normal errors (at alpha 1.27
-        and above 1; 1.287 at 1, 1.686 at 0, 1.894 at -2, 2.110 at -inf). The scale is estimated
-        with the fit where the loss is convex (alpha >= 1), as for `PseudoHuber`; below it is the
-        normalised median of the residuals of a Huber fit, as for `Cauchy`.
+        least 1, with which it has 95 % of least squares' efficiency at normal errors (1 from an
+        alpha of 1.27 on, 1.287 at 1, 1.686 at 0, 1.894 at -2, 2.110 at -inf). The scale is the
+        normalised median of the residuals of a Huber fit, which is also where the fit starts.
 
     References
     ----------
@@ -225,7 +219,7 @@ class GeneralRobust(PointwiseLoss):
     """
 
     name = "general_robust"
-    _scale = Scale("c", efficient_constant, _kind_by_shape, degree=0)
+    _scale = Scale("c", efficient_constant, SPREAD, degree=0)
     _parameter_intervals = {"alpha": Interval(-np.inf, np.inf, low_inclusive=True), "c": POSITIVE}
     _limits = {
         2.0: "GeneralRobustTwo",
