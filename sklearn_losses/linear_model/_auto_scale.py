@@ -32,7 +32,10 @@ from sklearn_losses.optimizers import get_optimizer
 
 # Fits at a fixed scale, at most, and the relative change of the scale that ends them.
 MOST_ROUNDS = 60
-SETTLED = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 1e-5}
+# Of L-BFGS in the first round, in which the scale is far off, and at most in those that go on from
+# it, each with twice as many.
+FIRST_ITERATIONS, MOST_ITERATIONS, INNER_TOL = 25, 800, 1e-13
+SETTLED = {np.dtype(np.float64): 1e-7, np.dtype(np.float32): 1e-5}
 # No scale is smaller, beside the spread of the targets: a perfect fit leaves rounding alone.
 LEAST = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 1e-5}
 # A chunk's scale counts by (what was seen by now / what it holds) to this power: between 1/2 and 1
@@ -173,8 +176,11 @@ def _preliminary(loss, data, output, settings, start):
         model = fit.model()
         residuals = _residuals(work, model)
         reached = np.log(max(joint._scale_of(residuals, weight), LEAST[dtype]))
-        if abs(reached - at) <= SETTLED[dtype]:
+        limit = settings.max_iter
+        ended = fit.stop_reason != "max_iter" or limit == MOST_ITERATIONS
+        if ended and abs(reached - at) <= SETTLED[dtype]:
             break
+        settings = replace(settings, max_iter=min(2 * limit, MOST_ITERATIONS))
         before, at = (at, reached), _ahead(before, at, reached)
     else:
         warnings.warn(
@@ -207,8 +213,8 @@ def _settings_at(settings, unit, degree):
         alpha=total,
         l1_ratio=l1 / total if total > 0 else 0.0,
         optimizer=get_optimizer("lbfgs"),
-        max_iter=1000,
-        tol=1e-10,
+        max_iter=FIRST_ITERATIONS,
+        tol=INNER_TOL,
         verbose=0,
         average=0,
         clip_norm=None,
