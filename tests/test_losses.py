@@ -90,7 +90,7 @@ def test_every_loss_has_a_name_that_get_loss_knows_and_is_public():
 def test_get_loss_takes_a_loss_as_it_is_and_sets_parameters_on_a_copy():
     loss = sl.HuberLoss()
     assert sl.get_loss(loss) is loss
-    assert sl.get_loss(loss, delta=3).delta == 3 and loss.delta == 1.0
+    assert sl.get_loss(loss, delta=3).delta == 3 and loss.delta == 0.1
     with pytest.raises(ValueError, match="did you mean 'huber'"):
         sl.get_loss("hubert")
     with pytest.raises(ValueError, match="Invalid parameter 'width'"):

@@ -209,6 +209,12 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
                 f"{type(loss).__name__} is a loss for y in {loss.interval_y_true}, not for "
                 "classes; use SGDRegressorX"
             )
+        if not loss.is_multiclass and loss._auto():
+            name = loss._scale.parameter
+            raise ValueError(
+                f"{type(loss).__name__}: {name}='auto' is the scale of a regression's residuals; "
+                f"classes are the targets -1 and 1, for which {name} must be a number"
+            )
         if len(loss._members()) > 1:
             raise ValueError(f"{loss!r} is for several outputs of a regression; use SGDRegressorX")
         return loss

@@ -63,7 +63,7 @@ class Parameters:
         "tol": [Interval(Real, 0, None, closed="left"), None],
         "shuffle": ["boolean"],
         "verbose": ["verbose"],
-        "epsilon": [Interval(Real, 0, None, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "n_jobs": [None, Integral],
         "random_state": ["random_state"],
         "learning_rate": [str, Schedule],
@@ -127,7 +127,7 @@ class Parameters:
         loss = self._accept_loss(loss)
         if not loss.is_multiclass:
             # checks the loss's own parameters; a row-wise loss first needs its classes
-            for member in loss._members():
+            for member in loss._with_scale(1.0)._members():
                 member._resolve()
         return loss, optimizer
 

@@ -15,6 +15,7 @@ from sklearn_losses._array import (
 )
 from sklearn_losses._sklearn_compat import fit_context
 from sklearn_losses._solvers.fit import Data
+from sklearn_losses.linear_model._auto_scale import with_numbers
 from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
 from sklearn_losses.linear_model._docs import documented
 from sklearn_losses.linear_model._parameters import takes_streams
@@ -242,6 +243,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             return self._wait(X, data.n_outputs, loss)
         settings = self._settings(1 if stream else self.max_iter, optimizer, X.shape[1], loss)
         kind = self._choose(loss, settings, X, plain=data.n_outputs == 1 and data.offset is None)
+        datas = [data]
         if validation is None:
             data.held_out = self._held_out(data.y, data.sample_weight)
         else:
@@ -253,6 +255,10 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
                     f"y_val must have the columns of y, {data.y.shape[1:]}; "
                     f"got {validation.y.shape[1:]}"
                 )
+            datas.append(validation)
+        loss, start = with_numbers(
+            self, loss, settings, datas, start, kind=kind, going_on=going_on, stream=stream
+        )
         reference = self._reference(data, settings, kind, start, going_on)
         model, averages = self._start(data.n_outputs, X, start, going_on, reference, data)
         # The draws, in this order, are scikit-learn's; the second seeds what it does not use.

@@ -6,10 +6,11 @@ from sklearn_losses._array import array_namespace, common_namespace, computing_o
 from sklearn_losses._kernels import _gpu_losses, _pointwise
 from sklearn_losses.links import IdentityLink
 from sklearn_losses.losses import constants
+from sklearn_losses.losses._scales import TakesAuto
 from sklearn_losses.losses.base import Loss
 
 
-class PointwiseLoss(Loss):
+class PointwiseLoss(TakesAuto, Loss):
     """Base class of the losses of one raw prediction a sample."""
 
     def _members(self):

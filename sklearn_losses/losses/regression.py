@@ -5,6 +5,14 @@ import numpy as np
 from sklearn_losses._array import array_namespace
 from sklearn_losses.links import Interval
 from sklearn_losses.losses import constants
+from sklearn_losses.losses._scales import (
+    JOINT,
+    SPREAD,
+    TARGETS,
+    Scale,
+    cherkassky_ma,
+    conquer_bandwidth,
+)
 from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE, UNIT_OPEN
 from sklearn_losses.losses.pointwise import MeanFitMixin, PointwiseLoss
 
@@ -86,13 +94,20 @@ class HuberLoss(PointwiseLoss):
 
     Parameters
     ----------
-    delta : float, default=1.0
-        Where it turns linear, in the units of y; in (0, inf).
+    delta : float or "auto", default=0.1
+        Where it turns linear, in the units of y; in (0, inf). The default is scikit-learn's
+        (`epsilon` of its `SGDRegressor`), and right for a y whose noise is about 0.1: for data in
+        real units take "auto", which is 1.35 times the scale of the residuals. That is estimated
+        with the fit by Huber's proposal 2 as in scikit-learn's `HuberRegressor`, whose ``epsilon *
+        scale_`` it is (0.92 standard deviations of normal noise).
 
     References
     ----------
     Huber, P. J. (1964). Robust estimation of a location parameter. Annals of Mathematical
     Statistics 35, 73-101.
+
+    Owen, A. B. (2007). A robust hybrid of lasso and ridge regression. Contemporary Mathematics 443,
+    59-72.
 
     Examples
     --------
@@ -102,10 +117,11 @@ class HuberLoss(PointwiseLoss):
     """
 
     name = "huber"
+    _scale = Scale("delta", 1.35, JOINT)
     approx_hessian = True
     _parameter_intervals = {"delta": POSITIVE}
 
-    def __init__(self, delta=1.0):
+    def __init__(self, delta=0.1):
         self.delta = delta
 
 
@@ -119,8 +135,8 @@ class SmoothL1(PointwiseLoss):
 
     Parameters
     ----------
-    beta : float, default=1.0
-        Where it turns linear, in the units of y; in (0, inf).
+    beta : float or "auto", default=1.0
+        Where it turns linear, in the units of y; in (0, inf). "auto": as `HuberLoss`.
 
     References
     ----------
@@ -134,6 +150,7 @@ class SmoothL1(PointwiseLoss):
     """
 
     name = "smooth_l1"
+    _scale = Scale("beta", 1.35, JOINT, degree=1)
     approx_hessian = True
     _parameter_intervals = {"beta": POSITIVE}
 
@@ -182,8 +199,10 @@ class PseudoHuber(PointwiseLoss):
 
     Parameters
     ----------
-    delta : float, default=1.0
-        Where it turns from squared to linear, in the units of y; in (0, inf).
+    delta : float or "auto", default=1.0
+        Where it turns from squared to linear, in the units of y; in (0, inf). "auto": 1.35 times
+        the scale of the residuals, which is estimated with the fit, as for `HuberLoss`: both are at
+        the minimum of ``mean(scale * loss(r / scale)) + scale / 2``.
 
     References
     ----------
@@ -198,6 +217,7 @@ class PseudoHuber(PointwiseLoss):
     """
 
     name = "pseudo_huber"
+    _scale = Scale("delta", 1.35, JOINT)
     _parameter_intervals = {"delta": POSITIVE}
 
     def __init__(self, delta=1.0):
@@ -284,11 +304,17 @@ class SmoothPinball(PointwiseLoss):
     ----------
     quantile : float, default=0.5
         In (0, 1).
-    width : float, default=0.1
-        Half-width of the kernel, in the units of y; in (0, inf).
+    width : float or "auto", default=0.1
+        Half-width of the kernel, in the units of y; in (0, inf). "auto": ``((n_features + log(n)) /
+        n)**0.4`` times the scale of the residuals, with a factor from 0.05 to 1 (the rule of He et
+        al.'s package conquer; n is the sum of the weights). The scale is the normalised median of
+        the residuals of a Huber fit, which is also where the fit starts.
 
     References
     ----------
+    Fernandes, M., Guerre, E. and Horta, E. (2021). Smoothing quantile regressions. Journal of
+    Business & Economic Statistics 39, 338-357.
+
     He, X., Pan, X., Tan, K. M. and Zhou, W.-X. (2023). Smoothed quantile regression with
     large-scale inference. Journal of Econometrics 232, 367-388, section 2.
 
@@ -300,6 +326,7 @@ class SmoothPinball(PointwiseLoss):
     """
 
     name = "smooth_quantile"
+    _scale = Scale("width", conquer_bandwidth, SPREAD, degree=1)
     approx_hessian = True
     _parameter_intervals = {"quantile": UNIT_OPEN, "width": POSITIVE}
 
@@ -354,12 +381,17 @@ class EpsilonInsensitive(PointwiseLoss):
 
     Parameters
     ----------
-    epsilon : float, default=0.1
-        In the units of y; in [0, inf).
+    epsilon : float or "auto", default=0.1
+        In the units of y; in [0, inf). "auto": ``3 * sqrt(log(n) / n)`` times the scale of the
+        residuals (Cherkassky and Ma; n is the sum of the weights, at least e). The scale is the
+        normalised median of the residuals of a Huber fit, which is also where the fit starts.
 
     References
     ----------
     Vapnik, V. (1995). The Nature of Statistical Learning Theory. Springer, section 6.1.
+
+    Cherkassky, V. and Ma, Y. (2004). Practical selection of SVM parameters and noise estimation for
+    SVM regression. Neural Networks 17, 113-126.
 
     Examples
     --------
@@ -369,6 +401,7 @@ class EpsilonInsensitive(PointwiseLoss):
     """
 
     name = "epsilon_insensitive"
+    _scale = Scale("epsilon", cherkassky_ma, SPREAD, degree=1)
     differentiable = False
     approx_hessian = True
     constant_hessian = True
@@ -396,8 +429,8 @@ class SquaredEpsilonInsensitive(PointwiseLoss):
 
     Parameters
     ----------
-    epsilon : float, default=0.1
-        In the units of y; in [0, inf).
+    epsilon : float or "auto", default=0.1
+        In the units of y; in [0, inf). "auto": as `EpsilonInsensitive`.
 
     Examples
     --------
@@ -407,6 +440,7 @@ class SquaredEpsilonInsensitive(PointwiseLoss):
     """
 
     name = "squared_epsilon_insensitive"
+    _scale = Scale("epsilon", cherkassky_ma, SPREAD)
     approx_hessian = True
     _parameter_intervals = {"epsilon": NON_NEGATIVE}
 
@@ -424,8 +458,9 @@ class AbsolutePercentageError(PointwiseLoss):
 
     Parameters
     ----------
-    epsilon : float, default=1e-8
-        The least divisor, in the units of y; in (0, inf).
+    epsilon : float or "auto", default=1e-8
+        The least divisor, in the units of y; in (0, inf). "auto": 1.5e-8 times the median of
+        ``|y_true|`` (of those that are not 0, where most are).
 
     Examples
     --------
@@ -435,6 +470,7 @@ class AbsolutePercentageError(PointwiseLoss):
     """
 
     name = "mape"
+    _scale = Scale("epsilon", 1.5e-8, TARGETS, degree=0)
     differentiable = False
     approx_hessian = True
     _parameter_intervals = {"epsilon": POSITIVE}
