@@ -51,7 +51,7 @@ def train(library, loss, X, y, weight=None, rounds=60):
     objective = sl.as_objective(loss, library)
     start = objective.start_params(y, weight)
     if library == "xgboost":
-        settings = {"max_depth": 3, "n_jobs": 2, "reg_lambda": 0, "min_child_weight": 0}
+        settings = {"max_depth": 3, "n_jobs": 1, "reg_lambda": 0, "min_child_weight": 0}
         model = booster.XGBRegressor(
             objective=objective, n_estimators=rounds, learning_rate=0.1, **settings, **start
         )
@@ -63,7 +63,7 @@ def train(library, loss, X, y, weight=None, rounds=60):
             max_depth=3,
             min_child_weight=0,
             verbose=-1,
-            n_jobs=2,
+            n_jobs=1,
         ).fit(X, y, sample_weight=weight, **start)
         return model.predict(X) + objective.start_score(y, weight)
     model = booster.CatBoostRegressor(
@@ -78,7 +78,7 @@ def train(library, loss, X, y, weight=None, rounds=60):
         random_seed=0,
         bootstrap_type="No",
         random_strength=0,
-        thread_count=2,
+        thread_count=1,
     ).fit(X, y, sample_weight=weight, **start)
     return model.predict(X) + objective.start_score(y, weight)
 

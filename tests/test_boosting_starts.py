@@ -17,7 +17,7 @@ CATBOOST = {
     "random_seed": 0,
     "bootstrap_type": "No",
     "random_strength": 0,
-    "thread_count": 2,
+    "thread_count": 1,
     "depth": 3,
     "learning_rate": 0.3,
     "leaf_estimation_iterations": 1,
