@@ -49,7 +49,9 @@ class Loss(Parametric):
     differentiable : bool
         Whether the loss has a derivative everywhere.
     constant_hessian : bool
-        Whether the hessian is 1 for every sample.
+        Whether the hessian is 1 for every sample, whatever its weight: scikit-learn's
+        `HistGradientBoostingRegressor` then asks for none, and takes 1. No loss here sets it, as
+        weights multiply hessians.
     approx_hessian : bool
         Whether `hessian` stands in for a second derivative that is zero or undefined where it
         matters.

@@ -46,7 +46,7 @@ class BinaryLoss(PointwiseLoss):
         sums = constants.Sums(self, y, weight, offset)
         if self.convex:
             start = 0.0 if offset is None else -constants.mean(offset, weight)
-            return constants.descend(sums, start, 1.0, low, high)
+            return constants.root(sums, lambda sums: (start, 1.0), low, high)
         return constants.lowest(sums, self._constant_grid(y, weight, offset))
 
     def _constant_grid(self, y, weight, offset):

@@ -251,7 +251,7 @@ class FunctionLoss(_OwnLoss):
                     f"got {result.shape}"
                 )
             if sample_weight is not None:
-                result = result * sample_weight
+                result = xp.where(sample_weight == 0, 0, result) * sample_weight
             (out if xp is np else device_array(out)).reshape(shape)[...] = result
         if not want_sum:
             return None

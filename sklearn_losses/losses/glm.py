@@ -201,7 +201,8 @@ class NegativeBinomial(MeanFitMixin, PointwiseLoss):
 
     def _best_beside(self, y, weight, offset):
         sums = constants.Sums(self, y, weight, offset)
-        return constants.descend(sums, HalfPoissonLoss()._best_beside(y, weight, offset), 1.0)
+        start = HalfPoissonLoss()._best_beside(y, weight, offset)
+        return constants.root(sums, lambda sums: (start, 1.0))
 
     def _minus_best_value(self, y):
         (theta,) = self._numbers()

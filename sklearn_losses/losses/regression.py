@@ -32,7 +32,6 @@ class HalfSquaredError(MeanFitMixin, PointwiseLoss):
     """
 
     name = "squared_error"
-    constant_hessian = True
 
 
 class SquaredError(MeanFitMixin, PointwiseLoss):
@@ -75,7 +74,6 @@ class AbsoluteError(PointwiseLoss):
     name = "absolute_error"
     differentiable = False
     approx_hessian = True
-    constant_hessian = True
 
     def _best_constant(self, y, weight, offset):
         return constants.quantiles(y if offset is None else y - offset, weight, [0.5])[0]
@@ -269,7 +267,6 @@ class PinballLoss(PointwiseLoss):
     name = "quantile"
     differentiable = False
     approx_hessian = True
-    constant_hessian = True
     _parameter_intervals = {"quantile": UNIT_OPEN}
 
     def __init__(self, quantile=0.5):
@@ -404,7 +401,6 @@ class EpsilonInsensitive(PointwiseLoss):
     _scale = Scale("epsilon", cherkassky_ma, SPREAD, degree=1)
     differentiable = False
     approx_hessian = True
-    constant_hessian = True
     _parameter_intervals = {"epsilon": NON_NEGATIVE}
 
     def __init__(self, epsilon=0.1):
