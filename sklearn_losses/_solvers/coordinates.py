@@ -40,17 +40,19 @@ class Columns:
         n = self.n + other.n
         if n == 0:
             return self
-        moved = other.mean - self.mean
-        return Columns(
-            n,
-            self.count + other.count,
-            self.mean + moved * (other.n / n),
-            self.square + other.square + moved**2 * (self.n * other.n / n),
-        )
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = other.mean - self.mean
+            return Columns(
+                n,
+                self.count + other.count,
+                self.mean + moved * (other.n / n),
+                self.square + other.square + moved**2 * (self.n * other.n / n),
+            )
 
     def about(self, center):
         """Sums of squared distances from a center."""
-        return self.square + self.n * (self.mean - center) ** 2
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.square + self.n * (self.mean - center) ** 2
 
     def scales(self, center, *, per_entry):
         """Root mean squares of the columns seen from `center`, over all rows or over the entries
@@ -82,7 +84,8 @@ def columns_of(data):
             for s in sums
         )
         mean = total / (n or 1.0)
-        return Columns(n, count, mean, np.maximum(square - total * mean, 0.0))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return Columns(n, count, mean, np.maximum(square - total * mean, 0.0))
     part = max(1, (1 << 24) // max(d, 1))
     made = Columns(0.0, np.zeros(d), np.zeros(d), np.zeros(d))
     for start in range(0, len(rows), part):
