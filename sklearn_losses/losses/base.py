@@ -451,7 +451,7 @@ class Loss(Parametric):
             lost = not (np.isfinite(total) and _LEAST_MASS < mass < np.inf)
             if fault or (weight is not None and lost):
                 # What is wrong, or weights whose sum is beyond the numbers.
-                weight = self._checked(y, raw, weight)[2]
+                weight = self._checked(y_true, raw_prediction, sample_weight)[2]
                 total, mass, _ = to_host(self._report(y, raw, weight)).tolist()
             return total / (raw.shape[0] if weight is None else mass)
 
