@@ -8,14 +8,15 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 
-def check_number(owner, name, value, interval):
+def check_number(owner, name, value, interval, also=""):
     """`value` as a float, or the error that names the owner, the parameter, the value and what is
-    allowed.
+    allowed (in the interval, and `also`).
     """
     if isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_):
         number = as_float(value)
         if number is not None and interval.contains(number):
             return number
+<<<<<<< HEAD
     raise ValueError(f"{owner}: {name} must be a number in {interval}; got {_short(value)}")
 
 
@@ -41,6 +42,9 @@ def log_in_two(x, over=1.0):
     digits = Context(prec=60)
     exact = digits.ln(digits.divide(Decimal(x), Decimal(over)))
     return float(exact), float(exact - Decimal(float(exact)))
+=======
+    raise ValueError(f"{owner}: {name} must be a number in {interval}{also}; got {value!r}")
+>>>>>>> 07f1c95a0877b2d854a78ac0f6df2856340ab809
 
 
 def check_integer(owner, name, value, low=1):
