@@ -16,14 +16,14 @@ from sklearn_losses.links import IdentityLink
 
 # Rows on which losses are looked at.
 MOST_ROWS = 4096
-MOST_ELEMENTS = 1 << 15
+MOST_ELEMENTS = 1 << 16
 # A column whose spread is below this share of its values is constant: what is left is rounding.
 CONSTANT = 1e-13
 # Beyond so many times the spread over the gradient the reciprocal of a curvature says nothing.
 BELIEVED = 10.0
 # A stream's units are renewed where a column's scale is off by this factor.
 RENEWED = 2.0
-POWER_STEPS = 8
+POWER_STEPS, POWER_ROWS = 6, 1024
 
 
 @dataclass
@@ -121,6 +121,26 @@ def largest_norm(X, rows, center, unit):
     return found
 
 
+def some_rows(data):
+    """Numbers of at most MOST_ROWS training rows, of all over them."""
+    rows = data.training_rows()
+    rows = np.arange(len(data.y)) if rows is None else rows
+    return rows[:: max(1, len(rows) // MOST_ROWS)][:MOST_ROWS]
+
+
+def sampled(data):
+    """The data of `some_rows`, where they are."""
+    rows = some_rows(data)
+    if len(rows) == len(data.y):
+        return data
+    at = in_namespace(rows, array_namespace(data.X))
+    parts = {
+        name: None if (array := getattr(data, name)) is None else array[at]
+        for name in ("X", "y", "sample_weight", "offset")
+    }
+    return replace(data, held_out=None, **parts)
+
+
 class Sample:
     """Some training rows, on the host, and what the losses are like there.
 
@@ -130,9 +150,7 @@ class Sample:
     """
 
     def __init__(self, data):
-        rows = data.training_rows()
-        rows = np.arange(len(data.y)) if rows is None else rows
-        rows = rows[:: max(1, len(rows) // MOST_ROWS)][:MOST_ROWS]
+        rows = some_rows(data)
         at = in_namespace(rows, array_namespace(data.X))
         self.X, self.rows = data.X, rows
         parts = {
@@ -142,14 +160,15 @@ class Sample:
         self.data = replace(data, X=None, held_out=None, **parts)
         self.n_outputs = data.n_outputs
 
-    def parts(self):
-        """The rows of X, a few at a time: not many are copied at once."""
+    def parts(self, rows=MOST_ROWS):
+        """The rows of X, or fewer of all over it, a few at a time: not many are copied at once."""
+        chosen = self.rows[:: max(1, len(self.rows) // rows)]
         sparse = hasattr(self.X, "indptr")
         of_row = self.X.nnz / self.X.shape[0] if sparse else self.X.shape[1]
         step = int(max(1, MOST_ELEMENTS // max(of_row, 1)))
         xp = array_namespace(self.X)
-        for start in range(0, len(self.rows), step):
-            yield to_host(self.X[in_namespace(self.rows[start : start + step], xp)])
+        for start in range(0, len(chosen), step):
+            yield to_host(self.X[in_namespace(chosen[start : start + step], xp)])
 
     def products(self, coef):
         """``X @ coef.T`` in float64."""
@@ -317,16 +336,15 @@ def largest_eigenvalue(sample, center, scale):
     and 1, with itself (power iterations: from below)."""
     d = sample.X.shape[1]
     inverse = np.where(scale > 0, 1.0 / np.where(scale > 0, scale, 1.0), 0.0)
+    x = next(sample.parts(POWER_ROWS))
     v = np.ones(d + 1) / math.sqrt(d + 1)
     value = 1.0
     for _ in range(POWER_STEPS):
         w = v[:d] * inverse
-        back, total = np.zeros(d), 0.0
-        for x in sample.parts():
-            products = np.asarray(x @ w).ravel() - center @ w + v[d]
-            back += np.asarray(x.T @ products).ravel()
-            total += float(products.sum())
-        back = np.append((back - center * total) * inverse, total) / len(sample.rows)
+        products = np.asarray(x @ w).ravel() - center @ w + v[d]
+        total = float(products.sum())
+        back = (np.asarray(x.T @ products).ravel() - center * total) * inverse
+        back = np.append(back, total) / x.shape[0]
         value = float(np.linalg.norm(back))
         if not 0 < value < math.inf:
             return 1.0

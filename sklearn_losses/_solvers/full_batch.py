@@ -130,8 +130,12 @@ class Objective:
 
     def __call__(self, z):
         """Value and gradient; the value is infinite where the loss is not finite."""
-        made = self.coordinates
         coef, intercept = self.split(z)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._value_gradient(coef, intercept)
+
+    def _value_gradient(self, coef, intercept):
+        made = self.coordinates
         loss, gradient, of_intercept = self.problem.value_gradient(coef, intercept)
         self.loss = loss
         square = float(np.vdot(gradient, gradient))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sklearn_losses._array import array_namespace, in_namespace, to_host
+from sklearn_losses._solvers.coordinates import sampled
 from sklearn_losses._solvers.engines import problem_class
 from sklearn_losses.links import IdentityLink
 
@@ -119,8 +120,8 @@ def constants_of(data):
 
 
 def floor_of(data):
-    """The least that the mean loss of the training rows can be."""
-    data = training_part(data)
+    """The least that the mean loss can be, of some of the training rows."""
+    data = training_part(sampled(replace(data, X=array_namespace(data.X).empty((len(data.y), 0)))))
     first = data.losses[0]
     if first.is_multiclass:
         return -mean_of(first.constant_to_optimal_zero(data.y), data.sample_weight)

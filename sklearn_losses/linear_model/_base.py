@@ -1,6 +1,7 @@
 """What both estimators share: fits, predictions, and the state between calls. No arithmetic."""
 
 import copy
+import math
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,7 +24,7 @@ from sklearn_losses._solvers.coordinates import LossUnits
 from sklearn_losses._solvers.engines import problem_class
 from sklearn_losses._solvers.fit import Fit, Model
 from sklearn_losses._solvers.rates import size_of_batches
-from sklearn_losses._solvers.reference import constants_of, reference_of
+from sklearn_losses._solvers.reference import Reference, constants_of, reference_of
 from sklearn_losses._solvers.run import Hooks, run_fits
 from sklearn_losses.linear_model._convergence import diagnosis_of
 from sklearn_losses.linear_model._parameters import PASSIVE_AGGRESSIVE, Parameters
@@ -207,8 +208,8 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
         kept = getattr(self, "_kept", None) if going_on else None
         if kept is not None and kept.get("constants") is not None:
             constants = kept["constants"]
-            if len(constants) == data.n_outputs:
-                return reference_of(data, settings, constants)
+            if len(constants) == data.n_outputs:  # of a stream, whose parts end by themselves
+                return Reference(constants, math.nan, math.nan, data.n_training(), False)
         return reference_of(data, settings)
 
     def _start(self, n_outputs, X, start, going_on, reference=None, data=None):

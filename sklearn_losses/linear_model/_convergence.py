@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_losses._array import on_device, to_host
 from sklearn_losses._solvers import ONE_SAMPLE
-from sklearn_losses._solvers.coordinates import Sample, columns_of, loss_units
+from sklearn_losses._solvers.coordinates import Sample, columns_of, loss_units, sampled
 from sklearn_losses._solvers.engines import problem_class
 from sklearn_losses._solvers.reference import problem_of, reference_of
 
@@ -98,10 +98,10 @@ class Facts:
     """
 
     def __init__(self, data, fit, settings, kind):
+        if kind.noisy:  # some rows tell what is worth saying
+            data = sampled(data)
         self.data, self.settings, self.kind = data, settings, kind
-        self.reference = fit.reference
-        if self.reference is None:
-            self.reference = reference_of(data, settings)
+        self.reference = reference_of(data, settings) if kind.noisy else fit.reference
         self.model = fit.public_model()
         problem = problem_class(data.X)(
             data.X,
