@@ -16,8 +16,7 @@ def check_number(owner, name, value, interval, also=""):
         number = as_float(value)
         if number is not None and interval.contains(number):
             return number
-<<<<<<< HEAD
-    raise ValueError(f"{owner}: {name} must be a number in {interval}; got {_short(value)}")
+    raise ValueError(f"{owner}: {name} must be a number in {interval}{also}; got {_short(value)}")
 
 
 def as_float(value):
@@ -42,9 +41,6 @@ def log_in_two(x, over=1.0):
     digits = Context(prec=60)
     exact = digits.ln(digits.divide(Decimal(x), Decimal(over)))
     return float(exact), float(exact - Decimal(float(exact)))
-=======
-    raise ValueError(f"{owner}: {name} must be a number in {interval}{also}; got {value!r}")
->>>>>>> 07f1c95a0877b2d854a78ac0f6df2856340ab809
 
 
 def check_integer(owner, name, value, low=1):

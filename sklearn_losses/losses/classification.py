@@ -10,12 +10,8 @@ from decimal import Decimal
 import numpy as np
 
 from sklearn_losses._array import array_namespace
-<<<<<<< HEAD
-from sklearn_losses._parameters import check_number, log_in_two
-from sklearn_losses.links import ClippedLinearLink, HalfLogitLink, Interval, LogitLink
-=======
 from sklearn_losses._corrected_links import AsymmetricLink, FocalLink, PolyLink
-from sklearn_losses._parameters import check_number
+from sklearn_losses._parameters import check_number, log_in_two
 from sklearn_losses.links import (
     ClippedLinearLink,
     HalfLogitLink,
@@ -24,7 +20,6 @@ from sklearn_losses.links import (
     LogitLink,
 )
 from sklearn_losses.losses import constants
->>>>>>> 07f1c95a0877b2d854a78ac0f6df2856340ab809
 from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE, UNIT, x_log_x
 from sklearn_losses.losses.pointwise import MeanFitMixin, PointwiseLoss
 

@@ -252,10 +252,7 @@ class FunctionLoss(_OwnLoss):
                     f"got {result.shape}"
                 )
             if sample_weight is not None:
-<<<<<<< HEAD
                 # A weight of 0 takes a sample away, also one whose loss is infinite or NaN.
-=======
->>>>>>> 07f1c95a0877b2d854a78ac0f6df2856340ab809
                 result = xp.where(sample_weight == 0, 0, result) * sample_weight
             (out if xp is np else device_array(out)).reshape(shape)[...] = result
         if not want_sum:

@@ -6,12 +6,8 @@ Terms in y_true alone are dropped, as scikit-learn does; `constant_to_optimal_ze
 
 import numpy as np
 
-<<<<<<< HEAD
-from sklearn_losses._array import array_namespace, to_host
-from sklearn_losses._parameters import log_in_two
-=======
 from sklearn_losses._array import array_namespace
->>>>>>> 07f1c95a0877b2d854a78ac0f6df2856340ab809
+from sklearn_losses._parameters import log_in_two
 from sklearn_losses.links import Interval, Log1pLink, LogLink
 from sklearn_losses.losses import constants
 from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE, x_log_x
@@ -221,16 +217,14 @@ class NegativeBinomial(MeanFitMixin, PointwiseLoss):
     def __init__(self, theta=1.0):
         self.theta = theta
 
-<<<<<<< HEAD
     def _kernel_params(self):
         (theta,) = self._numbers()
         return self._kernel, [theta, *log_in_two(theta)]
-=======
+
     def _best_beside(self, y, weight, offset):
         sums = constants.Sums(self, y, weight, offset)
         start = HalfPoissonLoss()._best_beside(y, weight, offset)
         return constants.root(sums, lambda sums: (start, 1.0))
->>>>>>> 07f1c95a0877b2d854a78ac0f6df2856340ab809
 
     def _minus_best_value(self, y):
         (theta,) = self._numbers()
