@@ -17,7 +17,7 @@ from sklearn_losses._array import (
 )
 from sklearn_losses._sklearn_compat import BaseScorer
 from sklearn_losses.losses import get_loss
-from sklearn_losses.losses.base import _finite
+from sklearn_losses.losses.base import _finite, relative_weight
 
 __all__ = ["d2_loss_score", "make_loss_scorer", "mean_loss"]
 
@@ -45,19 +45,27 @@ def raw_from_prediction(loss, y_pred):
     ValueError
         Where a prediction is not one that the link can give.
     """
+    # Of the type that rounded the probabilities, which may be one that the kernels do not take.
+    eps = _eps(y_pred)
     y_pred = _columns_for(loss, _finite(kernel_array(y_pred, "y_pred"), "y_pred"), "y_pred")
     interval = loss.interval_y_pred
     if not loss.gives_probability:
         _check_inside(loss, y_pred, interval.contains(y_pred), f"lie in {interval}")
         return loss.link.link(y_pred)
     _check_inside(loss, y_pred, (y_pred >= 0) & (y_pred <= 1), "be probabilities, in [0, 1]")
-    eps = np.finfo(y_pred.dtype).eps
     if loss.is_multiclass:
         total = y_pred.sum(axis=1, dtype=np.float64)
         _check_inside(loss, total, abs(total - 1) <= eps**0.5, "have rows that sum to 1")
     if _one_to_one(loss.link):
         y_pred = array_namespace(y_pred).clip(y_pred, eps, 1 - eps)
     return loss.link.link(y_pred)
+
+
+def _eps(x):
+    """The relative precision of an array's numbers."""
+    x = device_array(x) if on_device(x) else np.asarray(x)
+    coarse = x.dtype in (np.float16, np.float32)
+    return float(np.finfo(x.dtype if coarse else np.float64).eps)
 
 
 def _check_inside(loss, values, inside, allowed):
@@ -263,7 +271,7 @@ def d2_loss_score(y_true, y_pred, *, loss, sample_weight=None, raw=False, labels
         worst = loss(y_true, constant, sample_weight)
         constant = loss.constant_to_optimal_zero(y_true)
         if sample_weight is not None:
-            sample_weight = xp.asarray(sample_weight)
+            sample_weight = relative_weight(xp.asarray(sample_weight))
         offset = float(xp.average(constant, weights=sample_weight))
         # What is left of two equal sums after rounding is no skill.
         rounding = 8 * np.finfo(raw_prediction.dtype).eps * (abs(worst) + abs(offset))
