@@ -59,6 +59,12 @@ class Columns:
         that are not 0; 0 for a column that is constant."""
         n = self.count if per_entry else np.full(len(self.count), self.n)
         scale = np.sqrt(self.about(center) / np.where(n > 0, n, 1.0))
+        if not np.isfinite(scale).all():
+            raise ValueError(
+                "Floating-point under-/overflow occurred at epoch #1: the squares of column "
+                f"{int(np.argmin(np.isfinite(scale)))} of X overflow. Scaling input data with "
+                "StandardScaler or MinMaxScaler might help."
+            )
         return np.where(scale > CONSTANT * np.abs(self.mean), scale, 0.0)
 
 
