@@ -341,6 +341,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             going_on=going_on,
             stream=stream,
         )
+        self._note_offset(offset, going_on)
         return self._run(
             fits, origin, datas, y, sample_weight, loss, kind, going_on=going_on, stream=stream
         )
@@ -550,7 +551,13 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         Returns
         -------
         score : float
+
+        Warns
+        -----
+        UserWarning
+            Where the model was fitted with an offset and is scored without one.
         """
+        self._warn_without_offset(offset)
         with self._computing_on(X, y, sample_weight, offset):
             y_pred = with_offset(self.predict, X, offset)
             shape = shape_of(y)
