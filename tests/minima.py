@@ -60,6 +60,10 @@ class Objective:
             return self(model.coef_, model.intercept_)
         return self(np.ravel(model.coef_), float(np.ravel(model.intercept_)[0]))
 
+    def floor(self):
+        """What the mean loss cannot be less than."""
+        return -float(self.weight @ self.loss.constant_to_optimal_zero(self.y))
+
     def coordinates(self):
         """Centres and scales of the columns: steps are taken in standardised ones."""
         center = self.weight @ self.X
@@ -67,15 +71,17 @@ class Objective:
         return center, np.where(scale > 0, scale, 1.0)
 
 
-def newton(objective, start=0.0):
-    """The minimum by damped Newton steps on standardised columns, from the intercept `start`.
+def newton(objective, start=0.0, coef=None):
+    """The minimum by damped Newton steps on standardised columns.
 
     Parameters
     ----------
     objective : Objective
         Of a loss that is not multiclass and has a derivative; without l1.
     start : float
-        The intercept, at the columns' centre.
+        The intercept, at the columns' centre where `coef` is None.
+    coef : ndarray of shape (n_features,) or None
+        Where to start; None: at 0.
 
     Returns
     -------
@@ -91,6 +97,8 @@ def newton(objective, start=0.0):
             return made.of(A @ z + made.offset) + float(l2 @ z**2) / 2
 
     z = np.append(np.zeros(len(scale)), start)
+    if coef is not None:
+        z = np.append(coef * scale, start + center @ coef)
     now = value(z)
     for _ in range(STEPS):
         gradient, hessian = loss.gradient_hessian(made.y, A @ z + made.offset)
