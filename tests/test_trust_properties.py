@@ -167,3 +167,267 @@ def test_lbfgs_reaches_the_minimum_or_warns(name):
     holds()
     if name in [*GLMS, "squared_error", "huber", "fair", "cauchy", "multinomial"]:
         assert ends.count("warned") <= len(ends) / 4, ends  # a warning is not a way out
+
+
+# Losses of kinks that have smooth counterparts; the others refuse to be followed by gradients.
+KINKED = ["absolute_error", "quantile", "hinge", "mape", "smooth_l2"]
+REFUSED = ["epsilon_insensitive", "perceptron", "multiclass_hinge"]
+FEW = ["squared_error", "huber", "poisson", "gamma", "log_loss", "multinomial", "cauchy", "msle"]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("optimizer", ["lbfgs", "gd"])
+def test_losses_without_a_smooth_counterpart_are_refused(optimizer, name):
+    loss = get_loss(name)
+    with pytest.raises(ValueError, match="no smooth counterpart"):
+        estimator_of(loss)(loss, optimizer=optimizer).fit(np.eye(6), [0, 1, 2, 0, 1, 2])
+
+
+@pytest.mark.parametrize("optimizer", ["gd", "saga", "svrg"])
+@pytest.mark.parametrize("name", FEW)
+def test_exact_optimizers_reach_the_minimum_or_warn(name, optimizer):
+    @examples(6)
+    @given(problems(name))
+    def holds(problem):
+        check(problem, optimizer)
+
+    holds()
+
+
+@pytest.mark.parametrize("optimizer", ["gd", "saga", "svrg"])
+@pytest.mark.parametrize("name", KINKED[:3])
+def test_kinks_are_met_by_exact_optimizers_or_warned_of(name, optimizer):
+    @examples(3)
+    @given(problems(name))
+    def holds(problem):
+        check(problem, optimizer)
+
+    holds()
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "gd"])
+@pytest.mark.parametrize("name", FEW)
+def test_float32_reaches_the_minimum_to_its_digits_or_warns(name, optimizer):
+    @examples(4)
+    @given(problems(name, dtypes=("float32",)))
+    def holds(problem):
+        check(problem, optimizer)
+
+    holds()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["lbfgs", "gd", "saga", "svrg"])
+@pytest.mark.parametrize("name", NAMES)
+def test_many_problems_of_every_loss_and_exact_optimizer(name, optimizer):
+    if name in REFUSED and optimizer in ("lbfgs", "gd"):
+        pytest.skip("refused")
+
+    @examples(40)
+    @given(problems(name, dtypes=("float64", "float32")))
+    def holds(problem):
+        check(problem, optimizer)
+
+    holds()
+
+
+# ---------------------------------------------------------------------------------- tolerances
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "gd", "saga", "svrg"])
+@pytest.mark.parametrize("name", ["squared_error", "huber", "poisson", "log_loss", "multinomial"])
+def test_a_tighter_tolerance_is_never_worse(name, optimizer):
+    @examples(3)
+    @given(problems(name))
+    def holds(problem):
+        before = np.inf
+        for tol in (1e-1, 1e-2, 1e-3, 1e-5):
+            model = estimator_of(problem.loss)(problem.loss, alpha=problem.alpha, random_state=0)
+            model.set_params(optimizer=optimizer, tol=tol)
+            said(model, problem.X, problem.y)
+            objective = Objective(model.loss_, problem.X, problem.y, l2=problem.alpha)
+            value = objective.of_model(model) - objective.floor()
+            assert value <= before * (1 + 1e-9), tol
+            before = value
+
+    holds()
+
+
+# --------------------------------------------------------------------------------------- units
+
+RNG = np.random.RandomState(0)
+PLAIN = RNG.normal(size=(150, 3)) + [0.0, 3.0, -1.0]
+TARGET = PLAIN @ [1.0, -2.0, 0.5] + 4 + 0.5 * RNG.standard_t(4, size=150)
+# Not a power of 2: those would be exact.
+UNITS = np.array([1e-6, 1e4, 3e1])
+
+
+def stepped(loss, optimizer, X, y, *, stream=False):
+    params = {"optimizer": optimizer, "batch_size": 16, "max_iter": 3, "tol": None, "alpha": 0}
+    model = SGDRegressorX(loss, random_state=0, **params)
+    if stream:
+        for start in range(0, 150, 50):
+            model.partial_fit(X[start : start + 50], y[start : start + 50])
+        return model
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(X, y)
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("optimizer", [*STEPPING, "saga", "svrg"])
+def test_steps_have_no_units(optimizer, stream, layout):
+    if stream and optimizer in ("saga", "svrg"):
+        pytest.skip("no streams")
+    losses = {
+        "squared_error": lambda k: get_loss("squared_error"),
+        "huber": lambda k: HuberLoss(delta=1.3 * k),
+        "quantile": lambda k: PinballLoss(quantile=0.7),
+    }
+    for name, loss in losses.items():
+        one = stepped(loss(1.0), optimizer, layout(PLAIN), TARGET, stream=stream)
+        for k in (1e-6, 1e-3, 1e5):
+            other = stepped(loss(k), optimizer, layout(PLAIN), k * TARGET, stream=stream)
+            np.testing.assert_allclose(other.coef_, k * one.coef_, rtol=1e-6, err_msg=name)
+            np.testing.assert_allclose(other.intercept_, k * one.intercept_, rtol=1e-6)
+        other = stepped(loss(1.0), optimizer, layout(PLAIN / UNITS), TARGET, stream=stream)
+        np.testing.assert_allclose(other.coef_, UNITS * one.coef_, rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(other.intercept_, one.intercept_, rtol=1e-6)
+
+
+# ---------------------------------------------------------------------------- scikit-learn's data
+
+
+def regression(load, column=None):
+    X, y = load(return_X_y=True)
+    if column is not None:
+        y = X[:, column]
+        X = np.delete(X, column, axis=1)
+    return X, y
+
+
+REGRESSIONS = {
+    "diabetes": lambda: regression(load_diabetes),
+    "breast_cancer": lambda: regression(load_breast_cancer, 0),
+    "iris": lambda: regression(load_iris, 2),
+    "wine": lambda: regression(load_wine, 0),
+    "digits": lambda: regression(load_digits, 36),
+}
+CLASSES = {
+    "breast_cancer": load_breast_cancer,
+    "iris": load_iris,
+    "wine": load_wine,
+    "digits": load_digits,
+}
+# Noise of steps, of the objective of the constant above its floor.
+NOISE = 1e-3
+
+
+def scaled(X, scale):
+    return StandardScaler().fit_transform(X) if scale else X
+
+
+def learn(model, X, y, chunks, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        if not chunks:
+            return model.fit(X, y)
+        order = np.random.RandomState(0).permutation(len(y))
+        for rows in np.array_split(order, 12):
+            model.partial_fit(X[rows], y[rows], **options)
+        return model
+
+
+def above_constant(model, X, y, alpha):
+    """The objective, over that of the best constant, from the floor."""
+    total = constant = 0.0
+    if model.loss_.is_multiclass:
+        made = Objective(model.loss_, X, y, l2=alpha)
+        best = model.loss_.fit_intercept_only(made.y)
+        raw = np.broadcast_to(best, (len(y), len(best)))
+        return (made.of_model(model) - made.floor()) / (made.of(raw) - made.floor())
+    outputs = np.atleast_2d(model.coef_)
+    for k, coef in enumerate(outputs):
+        target = y
+        if hasattr(model, "classes_"):
+            target = y == model.classes_[k if len(outputs) > 1 else 1]
+        made = Objective(model.loss_, X, target, l2=alpha)
+        best = float(model.loss_.fit_intercept_only(made.y))
+        total += made(coef, np.ravel(model.intercept_)[k]) - made.floor()
+        constant += made(0 * coef, best) - made.floor()
+    return total / constant
+
+
+@pytest.mark.parametrize("chunks", [False, True], ids=["fit", "stream"])
+@pytest.mark.parametrize("scale", [False, True], ids=["raw", "scaled"])
+@pytest.mark.parametrize("data", REGRESSIONS)
+@pytest.mark.parametrize("optimizer", STEPPING)
+def test_steps_are_never_worse_than_the_constant(optimizer, data, scale, chunks):
+    X, y = REGRESSIONS[data]()
+    X = scaled(X, scale)
+    ratios = {}
+    for loss in ("squared_error", "absolute_error", HuberLoss("auto")):
+        for unit in (1e-3, 1.0, 1e5):
+            if chunks and unit != 1.0:
+                continue
+            model = SGDRegressorX(loss, optimizer=optimizer, batch_size=64, random_state=0)
+            learn(model, X, unit * y, chunks)
+            ratios[str(loss), unit] = above_constant(model, X, unit * y, model.alpha)
+    assert max(ratios.values()) <= 1 + NOISE, ratios
+
+
+@pytest.mark.parametrize("chunks", [False, True], ids=["fit", "stream"])
+@pytest.mark.parametrize("scale", [False, True], ids=["raw", "scaled"])
+@pytest.mark.parametrize("data", CLASSES)
+@pytest.mark.parametrize("optimizer", STEPPING)
+def test_steps_on_classes_are_never_worse_than_the_constant(optimizer, data, scale, chunks):
+    X, y = CLASSES[data](return_X_y=True)
+    X = scaled(X, scale)
+    ratios = {}
+    for loss in ("log_loss", "hinge", "multinomial"):
+        model = SGDClassifierX(loss, optimizer=optimizer, batch_size=64, random_state=0)
+        options = {"classes": np.unique(y)} if chunks else {}
+        learn(model, X, y, chunks, **options)
+        if loss != "multinomial" or len(model.classes_) > 2:
+            ratios[loss] = above_constant(model, X, y, model.alpha)
+    assert max(ratios.values()) <= 1 + NOISE, ratios
+
+
+@pytest.mark.parametrize("data", ["breast_cancer", "wine"])
+def test_scikit_learns_algorithm_on_unlike_columns_warns_and_names_the_scaler(data):
+    X, y = REGRESSIONS[data]()
+    message = said(SGDRegressorX(random_state=0), X, y)
+    assert "StandardScaler" in message
+    X, y = CLASSES[data](return_X_y=True)
+    model = SGDClassifierX("log_loss", random_state=0)
+    message = said(model, X, y)
+    if above_constant(model, X, y, model.alpha) > 1:
+        assert "StandardScaler" in message
+
+
+# ------------------------------------------------------------------------------------- streams
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "poisson"])
+@pytest.mark.parametrize("optimizer", STEPPING)
+def test_a_column_that_grows_in_a_stream_does_not_blow_up(optimizer, loss, layout):
+    rng = np.random.RandomState(0)
+    model = SGDRegressorX(loss, optimizer=optimizer, batch_size=32, random_state=0)
+    made = get_loss(loss)
+    for chunk in range(16):
+        Z = rng.normal(size=(512, 3))
+        grown = chunk >= 8
+        # What the column says stays the same; its unit does not.
+        X = Z * [100.0 if grown else 1.0, 1.0, 1.0]
+        raw = 1 + Z @ [0.3, -0.2, 0.4]
+        y = rng.poisson(np.exp(raw)) if loss == "poisson" else raw + 0.3 * rng.normal(size=512)
+        constant = made(y, np.full(512, float(made.fit_intercept_only(y))))
+        X = layout(X)
+        model.partial_fit(X, y)
+        shown = np.log(model.predict(X)) if loss == "poisson" else model.predict(X)
+        floor = -made.constant_to_optimal_zero(np.asarray(y, dtype=float)).mean()
+        above = (made(y, shown) - floor) / (constant - floor)
+        assert above < 3, (chunk, above)
+    assert above < 1
