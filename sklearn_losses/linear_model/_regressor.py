@@ -15,7 +15,9 @@ from sklearn_losses._array import (
     on_device,
 )
 from sklearn_losses._sklearn_compat import fit_context
+from sklearn_losses._solvers import ONE_SAMPLE
 from sklearn_losses._solvers.fit import Data
+from sklearn_losses._solvers.reference import in_range
 from sklearn_losses.linear_model._auto_scale import with_numbers
 from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
 from sklearn_losses.linear_model._docs import documented
@@ -245,6 +247,8 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             return self._wait(X, data.n_outputs, loss)
         settings = self._settings(1 if stream else self.max_iter, optimizer, X.shape[1], loss)
         kind = self._choose(loss, settings, X, plain=data.n_outputs == 1 and data.offset is None)
+        if kind is not ONE_SAMPLE and not stream:
+            data.sample_weight = in_range(data.sample_weight)
         datas = [data]
         if validation is None:
             data.held_out = self._held_out(data.y, data.sample_weight)
@@ -252,6 +256,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             X_val, y_val, weight_val, offset_val = validation
             X_val, y_val = self._validate(X_val, y_val, reset=False)
             validation = self._data(X_val, y_val, weight_val, offset_val, loss, "_val")
+            validation.sample_weight = in_range(validation.sample_weight)
             if validation.n_outputs != data.n_outputs or validation.y.ndim != data.y.ndim:
                 raise ValueError(
                     f"y_val must have the columns of y, {data.y.shape[1:]}; "
