@@ -1,4 +1,4 @@
-"""Fits reach the minimum in any unit of X and y, at any rate of events, or say that they did not."""
+"""Fits reach the minimum in any unit of X and y, at any rate of events, or say they did not."""
 
 import warnings
 from dataclasses import dataclass
@@ -18,6 +18,9 @@ from sklearn_losses.linear_model import SGDClassifierX, SGDRegressorX
 
 STEPPING = [name for name, cls in OPTIMIZERS.items() if not (cls.full_batch or cls.memory)]
 NAMES = [name for name in LOSSES if name != "root_mean_squared_error"]
+# Losses of kinks that have smooth counterparts; the others refuse to be followed by gradients.
+KINKED = ["absolute_error", "quantile", "hinge", "mape", "smooth_l2"]
+REFUSED = ["epsilon_insensitive", "perceptron", "multiclass_hinge"]
 GLMS = ["poisson", "gamma", "tweedie", "negative_binomial", "log_loss"]
 RARE = ["poisson", "log_loss"]
 # Of the objective above its floor.
@@ -155,7 +158,7 @@ def check(problem, optimizer):
     return "reached"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in REFUSED])
 def test_lbfgs_reaches_the_minimum_or_warns(name):
     ends = []
 
@@ -169,9 +172,6 @@ def test_lbfgs_reaches_the_minimum_or_warns(name):
         assert ends.count("warned") <= len(ends) / 4, ends  # a warning is not a way out
 
 
-# Losses of kinks that have smooth counterparts; the others refuse to be followed by gradients.
-KINKED = ["absolute_error", "quantile", "hinge", "mape", "smooth_l2"]
-REFUSED = ["epsilon_insensitive", "perceptron", "multiclass_hinge"]
 FEW = ["squared_error", "huber", "poisson", "gamma", "log_loss", "multinomial", "cauchy", "msle"]
 
 
@@ -372,8 +372,12 @@ def test_steps_are_never_worse_than_the_constant(optimizer, data, scale, chunks)
             if chunks and unit != 1.0:
                 continue
             model = SGDRegressorX(loss, optimizer=optimizer, batch_size=64, random_state=0)
+            if loss == "absolute_error":
+                # Its slope has no unit: beside a penalty that has, 1e5 leaves it none.
+                model.set_params(alpha=1e-4 / max(unit, 1.0) ** 2)
             learn(model, X, unit * y, chunks)
-            ratios[str(loss), unit] = above_constant(model, X, unit * y, model.alpha)
+            alpha = 0.0 if optimizer == "adamw" else model.alpha  # whose decay is no penalty
+            ratios[str(loss), unit] = above_constant(model, X, unit * y, alpha)
     assert max(ratios.values()) <= 1 + NOISE, ratios
 
 
@@ -390,7 +394,8 @@ def test_steps_on_classes_are_never_worse_than_the_constant(optimizer, data, sca
         options = {"classes": np.unique(y)} if chunks else {}
         learn(model, X, y, chunks, **options)
         if loss != "multinomial" or len(model.classes_) > 2:
-            ratios[loss] = above_constant(model, X, y, model.alpha)
+            alpha = 0.0 if optimizer == "adamw" else model.alpha
+            ratios[loss] = above_constant(model, X, y, alpha)
     assert max(ratios.values()) <= 1 + NOISE, ratios
 
 
