@@ -315,6 +315,12 @@ class FullBatch:
     def model(self):
         z = self.z if self.best[1] is None else self.best[1]
         coef, intercept = self.objectives[0].split(z)
+        if self.data.losses[0].is_multiclass and self.settings.l2 and not self.l1.any():
+            if not self.bounded:
+                # What all classes share is nothing to the loss: along it the penalty bends alone,
+                # too little for the gap to be seen there.
+                coef = coef.astype(np.float64)
+                coef -= coef.mean(axis=0)
         return Model(coef.astype(self.dtype), np.array(intercept, dtype=np.float64))
 
     public_model = model
