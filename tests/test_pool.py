@@ -5,9 +5,9 @@ import subprocess
 from importlib.resources import files
 
 import pytest
+from test_threads import run_python
 
 from sklearn_losses._kernels._threads import openmp_info
-from test_threads import run_python
 
 KERNELS = files("sklearn_losses").joinpath("_kernels")
 
@@ -44,8 +44,8 @@ int main(int, char** given) {
         pool.share(piece, &job, n);
         for (int i = 0; i < n; ++i)
             if (job.runs[static_cast<std::size_t>(i)] != 1)
-                return std::printf("%d pieces: %d ran %d times\\n", n, i, job.runs[std::size_t(i)]), 1;
-        if (n > 2 && job.helped.load() == 0) return std::printf("%d pieces: nobody helped\\n", n), 1;
+                return std::printf("%d of %d pieces did not run once\\n", i, n), 1;
+        if (n > 2 && job.helped.load() == 0) return std::printf("%d: nobody helped\\n", n), 1;
     }
     std::printf("each once\\n");
 }
