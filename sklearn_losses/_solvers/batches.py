@@ -8,6 +8,7 @@ from sklearn_losses._array import array_namespace, in_namespace
 from sklearn_losses._solvers.engines import engine_class
 from sklearn_losses._solvers.fit import Epoch, Model
 from sklearn_losses._solvers.rates import LipschitzRate, Rates, size_of_batches
+from sklearn_losses._states import SEED, anything, dict_of, number
 
 
 def relative_weights(data):
@@ -170,6 +171,10 @@ class Batches:
         return state
 
     def set_state(self, state):
+        kinds = {"engine": anything, "t": number(1), "eta": number(0), "seed": SEED}
+        if self.lipschitz is not None:
+            kinds["curvature"] = number(0)
+        state = dict_of(kinds)(state, "descent")
         self.engine.set_state(state["engine"])
         self.t, self.rates.eta, self.seed = state["t"], state["eta"], state["seed"]
         if self.lipschitz is not None:

@@ -16,6 +16,7 @@ from sklearn_losses._array import array_namespace, to_host
 from sklearn_losses._solvers.batches import problem_of
 from sklearn_losses._solvers.engines import problem_class
 from sklearn_losses._solvers.fit import Epoch, Model
+from sklearn_losses._states import array_like, dict_of, number, whole
 
 # A loss without derivative is followed through smooth ones whose width falls by this factor, from
 # the spread of the targets to FINEST of it.
@@ -224,6 +225,12 @@ class GradientDescent(FullBatch):
         return {"z": self.z, "length": self.length, "stage": self.stage}
 
     def set_state(self, state):
+        kinds = {
+            "z": array_like(self.z),
+            "length": number(0, above=True),
+            "stage": whole(0, len(self.stages) - 1),
+        }
+        state = dict_of(kinds)(state, "descent")
         self.z, self.length, self.stage = state["z"], state["length"], state["stage"]
         self.gradient = None
 
@@ -345,4 +352,6 @@ class LimitedMemoryBFGS(FullBatch):
         return {"start": self.start, "done": self.done, "z": self.z}
 
     def set_state(self, state):
+        vector = array_like(self.z)
+        state = dict_of({"start": vector, "done": whole(), "z": vector})(state, "descent")
         self.start, self.done, self.z = state["start"], state["done"], state["z"]

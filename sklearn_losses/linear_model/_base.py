@@ -23,6 +23,7 @@ from sklearn_losses._solvers.engines import problem_class
 from sklearn_losses._solvers.fit import Fit, Model
 from sklearn_losses._solvers.rates import size_of_batches
 from sklearn_losses._solvers.run import Hooks, run_fits
+from sklearn_losses._states import kept_of, list_of, model_like, number
 from sklearn_losses.linear_model._parameters import PASSIVE_AGGRESSIVE, Parameters
 from sklearn_losses.linear_model._validation import Validation
 
@@ -199,11 +200,15 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
         `going_on`: from where the last `partial_fit` or `fit` ended.
         """
         xp = array_namespace(X)
+        if going_on or (self.warm_start == "resume" and hasattr(self, "coef_")):
+            self.t_ = number(1)(getattr(self, "t_", None), "t_")
         averaging = getattr(self, "_averaging", None) if going_on else None
         if averaging is not None and self.average:
+            shapes = Model(xp.empty((n_outputs, X.shape[1]), X.dtype), xp.empty(n_outputs))
+            parts = list_of([model_like(shapes)] * 2)(averaging, "_averaging")
             return tuple(
                 Model(in_namespace(part.coef, xp), in_namespace(part.intercept, xp))
-                for part in averaging
+                for part in parts
             )
         if going_on:
             start = self.coef_, self.intercept_
@@ -249,7 +254,7 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
             "sparse": hasattr(X, "indptr"),
         }
 
-    def _kept_states(self, kind, origin, going_on):
+    def _kept_states(self, kind, origin, going_on, n_fits):
         """The states to go on from: None, or one for each fit."""
         resume = self.warm_start == "resume" and not going_on and hasattr(self, "coef_")
         # scikit-learn's algorithm goes on from the coefficients in `partial_fit`.
@@ -262,14 +267,15 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
             raise ValueError(
                 "warm_start='resume' has nothing to go on from: the state was dropped by sparsify()"
             )
+        kept = kept_of(kept, n_fits)
         before = kept["of"]
         for name in DECIDES_STATE if going_on else origin:
-            if not _same(before[name], origin[name]):
+            if name not in before or not _same(before[name], origin[name]):
                 if going_on:
                     return None  # another optimizer goes on from the coefficients alone
                 raise ValueError(
                     "warm_start='resume' goes on with the same data and parameters; the last fit "
-                    f"had {name}={before[name]!r}, this one has {origin[name]!r}"
+                    f"had {name}={before.get(name)!r}, this one has {origin[name]!r}"
                 )
         return kept["fits"]
 
@@ -279,7 +285,7 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
         """Fits of `datas` (one, or one for each output), from `model`: list of Fit, ended or
         about to be run."""
         origin = self._origin(kind, settings, datas)
-        states = self._kept_states(kind, origin, going_on)
+        states = self._kept_states(kind, origin, going_on, len(datas))
         fits = []
         for i, data in enumerate(datas):
             rows = slice(None) if len(datas) == 1 else slice(i, i + 1)
@@ -304,6 +310,8 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
 
     def _commit(self, fits, origin, X, loss, kind, going_on):
         """Take over what the solver found: one Fit, or one for each output."""
+        if any(fit.interrupted for fit in fits) and not any(fit.n_iter for fit in fits):
+            raise KeyboardInterrupt  # nothing to take over: the estimator stays as it was
         if not going_on and not any(fit.epochs_before for fit in fits):
             self.t_ = 1.0
             for curve in ("loss", "validation", "grad_norm", "learning_rate"):
@@ -339,7 +347,14 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
                 joined([fit.descent.averages() for fit in fits]),
             )
         found = joined([fit.public_model() for fit in fits])
-        self.__dict__.update(self._shown(found, array_namespace(X)))
+        shown = self._shown(found, array_namespace(X))
+        for name, part in shown.items():
+            if not bool(array_namespace(part).isfinite(part).all()):
+                raise ValueError(
+                    f"{name} is not finite, or overflows in the dtype of X, {X.dtype}; scaling "
+                    "input data with StandardScaler might help"
+                )
+        self.__dict__.update(shown)
         self._kept = {"of": origin, "fits": [fit.state() for fit in fits]}
         if any(fit.interrupted for fit in fits):
             raise KeyboardInterrupt
