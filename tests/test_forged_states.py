@@ -1,5 +1,6 @@
-"""A state that was loaded may hold anything: a fit goes on from it to a finite model, or says what is
-wrong with it."""
+"""A state that was loaded may hold anything: a fit goes on from it to a finite model, or says what
+is wrong with it.
+"""
 
 import pickle
 import re
