@@ -140,15 +140,26 @@ def fits_of(model, y, monkeypatch):
 
 
 def test_ctrl_c_between_any_two_lines_ends_at_a_whole_epoch():
-    # Epochs of a few rows: nearly all of the time is spent in Python, between them, where a signal
-    # once left an epoch half entered.
+    # Nearly all of the time is spent where an epoch has been made and is not yet entered: a signal
+    # there once left a model that was ahead of its count of epochs.
     code = """
     import os, signal, threading, time, warnings
     import numpy as np
     from sklearn.base import clone
     from sklearn_losses import SGDClassifierX, SGDRegressorX
+    from sklearn_losses._solvers import BATCHES, ONE_SAMPLE
     from sklearn_losses._solvers.fit import Fit
 
+    def slowly(function):
+        def wrapper(*args):
+            result = function(*args)
+            until = time.perf_counter() + 0.002
+            while time.perf_counter() < until:
+                pass
+            return result
+        return wrapper
+
+    BATCHES.epoch, ONE_SAMPLE.save = slowly(BATCHES.epoch), slowly(ONE_SAMPLE.save)
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     rng = np.random.RandomState(0)
@@ -177,7 +188,7 @@ def test_ctrl_c_between_any_two_lines_ends_at_a_whole_epoch():
         os.kill(os.getpid(), signal.SIGINT)
 
     for model, target in cases:
-        for i in range(15):
+        for i in range(6):
             entered.clear()
             sender = threading.Thread(target=send, args=(i * 0.0003,), daemon=True)
             sender.start()
