@@ -166,6 +166,29 @@ def _check_averaging(a, b, t, name):
             )
 
 
+def optional(kind):
+    """None, or a value of a kind."""
+    return lambda value, name: None if value is None else kind(value, name)
+
+
+def units_of(n_outputs):
+    """What is kept of `LossUnits`."""
+    by_output = array_like(np.empty(n_outputs), low=0)
+    return dict_of(dict.fromkeys(("spread", "slope", "length"), by_output))
+
+
+def gap_of(size):
+    """What is kept of a `Gap` in so many coordinates."""
+    pair = list_of([array_like(np.empty(size))] * 2)
+
+    def pairs(value, name):
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"{WHAT}: {name} must be a list; got {_shown(value)}")
+        return list_of([pair] * len(value))(value, name)
+
+    return dict_of({"pairs": pairs, "last": optional(pair)})
+
+
 def model_like(model):
     """A model of the shapes of another."""
     parts = dict_of({"coef": array_like(model.coef), "intercept": array_like(model.intercept)})
@@ -244,7 +267,7 @@ def of_fit(state, model):
         "epochs": whole(),
         "patience": list_of([lowest, whole()]),
         "best": list_of([lowest, best]),
-        "ended": one_of(None, "converged", "validation", "line_search"),
+        "ended": one_of(None, "converged", "no_progress", "validation", "line_search"),
         "last": _ends_of_curves,
     }
     if isinstance(state, dict) and state.keys() == {"engine", "epochs"}:
@@ -262,7 +285,10 @@ def _ends_of_curves(value, name):
 
 def kept_of(kept, n_fits):
     """What an estimator keeps of its fits, each of which is checked where it is taken up."""
-    kept = dict_of({"of": anything, "fits": list_of([anything] * n_fits)})(kept, "_kept")
+    kinds = {"of": anything, "fits": list_of([anything] * n_fits)}
+    if isinstance(kept, dict) and "constants" in kept:
+        kinds["constants"] = anything  # checked where they are taken up
+    kept = dict_of(kinds)(kept, "_kept")
     known = {"engine", "epochs"}
     if not isinstance(kept["of"], dict):
         raise ValueError(f"{WHAT}: _kept['of'] must be a dict; got {_shown(kept['of'])}")

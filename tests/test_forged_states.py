@@ -68,8 +68,11 @@ ADAM = {"optimizer": "adam", "batch_size": 7, "average": 3}
     (ADAM, ("fits",), [], "_kept['fits'] must have 1 items"),
     ({"optimizer": "lbfgs"}, ("fits", 0, "engine", "z"), None, "descent['z'] must be an array"),
     ({"optimizer": "gd"}, ("fits", 0, "engine", "stage"), 1, "descent['stage'] must be at most 0"),
-    ({"optimizer": "saga", "learning_rate": "optimal"}, ("fits", 0, "engine", "curvature"), -1.0,
-     "descent['curvature'] must be a number in [0, inf)"),
+    ({"optimizer": "saga", "learning_rate": "optimal"}, ("fits", 0, "engine", "smoothness", 2), -1.0,
+     "descent['smoothness'][2] must be a number in [0, inf)"),
+    (ADAM, ("fits", 0, "engine", "scale"), -np.ones(3), "descent['scale'] must be at least 0"),
+    (ADAM, ("fits", 0, "engine", "shrunk"), 0.0, "descent['shrunk'] must be a number in (0, 1]"),
+    (ADAM, ("fits", 0, "engine", "units", "length"), np.ones(2), "must have shape (1,)"),
 ])  # fmt: skip
 def test_a_forged_state_is_named(params, path, value, said):
     model = reloaded(regressor(**params).fit(X, Y))
@@ -127,7 +130,7 @@ def test_a_power_of_the_shuffle_is_the_shuffle_so_many_times(n):
 
     def engine():
         model = regressor(penalty=None, learning_rate="constant")
-        settings = model._settings(1, get_optimizer("sgd"), 1)
+        settings = model._settings(1, get_optimizer("sgd"), 1, HalfSquaredError())
         w, b = np.zeros((1, 1)), np.zeros(1)
         return Engine(x, y, None, None, w, b, None, None, HalfSquaredError(), settings)
 

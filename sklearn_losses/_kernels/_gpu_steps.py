@@ -174,6 +174,12 @@ class Engine(Problem):
             self.members["intercept_mean"][...] = self.members["intercept_gradient"]
             return not float(self.clock[clock_positions()["BAD"]])
 
+    def memory_gradient(self):
+        """As `_steps.Engine.memory_gradient`; of CuPy arrays."""
+        with working_on(self.device):
+            mean, intercept_mean = self.members["mean"], self.members["intercept_mean"]
+            return self.by_output(mean).copy(), intercept_mean.copy()
+
     def epoch(self, rates, batch_size, seed=None, stop=None):
         """One pass over the rows, a step for each batch.
 

@@ -33,8 +33,8 @@ SL_FN Moment moment_of(const F& f, bool ended = false) {
 template <class F>
 SL_FN Prox<typename F::Real> prox_of(const F& f, long long feature, typename F::Real l1) {
     using T = typename F::Real;
-    if (f.low) return {l1, f.low[feature], f.high[feature]};
-    return {l1, -inf_<T>(), inf_<T>()};
+    if (f.low) return {l1, f.low[feature], f.high[feature], T(1)};
+    return {l1, -inf_<T>(), inf_<T>(), T(1)};
 }
 // The penalty of the steps that a feature missed, at the present rate.
 template <template <class> class O, class F>
@@ -46,14 +46,14 @@ SL_FN void make_up(const F& f, const Moment& m, long long feature, int missed, d
         if (from == T(0)) continue;
         T state[3];
         for (int k = 0; k < O<T>::STATES; ++k) state[k] = f.state(k)[i];
-        Shrinkage<double> step = missed_step(optimizer, state, m, f.l1), all = {1.0, 0.0};
+        Shrinkage<double> step = missed_step(optimizer, state, m, f.l1, 1.0), all = {1.0, 0.0};
         for (int left = missed; left > 0; left >>= 1) {  // the step's power, by squaring
             if (left & 1) all = step.after(all);
             step = step.after(step);
         }
         T to = T(all(double(from)));
         if constexpr (O<T>::CUMULATIVE) {
-            to = optimizer.penalised(to, state);
+            to = optimizer.penalised(to, state, T(1));
             f.s0[i] = state[0];
         }
         to = prox_of(f, feature, T(0))(to, T(0));
@@ -135,7 +135,7 @@ SL_FN void advance(const F& f, Moment m, double scale, double keep) {
     const bool averages = f.average_from > 0 && double(f.average_from) <= t;
     const double share = averages ? 1.0 / (t - double(f.average_from) + 1.0) : 0.0;
     m.l2 = m.l1_so_far = 0.0;
-    const Prox<double> prox = {0.0, -inf_<double>(), inf_<double>()};
+    const Prox<double> prox = {0.0, -inf_<double>(), inf_<double>(), 1.0};
     const int K = int(f.n_outputs);
     for (int k = threadIdx.x; k < K; k += BLOCK) {
         if (f.fit_intercept) {
