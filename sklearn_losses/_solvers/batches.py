@@ -22,6 +22,17 @@ from sklearn_losses._solvers.fit import Epoch, Model
 from sklearn_losses._solvers.gap import Gap, tolerated
 from sklearn_losses._solvers.rates import Rates, Smoothness, size_of_batches
 from sklearn_losses._solvers.reference import problem_of
+from sklearn_losses._states import (
+    SEED,
+    anything,
+    array_like,
+    dict_of,
+    gap_of,
+    list_of,
+    number,
+    optional,
+    units_of,
+)
 
 # A recommended rate is divided by this when a fit has blown up, so often at most.
 SHORTER = 4.0
@@ -291,6 +302,31 @@ class Batches:
         return state
 
     def set_state(self, state):
+        features, outputs = np.empty(self.X.shape[1]), np.empty(len(self.units.spread))
+        kinds = {
+            "engine": anything,
+            "t": number(1),
+            "eta": number(0),
+            "shrunk": number(0, 1, above=True),
+            "seed": SEED,
+            "columns": dict_of(
+                {
+                    "n": number(0),
+                    "count": array_like(features, low=0),
+                    "mean": array_like(features),
+                    "square": array_like(features, low=0),
+                }
+            ),
+            "center": optional(array_like(features)),
+            "scale": array_like(features, low=0),
+            "units": units_of(outputs.size),
+            "gap": gap_of(
+                features.size * outputs.size + outputs.size * self.settings.fit_intercept
+            ),
+        }
+        if isinstance(state, dict) and "smoothness" in state:
+            kinds["smoothness"] = list_of([number(0)] * 3)
+        state = dict_of(kinds)(state, "descent")
         self.t, self.rates.eta, self.seed = state["t"], state["eta"], state["seed"]
         self.rates.shrunk = state["shrunk"]
         self.gap.pairs.extend(state["gap"]["pairs"])

@@ -17,6 +17,7 @@ from sklearn_losses._array import (
 from sklearn_losses._sklearn_compat import StrOptions, fit_context
 from sklearn_losses._solvers import ONE_SAMPLE
 from sklearn_losses._solvers.reference import in_range
+from sklearn_losses._states import array_like, list_of, number
 from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
 from sklearn_losses.linear_model._docs import documented
 from sklearn_losses.linear_model._parameters import gives_probability, takes_streams
@@ -228,6 +229,8 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         before = getattr(self, "_class_counts", None) if going_on else None
         n_samples = float(len(targets))
         if before is not None:
+            kinds = [array_like(counts, low=0), number(0)]
+            before = list_of(kinds)(before, "_class_counts")
             counts, n_samples = counts + before[0], n_samples + before[1]
         self._class_counts = counts, n_samples
         return counts, n_samples
