@@ -162,7 +162,7 @@ def check(problem, optimizer):
 def test_lbfgs_reaches_the_minimum_or_warns(name):
     ends = []
 
-    @examples(20)
+    @examples(15)
     @given(problems(name))
     def holds(problem):
         ends.append(check(problem, "lbfgs"))
@@ -188,7 +188,7 @@ def test_losses_without_a_smooth_counterpart_are_refused(optimizer, name):
 @pytest.mark.parametrize("optimizer", ["gd", "saga", "svrg"])
 @pytest.mark.parametrize("name", FEW)
 def test_exact_optimizers_reach_the_minimum_or_warn(name, optimizer):
-    @examples(6)
+    @examples(5)
     @given(problems(name, rates=FREQUENT))
     def holds(problem):
         check(problem, optimizer)
