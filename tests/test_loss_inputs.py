@@ -16,7 +16,6 @@ from test_losses import EVERY, OTHER_PARAMS, sample
 
 import sklearn_losses as sl
 from sklearn_losses.losses import POINTWISE, ROWWISE
-from sklearn_losses.losses.base import POSITIVE
 
 # -------------------------------------------------------------------------------------- parameters
 
@@ -59,7 +58,7 @@ def test_a_parameter_beyond_a_types_numbers_is_refused_by_name_or_right(cls, dty
                 continue
             loss = cls(**{name: size})
             y, raw = sample(cls(), dtype=dtype)
-            if size > float(info.max) or interval == POSITIVE:
+            if size > float(info.max) or (interval.low == 0 and not interval.low_inclusive):
                 with pytest.raises(ValueError, match=f"{cls.__name__}: {name} must lie between"):
                     loss.gradient(y, raw)
             else:
@@ -251,11 +250,10 @@ def test_asymmetric_loss_close_to_its_margin():
 # Residuals whose rounding counts: a target of few and a prediction of many bits.
 def inexact(dtype, near, n=200):
     rng = np.random.default_rng(1)
-    y = rng.uniform(0.01, 0.3, n) * rng.choice([-1, 1], n)
-    raw = y + near * rng.choice([-1, 1], n) * (
-        1 + rng.choice([-1, 1], n) * 10 ** rng.uniform(-7, -1, n)
-    )
-    return y.astype(dtype), raw.astype(dtype)
+    y = (rng.uniform(0.01, 0.3, n) * rng.choice([-1, 1], n)).astype(dtype)
+    away = 1 + rng.choice([-1, 1], n) * 10 ** rng.uniform(-7, -1, n)
+    away[: n // 2] = 1  # residuals that round to the kink
+    return y, (y + near * rng.choice([-1, 1], n) * away).astype(dtype)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -272,6 +270,13 @@ def inexact(dtype, near, n=200):
 )
 def test_the_rounding_of_a_residual_does_not_show_next_to_a_kink(cls, params, near, dtype):
     check(cls(**params), params, dtype, *inexact(dtype, near))
+
+
+@pytest.mark.parametrize("quantile", [1 - 1e-16, 1e-16])
+def test_float32_knows_a_quantile_beyond_its_own_digits(quantile):
+    y, raw = inexact(np.float32, 0.5)
+    for loss in (sl.SmoothPinball(quantile, 0.5), sl.PinballLoss(quantile), sl.Expectile(quantile)):
+        check(loss, loss.get_params(), np.float32, y, raw)
 
 
 @pytest.mark.parametrize("power", [1 - 1e-12, 1 + 1e-15, 2 - 1e-9, 2.000000000000001])
@@ -293,7 +298,9 @@ def test_tweedie_close_to_the_poisson_and_the_gamma_loss_scores_as_they_do(power
     "loss",
     [
         sl.LogitAdjusted(priors=[0.7, 0.2, 0.1]),
+        sl.LogitAdjusted(priors=[0.97, 0.02, 0.01], tau=8.2),
         sl.LDAM(class_counts=[160.0, 10.0, 30.0], max_margin=0.3, scale=3.0),
+        sl.LDAM(class_counts=[70.0, 50.0, 60.0], max_margin=19.1, scale=2.0),
     ],
     ids=lambda x: type(x).__name__,
 )
@@ -304,6 +311,8 @@ def test_logits_keep_the_digits_that_adding_a_constant_would_round_off(loss, dty
     y = rng.integers(0, 3, n)
     # Predictions far from 0 and close to each other: their sums with a constant lose bits.
     raw = (rng.uniform(20, 60, (n, 1)) + rng.normal(0, 2, (n, 3))).astype(dtype)
+    if isinstance(loss, sl.LDAM):  # as likely as the others with its margin
+        raw[np.arange(n), y] += dtype(loss.max_margin)
     constants = [mpf(float(x)) for x in loss._row_params(3)]
     value, gradient = loss.loss_gradient(y.astype(dtype), raw)
     for i in range(n):
