@@ -259,7 +259,7 @@ class Adam(Optimizer):
     weight's first gradient. On sparse data the moments of a feature that the batch does not have
     stay as they are, t counts all steps, and the weight moves by the penalty alone, as `SGD` says.
     ``learning_rate="optimal"`` is 0.01, in coordinates of like size, and falls as
-    ``1 / sqrt(1 + (t - 1) / 1000)``.
+    ``(1 + (t - 1) / 1000)**-0.75``.
 
     Parameters
     ----------
