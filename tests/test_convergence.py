@@ -43,7 +43,8 @@ def said(model, x, y):
     (SGDClassifierX("log_loss", optimizer="lbfgs"), X, CLASSES, []),
     (SGDRegressorX(optimizer="lbfgs"), X, Y, []),
     (SGDRegressorX(random_state=0), X, Y, []),
-    (SGDRegressorX(optimizer="adam", batch_size=16, random_state=0), X * [1, 1e5, 1e-5], 1e6 * Y, []),
+    (SGDRegressorX(optimizer="adam", batch_size=16, random_state=0), X * [1, 1e5, 1e-5], 1e6 * Y,
+     []),
 ])  # fmt: skip
 def test_a_fit_names_the_cause_and_the_remedy(model, x, y, words):
     message = said(model, x, y)
