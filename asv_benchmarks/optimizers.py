@@ -133,7 +133,8 @@ def main(arguments=None):
             took = time.perf_counter() - start
             print(name, optimizer, f"{score:.4f} ({constant:.4f})", n_iter, reason, *said, end=" ")
             print(f"[{took:.1f} s]", flush=True)
-        scores.append([name, f"{constant:.3f}", *(f"{s:.3f}" for s, _, _ in found.values())])
+        numbers = [constant, *(s for s, _, _ in found.values())]
+        scores.append([name, *(f"{s:z.3f}" for s in numbers)])
         epochs.append([name, *(f"{n}{MARKS.get(r, r)}" for _, n, r in found.values())])
     lines = [
         *simple_table(["Score", "constant", *OPTIMIZERS], scores),

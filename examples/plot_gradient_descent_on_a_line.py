@@ -26,15 +26,17 @@ X = x[:, np.newaxis]
 # ------------
 # Each call of `partial_fit` goes over what it is given; with ``batch_size="full"`` that is one
 # step on the mean gradient of the 20 points of a mini-batch. The optimizer's state (velocity,
-# moments) stays in the estimator from call to call. All start at slope 0 and intercept 0.
+# moments) stays in the estimator from call to call. All start at slope 0 and the best constant of
+# the first mini-batch, its mean. Rates have no unit: steps are taken in coordinates in which x,
+# from its mean, and y have the size 1 (the guide's "Scales and units").
 
 RATES = {
-    "sgd": 0.05,
-    "momentum": 0.02,
-    "nesterov": 0.02,
-    "adagrad": 0.5,
-    "rmsprop": 0.05,
-    "adam": 0.2,
+    "sgd": 0.1,
+    "momentum": 0.05,
+    "nesterov": 0.05,
+    "adagrad": 0.2,
+    "rmsprop": 0.03,
+    "adam": 0.1,
 }
 BATCH = 20
 
@@ -50,9 +52,11 @@ def path(optimizer, eta0, epochs=8):
         batch_size="full",
     )
     order = np.random.RandomState(1)
-    points = [(0.0, 0.0)]
+    points = []
     for _ in range(epochs):
         for batch in np.split(order.permutation(len(y)), len(y) // BATCH):
+            if not points:
+                points.append((0.0, y[batch].mean()))
             model.partial_fit(X[batch], y[batch])
             points.append((model.coef_[0], model.intercept_[0]))
     return np.array(points)
@@ -68,7 +72,7 @@ paths = {name: path(name, rate) for name, rate in RATES.items()}
 # both coordinates at the same pace.
 
 best = SGDRegressorX(SquaredError(), optimizer="lbfgs", alpha=0).fit(X, y)
-slope, intercept = np.meshgrid(np.linspace(-0.5, 3, 80), np.linspace(-0.5, 3.5, 80))
+slope, intercept = np.meshgrid(np.linspace(-0.5, 3, 80), np.linspace(0.5, 3.5, 80))
 error = np.mean((slope[..., None] * x + intercept[..., None] - y) ** 2, axis=-1)
 
 figure, axes = plt.subplots(2, 3, figsize=(8, 5.6), sharex=True, sharey=True, layout="constrained")

@@ -81,7 +81,7 @@ features = make_pipeline(
 X_train, X_test = features.fit_transform(train), features.transform(test)
 print(f"{X_train.shape[0]} training texts, {X_train.nnz / X_train.shape[0]:.0f} features in each")
 
-adagrad = {"optimizer": "adagrad", "learning_rate": "constant", "eta0": 0.1, "batch_size": 16}
+adagrad = {"optimizer": "adagrad", "batch_size": 16}
 models = {}
 for loss in ("hinge", "log_loss", "modified_huber", "focal", "multinomial"):
     model = SGDClassifierX(loss, alpha=1e-6, max_iter=15, tol=None, random_state=0, **adagrad)

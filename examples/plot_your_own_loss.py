@@ -9,7 +9,7 @@ estimators, searches, scorers, boosting, PyTorch, pictures.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from sklearn_losses import CosineRestarts, FunctionLoss, LossDisplay, SGDRegressorX, d2_loss_score
+from sklearn_losses import FunctionLoss, LossDisplay, SGDRegressorX, d2_loss_score
 from sklearn_losses.testing import check_loss
 
 # %%
@@ -54,13 +54,7 @@ busy = rng.uniform(0, 3, size=1500)
 demand = 5 + 3 * busy + rng.normal(size=1500) * (0.5 + busy)
 X = busy[:, np.newaxis]
 
-shared = {
-    "optimizer": "adam",
-    "learning_rate": CosineRestarts(period=50),
-    "eta0": 0.05,
-    "batch_size": 32,
-}
-shared |= {"alpha": 0, "max_iter": 50, "tol": None, "random_state": 0}
+shared = {"optimizer": "adam", "batch_size": 32, "alpha": 0, "random_state": 0}
 models = {
     "stock_cost": SGDRegressorX(stock_cost, **shared).fit(X, demand),
     "squared_error": SGDRegressorX("squared_error", **shared).fit(X, demand),
