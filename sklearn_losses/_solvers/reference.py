@@ -148,6 +148,38 @@ def constants_of(data, method="_start_constant"):
     return found
 
 
+def with_unseen(data):
+    """The first part of a stream, and a few samples of each class where it lacks one, or of an event
+    where there was none: what a part lacks may come, and is not to start infinitely far away.
+
+    They are half of the root of the part's samples: the minimax estimate of a proportion (Lehmann
+    and Casella, Theory of Point Estimation, 1998, example 5.1.7).
+    """
+    loss, xp = data.losses[0], array_namespace(data.y)
+    y, weight, offset = data.y, data.sample_weight, data.offset
+    if loss.is_multiclass:
+        more = np.eye(data.n_outputs) if y.ndim == 2 else np.arange(float(data.n_outputs))
+    elif loss.task == "binary":
+        several = data.n_outputs if data.target == "codes" else 2
+        more = np.arange(float(several))
+        if y.ndim == 2:
+            more = np.array([[0.0], [1.0]]) * np.ones(y.shape[1])
+    elif loss.link != IdentityLink() and y.ndim == 1 and not bool(y.any()):
+        more = np.ones(1)
+    else:
+        return data
+    if y.ndim == 1 and len(xp.unique(y)) >= len(more) and len(more) > 1:
+        return data
+    weight = xp.ones(len(y)) if weight is None else weight
+    half = np.full(len(more), 0.5 * math.sqrt(len(y)) * float(weight.mean()))
+    parts = {"y": xp.concatenate([y, in_namespace(more, xp)])}
+    parts["sample_weight"] = xp.concatenate([weight, in_namespace(half, xp)])
+    if offset is not None:
+        mean = xp.broadcast_to(offset.mean(axis=0), (len(more), *offset.shape[1:]))
+        parts["offset"] = xp.concatenate([offset, mean])
+    return replace(data, X=xp.empty((len(parts["y"]), 0)), held_out=None, **parts)
+
+
 def floor_of(data):
     """The least that the mean loss can be, of some of the training rows."""
     data = training_part(sampled(replace(data, X=array_namespace(data.X).empty((len(data.y), 0)))))

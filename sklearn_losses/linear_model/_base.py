@@ -24,7 +24,7 @@ from sklearn_losses._solvers.coordinates import LossUnits
 from sklearn_losses._solvers.engines import problem_class
 from sklearn_losses._solvers.fit import Fit, Model
 from sklearn_losses._solvers.rates import size_of_batches
-from sklearn_losses._solvers.reference import Reference, constants_of, reference_of
+from sklearn_losses._solvers.reference import Reference, constants_of, reference_of, with_unseen
 from sklearn_losses._solvers.run import Hooks, run_fits
 from sklearn_losses._states import array_like, kept_of, list_of, model_like, number, units_of
 from sklearn_losses.linear_model._convergence import diagnosis_of
@@ -199,11 +199,8 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
                 self.__dict__.update(before | kept)
             raise
 
-    def _reference(self, data, settings, kind, start, going_on):
-        """What a fit is measured by, and starts from; None for scikit-learn's algorithm.
-
-        `start`: the coefficients and intercepts that the user gave, each or None.
-        """
+    def _reference(self, data, settings, kind, going_on, stream):
+        """What a fit is measured by, and starts from; None for scikit-learn's algorithm."""
         if kind is ONE_SAMPLE:
             return None
         kept = getattr(self, "_kept", None) if going_on else None
@@ -212,6 +209,8 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
             if np.shape(constants) == (data.n_outputs,):  # of a stream: its parts end by themselves
                 checked = array_like(np.empty(data.n_outputs))(constants, "_kept['constants']")
                 return Reference(checked, math.nan, math.nan, data.n_training(), False)
+        if stream and settings.fit_intercept:
+            return reference_of(data, settings, constants_of(with_unseen(data)))
         return reference_of(data, settings)
 
     def _start(self, n_outputs, X, start, going_on, reference=None, data=None):

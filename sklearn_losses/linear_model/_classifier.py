@@ -327,7 +327,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             )
             for i, data in enumerate(datas)
         ]
-        reference = self._reference(datas[0], settings, kind, start, going_on)
+        reference = self._reference(datas[0], settings, kind, going_on, stream)
         model, averages = self._start(
             1 if n_classes == 2 and not targets.multilabel else n_classes,
             X,

@@ -268,7 +268,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         loss, start = with_numbers(
             self, loss, settings, datas, start, kind=kind, going_on=going_on, stream=stream
         )
-        reference = self._reference(data, settings, kind, start, going_on)
+        reference = self._reference(data, settings, kind, going_on, stream)
         model, averages = self._start(data.n_outputs, X, start, going_on, reference, data)
         # The draws, in this order, are scikit-learn's; the second seeds what it does not use.
         random_state = check_random_state(self.random_state)
