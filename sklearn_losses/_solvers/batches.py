@@ -39,6 +39,8 @@ SHORTER = 4.0
 MOST_RETRIES = 30
 # An epoch blew up where its mean loss, above the floor, is so many times that of the best constant.
 BLOWN_UP = 4.0
+# A slope below this share of the spread of raw predictions is rounding.
+ROUNDING = 1e-10
 
 
 def share_of_rows(data):
@@ -166,7 +168,9 @@ class Batches:
         names = list(type(optimizer)._parameter_intervals)
         if "eps" not in names:
             return params
-        sizes = self.units.slope * self.units.spread
+        slope, spread = self.units.slope, self.units.spread
+        # Slopes that are rounding, as of targets that a constant meets, are to move nothing.
+        sizes = np.where(slope > ROUNDING * spread, slope * spread, 0.0)
         params = params.copy()
         if (sizes > 0).any():
             params[names.index("eps")] *= sizes[sizes > 0].min()

@@ -285,9 +285,9 @@ class Fit:
             return "validation"
         # What stands still above the best constant has not converged to anything.
         reference = self.reference
-        if reference is None or not reference.objective > reference.floor:
+        size = 0.0 if reference is None else reference.objective - reference.floor
+        if reference is None or not size > 1e3 * reference.rounding:
             return "converged"
-        size = reference.objective - reference.floor
         worse = metric - reference.objective > NOISE * size
         return "no_progress" if worse else "converged"
 

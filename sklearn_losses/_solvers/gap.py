@@ -39,7 +39,8 @@ def tolerated(tol, reference, objective):
     size = max(objective - reference.floor, 1e-9 * all_of_it)
     if reference.natural:
         size = min(size, 1.0)
-    return SHARE * tol**2 * min(1.0, ROWS / max(reference.n, 1)) * size
+    allowed = SHARE * tol**2 * min(1.0, ROWS / max(reference.n, 1)) * size
+    return allowed if size > 1e3 * reference.rounding else max(allowed, reference.rounding)
 
 
 class Gap:

@@ -31,6 +31,8 @@ class Reference:
     natural : bool
         Whether a loss of 1 is what chance makes of one sample: the likelihoods of a link other than
         the identity.
+    rounding : float
+        What rounding of raw predictions as large as the constants makes of a squared error.
     """
 
     constants: np.ndarray
@@ -38,13 +40,14 @@ class Reference:
     floor: float
     n: int
     natural: bool
+    rounding: float = 0.0
 
     def size_of(self, objective):
         """What differences of the objective are small or large against: of what is left of it, or
         of what has been gained; at least a thousandth of the loss of the best constant."""
         left, gained = objective - self.floor, self.objective - objective
         all_of_it = self.objective - self.floor
-        return max(min(left, gained), 1e-3 * all_of_it)
+        return max(min(left, gained), 1e-3 * all_of_it, 1e3 * self.rounding)
 
 
 def in_range(weight):
@@ -200,4 +203,5 @@ def reference_of(data, settings, constants=None):
     if not math.isfinite(floor) or not floor <= value:
         floor = min(0.0, value)
     natural = data.losses[0].link != IdentityLink()
-    return Reference(constants, value, floor, data.n_training(), natural)
+    rounding = (4.0 * float(np.finfo(data.X.dtype).eps) * np.abs(constants).max(initial=0.0)) ** 2
+    return Reference(constants, value, floor, data.n_training(), natural, float(rounding))

@@ -2,17 +2,19 @@
 
 import math
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_losses._array import on_device, to_host
-from sklearn_losses._solvers import ONE_SAMPLE
+from sklearn_losses._solvers import BATCHES, ONE_SAMPLE
 from sklearn_losses._solvers.coordinates import Sample, columns_of, loss_units, sampled
 from sklearn_losses._solvers.engines import problem_class
-from sklearn_losses._solvers.fit import NOISE
+from sklearn_losses._solvers.fit import NOISE, Fit
+from sklearn_losses._solvers.full_batch import LimitedMemoryBFGS
 from sklearn_losses._solvers.reference import problem_of, reference_of
+from sklearn_losses.optimizers import get_optimizer
 
 # The same of a fit that makes no noise.
 EXACT = 1e-6
@@ -23,6 +25,9 @@ LEAST, MOST = 0.1, 10.0
 ASKED_FOR = 0.1
 # Two classes are separated where this share of the loss is left, with weights beyond this.
 SEPARATED, BEYOND = 1e-4, 10.0
+# Steps have ended short where so many iterations of L-BFGS gain this share of what the constant is
+# above the floor.
+FEW_ITERATIONS, SHORT = 30, 0.05
 
 
 @dataclass
@@ -73,6 +78,8 @@ def diagnosis_of(estimator, datas, fits, settings, kind):
             "The line search found no lower objective before `tol` was reached: the fit stopped "
             "short of it. A larger tol, alpha > 0 or float64 data may help."
         )
+    if constant - floor <= 1e3 * sum(f.reference.rounding for f in facts):
+        return made  # a constant meets the targets: there is nothing to fit
     excess = excess_of(objective, constant, floor)
     worse = excess > (NOISE if kind.noisy else EXACT)
     if worse or (len(fits) == 1 and "no_progress" in reasons):
@@ -83,6 +90,8 @@ def diagnosis_of(estimator, datas, fits, settings, kind):
         say += worst.causes(estimator)
     elif worst.held_by_penalty():
         say += [worst.about_penalty()]
+    elif kind is BATCHES and reasons == {"converged"}:
+        say += worst.short_of_minimum()
     elif worst.separated():
         say.append(
             "The classes are separated: the loss has no minimum and the weights grow without "
@@ -112,8 +121,10 @@ class Facts:
     """
 
     def __init__(self, data, fit, settings, kind):
+        rows = data.n_training()
         if kind.noisy:  # some rows tell what is worth saying
             data = sampled(data)
+        self.sampled = data.n_training() < rows
         self.data, self.settings, self.kind = data, settings, kind
         self.reference = reference_of(data, settings) if kind.noisy else fit.reference
         self.model = fit.public_model()
@@ -211,6 +222,39 @@ class Facts:
             f"pulls at them less than the penalty. Use alpha={less:.1g} or less, a loss with a "
             "scale of 'auto' such as HuberLoss(delta='auto'), or scale y."
         )
+
+    def short_of_minimum(self):
+        """What is to be said where a few iterations of L-BFGS, on some rows, gain much on steps
+        that had stopped to gain."""
+        data, settings = self.data, self.settings
+        fits = all(loss.differentiable and loss.convex for loss in data.losses)
+        if not fits or settings.optimizer.decoupled or on_device(data.X):
+            return []
+        size = self.reference.objective - self.reference.floor
+        # As many weights as these fit noise of so few rows.
+        least = SHORT + self.coef.size / len(data.y) if self.sampled else SHORT
+        if not self.objective - self.reference.floor > least * size:
+            return []
+        settings = replace(
+            settings,
+            optimizer=get_optimizer("lbfgs"),
+            max_iter=FEW_ITERATIONS,
+            tol=1e-2,
+            average=0,
+            verbose=0,
+            clip_norm=None,
+        )
+        descent = LimitedMemoryBFGS(data, settings, self.model, self.reference)
+        fit = Fit(descent, settings, data.losses[0], reference=self.reference).run()
+        lower = fit.curves.loss[-1]
+        if not self.objective - lower > least * size:
+            return []
+        return [
+            f"The steps ended short of the minimum: a few iterations of 'lbfgs' lower the "
+            f"objective from {self.objective:.6g} to {lower:.6g}. Use optimizer='lbfgs', or a "
+            "smaller tol with a larger max_iter, and look for outlying rows or weights, and for "
+            "columns far from 0 where there is no intercept or X is sparse."
+        ]
 
     def separated(self):
         loss = self.data.losses[0]
