@@ -2,6 +2,7 @@
 
 import difflib
 import numbers
+from decimal import Context, Decimal
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -12,10 +13,34 @@ def check_number(owner, name, value, interval, also=""):
     allowed (in the interval, and `also`).
     """
     if isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_):
-        number = float(value)
-        if interval.contains(number):
+        number = as_float(value)
+        if number is not None and interval.contains(number):
             return number
-    raise ValueError(f"{owner}: {name} must be a number in {interval}{also}; got {value!r}")
+    raise ValueError(f"{owner}: {name} must be a number in {interval}{also}; got {_short(value)}")
+
+
+def as_float(value):
+    """A real number as a float, or None where it is finite and lies outside a float's range."""
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
+def _short(value):
+    """`value` as an error shows it: an integer may have more digits than Python prints."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return f"an integer of {value.bit_length()} bits"
+    return text if len(text) <= 80 else f"{text[:40]}... ({len(text)} characters)"
+
+
+def log_in_two(x, over=1.0):
+    """``log(x / over)`` as a float, and what its rounding left: twice a float's precision."""
+    digits = Context(prec=60)
+    exact = digits.ln(digits.divide(Decimal(x), Decimal(over)))
+    return float(exact), float(exact - Decimal(float(exact)))
 
 
 def check_integer(owner, name, value, low=1):
@@ -23,7 +48,9 @@ def check_integer(owner, name, value, low=1):
     if isinstance(value, numbers.Integral) and not isinstance(value, bool | np.bool_):
         if low <= value < 2**63:
             return int(value)
-    raise ValueError(f"{owner}: {name} must be an integer from {low} to 2**63 - 1; got {value!r}")
+    raise ValueError(
+        f"{owner}: {name} must be an integer from {low} to 2**63 - 1; got {_short(value)}"
+    )
 
 
 def from_name(what, given, base, known, params):

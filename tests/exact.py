@@ -116,6 +116,13 @@ def log1p(x):
     return x.chain(mp.log1p(x.v), 1 / (1 + x.v), -1 / (1 + x.v) ** 2)
 
 
+def expm1(x):
+    if not isinstance(x, Jet):
+        return mp.expm1(x)
+    e = _exp(x.v)
+    return x.chain(mp.expm1(x.v), e, e)
+
+
 def sqrt(x):
     return x ** mpf("0.5")
 
@@ -153,9 +160,12 @@ def _digits(y, raw, params):
     """Enough digits that no cancellation in a textbook formula reaches the fiftieth."""
     ys = [float(v) for v in (y if isinstance(y, (list, tuple)) else [y])]
     raws = [float(v) for v in (raw if isinstance(raw, (list, tuple)) else [raw])]
-    numbers = ys + raws + [float(v) for v in params.values() if isinstance(v, (int, float))]
-    numbers += [a - b for a in raws for b in ys + raws]
-    depth = max([abs(log10(abs(v))) for v in numbers if v and isfinite(v)], default=0)
+    numbers = ys + raws + [a - b for a in raws for b in ys + raws]
+    given = [float(v) for v in params.values() if isinstance(v, (int, float))]
+    depth = sum(
+        max([abs(log10(abs(v))) for v in part if v and isfinite(v)], default=0)
+        for part in (numbers, given)
+    )
     # 1 - sigmoid(raw) cancels |raw| / log(10) digits, until it is too small to be represented
     argument = max(abs(v) for v in raws) * max(1, params.get("scale", 1)) + max(map(abs, ys))
     return int(60 + 2 * depth + 0.87 * min(argument, 800))

@@ -18,6 +18,7 @@ from exact import (
     TERMS,
     Jet,
     exp,
+    expm1,
     log,
     log1p,
     loss,
@@ -255,6 +256,9 @@ def _(y, raw):
     return {"value": [raw, y * exp(-raw)], "gradient": [mpf(1), -y * exp(-raw)]}
 
 
+TWEEDIE_NEAR = mpf("0.001")
+
+
 @loss("HalfTweedieLoss")
 def _(y, raw, power):
     q = power
@@ -262,7 +266,10 @@ def _(y, raw, power):
         return exp(raw) - y * raw
     if q == 2:
         return raw + y * exp(-raw)
-    return exp((2 - q) * raw) / (2 - q) - y * exp((1 - q) * raw) / (1 - q)
+    first, second = (2 - q) * raw, (1 - q) * raw
+    # close to 1 and to 2 without the constant that grows without bound there
+    a = (expm1 if abs(q - 2) < TWEEDIE_NEAR else exp)(first) / (2 - q)
+    return a - y * (expm1 if abs(q - 1) < TWEEDIE_NEAR else exp)(second) / (1 - q)
 
 
 @terms("HalfTweedieLoss")
@@ -271,8 +278,13 @@ def _(y, raw, power):
     if q in (1, 2):
         return TERMS["HalfPoissonLoss" if q == 1 else "HalfGammaLoss"](y, raw)
     a, b = exp((2 - q) * raw), -y * exp((1 - q) * raw)
+    value = [a / (2 - q), b / (1 - q)]
+    if abs(q - 2) < TWEEDIE_NEAR:
+        value[0] = expm1((2 - q) * raw) / (2 - q)
+    elif abs(q - 1) < TWEEDIE_NEAR:
+        value[1] = -y * expm1((1 - q) * raw) / (1 - q)
     return {
-        "value": [a / (2 - q), b / (1 - q)],
+        "value": value,
         "gradient": [a, b],
         "hessian": [(2 - q) * a, (1 - q) * b],
     }
@@ -446,34 +458,21 @@ def _(y, raw, gamma_pos, gamma_neg, margin):
         hessian += [(1 - y) * t for t in focal_hessian_terms(-raw, gamma_neg)]
         return {"gradient": [pos.d, neg.d], "hessian": hessian}
 
-    def negative(s, kept):
-        """Terms in s = p - margin and kept = 1 - s, without the signs."""
-        g, log_kept = gamma_neg, -log(kept)
-        slope = (g * s ** (g - 1) * log_kept if g else 0) + s**g / kept
-        bend = [
-            g * (g - 1) * s ** (g - 2) * log_kept if g else 0,
-            2 * g * s ** (g - 1) / kept if g else 0,
-            s**g / kept**2,
-        ]
-        return (
-            [s**g * log_kept],
-            [slope * p * q],
-            [t * (p * q) ** 2 for t in bend] + [slope * p * q * q, slope * p * q * p],
-        )
-
-    # p - margin is conditioned on p: where it cancels, the scale is the same expression in p
-    s = p - margin
-    if p > 2 * margin:
-        parts = [[p / s * t for t in part] for part in negative(s, q + margin)]
-    elif p > mpf("0.99") * margin:
-        parts = negative(p, q)
-    else:
-        parts = [], [], []
+    if p <= margin:
+        return {"gradient": [pos.d], "hessian": hessian}
+    # s = p - margin, without a cancellation where it is small: the loss bends with a power of it
+    s, kept, g = p - margin, q + margin, gamma_neg
+    log_kept = -log(kept)
+    slope = (g * s ** (g - 1) * log_kept if g else 0) + s**g / kept
+    bend = [
+        g * (g - 1) * s ** (g - 2) * log_kept if g else 0,
+        2 * g * s ** (g - 1) / kept if g else 0,
+        s**g / kept**2,
+    ]
+    bends = [t * (p * q) ** 2 for t in bend] + [slope * p * q * q, -slope * p * q * p]
     return {
-        key + "_scale": max(abs(t) for t in [*own, *((1 - y) * t for t in part)])
-        for key, own, part in zip(
-            ("value", "gradient", "hessian"), ([pos.v], [pos.d], hessian), parts, strict=True
-        )
+        "gradient": [pos.d, (1 - y) * slope * p * q],
+        "hessian": [*hessian, *((1 - y) * t for t in bends)],
     }
 
 

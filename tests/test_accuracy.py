@@ -22,25 +22,29 @@ SETTINGS = {
     "Expectile": [{}, {"expectile": 0.2}],
     "EpsilonInsensitive": [{}, {"epsilon": 0.0}],
     "SquaredEpsilonInsensitive": [{}, {"epsilon": 1.7}],
-    "Fair": [{}, {"c": 1.3998}],
-    "Cauchy": [{}, {"c": 2.3849}],
-    "GemanMcClure": [{}, {"c": 0.7}],
-    "Welsch": [{}, {"c": 2.9846}],
-    "TukeyBiweight": [{}, {"c": 1.0}],
+    "Fair": [{}, {"c": 1.3998}, {"c": 1e23}, {"c": 1e-20}],
+    "Cauchy": [{}, {"c": 2.3849}, {"c": 1e23}, {"c": 1e-20}],
+    "GemanMcClure": [{}, {"c": 0.7}, {"c": 1e23}, {"c": 1e-20}],
+    "Welsch": [{}, {"c": 2.9846}, {"c": 1e23}, {"c": 1e-20}],
+    "TukeyBiweight": [{}, {"c": 1.0}, {"c": 1e23}, {"c": 1e-20}],
     "GeneralRobust": [{"alpha": a, "c": 1.3} for a in (1.0, 0.5, 0.0, -2.0, -np.inf, 2.0, 3.5)]
-    + [{"alpha": 1e-3}, {"alpha": 1.9}],
+    + [{"alpha": 1e-3}, {"alpha": 1.9}]
+    + [{"alpha": a, "c": c} for a in (1.0, 0.5, 0.0, -2.0) for c in (1e23, 1e-20)],
     "AbsolutePercentageError": [{}, {"epsilon": 0.5}],
-    "HalfTweedieLoss": [{"power": p} for p in (1.5, 0.0, 1.0, 2.0, 3.0, 1.1, 1.9)],
-    "NegativeBinomial": [{}, {"theta": 0.3}, {"theta": 25.0}],
+    "HalfTweedieLoss": [{"power": p} for p in (1.5, 0.0, 1.0, 2.0, 3.0, 1.1, 1.9)]
+    + [{"power": p} for p in (1 - 1e-12, 1 + 1e-15, 1.0009, 2 - 1e-9, 2.000000000000001, 2.001)],
+    "NegativeBinomial": [{}, *({"theta": t} for t in (0.3, 25.0, 1e8, 1e30, 1e-30))],
     "Hinge": [{}, {"threshold": 0.0}, {"threshold": 0.3}],
     "SquaredHinge": [{}, {"threshold": 0.3}],
     "SmoothHinge": [{}, {"gamma": 0.1}],
     "FocalLoss": [{}, {"gamma": 0.5, "alpha": 0.25}, {"gamma": 0.0}, {"gamma": 5.0}],
-    "PolyLoss": [{}, {"epsilon": 2.5}, {"epsilon": 0.0}],
+    "PolyLoss": [{}, *({"epsilon": e} for e in (2.5, 0.0, -0.7, -0.999, -1.0))],
     "AsymmetricLoss": [
         {},
         {"gamma_pos": 1.0, "gamma_neg": 2.0, "margin": 0.0},
         {"gamma_pos": 0.5, "gamma_neg": 2.0, "margin": 0.2},
+        {"gamma_pos": 1e-30, "gamma_neg": 0.001, "margin": 0.2},
+        {"gamma_pos": 0.0, "gamma_neg": 0.3, "margin": 0.9},
     ],
     "HalfMultinomialLoss": [{"n_classes": k} for k in (2, 3, 5)]
     + [{"n_classes": 3, "label_smoothing": 0.1}],
@@ -76,13 +80,19 @@ def cases(classes):
     return found
 
 
+# Parameters that a kernel of float32 holds in more digits than its own.
+KEPT = {"power"}
+
+
 def rounded(setting, dtype):
     """The parameters as the kernel of that dtype holds them."""
 
     def one(v):
         return [one(x) for x in v] if isinstance(v, list) else float(dtype(v))
 
-    return {k: v if v is None or isinstance(v, int) else one(v) for k, v in setting.items()}
+    return {
+        k: v if v is None or isinstance(v, int) or k in KEPT else one(v) for k, v in setting.items()
+    }
 
 
 def make(cls, setting, dtype):

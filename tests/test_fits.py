@@ -449,12 +449,26 @@ def test_the_number_of_threads_changes_no_bit():
     import warnings
     import numpy as np
     from scipy import sparse
+    from sklearn_losses._kernels import _batch, _steps
     from sklearn_losses.linear_model import SGDClassifierX, SGDRegressorX
 
     warnings.simplefilter("ignore")
+    made = []
+
+    def remembered(cls):
+        class Remembered(cls):
+            def __init__(self, *args, **kwargs):
+                super().__init__(*args, **kwargs)
+                if args[0].shape == X.shape:  # not those of the best constant
+                    made.append(self)
+
+        return Remembered
+
+    _batch.Problem, _steps.Engine = map(remembered, (_batch.Problem, _steps.Engine))
     rng = np.random.RandomState(0)
-    X = rng.randn(1200, 30) * (rng.uniform(size=(1200, 30)) < 0.5)
-    Y = X[:, 0] + rng.randn(1200)
+    # Work that is worth three threads, in every pass of dense rows.
+    X = rng.randn(6000, 300) * (rng.uniform(size=(6000, 300)) < 0.1)
+    Y = X[:, 0] + rng.randn(6000)
     THREE, several = np.digitize(Y, [-1, 1]), np.c_[Y, -Y, 2 * Y]
     common = {"max_iter": 2, "tol": None, "random_state": 0}
     cases = {
@@ -474,7 +488,12 @@ def test_the_number_of_threads_changes_no_bit():
                 x = layout(X.astype(dtype))
                 bits = set()
                 for n_jobs in (1, 2, 3):
+                    made.clear()
                     model.set_params(n_jobs=n_jobs).fit(x, y)
+                    helped = sum(engine.jobs_shared() for engine in made) > 0
+                    # Sparse batches have one thread. Classes one by one have one each.
+                    expected = n_jobs > 1 and layout is np.asarray
+                    assert helped == expected or name == "classes", (name, layout, dtype, n_jobs)
                     weights = model.coef_.tobytes() + model.intercept_.tobytes()
                     bits.add((weights, *model.loss_curve_))
                 assert len(bits) == 1, (name, layout, dtype)

@@ -111,17 +111,24 @@ cdef inline void extent(
     high[0] = op.data + max(rows, 0) + max(columns, 0) + size
 
 
+cdef inline bint share_elements(object a, object b) except -1:
+    """Whether two arrays whose ranges of memory meet have an element in common."""
+    from sklearn_losses._array import share_memory
+
+    return share_memory(a, b)
+
+
 cdef inline int refuse_overlap(
-    const Operand* outputs, tuple output_names, int n_outputs,
-    const Operand* inputs, tuple input_names, int n_inputs, Py_ssize_t n, Py_ssize_t n_classes
+    const Operand* outputs, tuple output_names, tuple output_arrays, int n_outputs,
+    const Operand* inputs, tuple input_names, tuple input_arrays, int n_inputs, Py_ssize_t n, Py_ssize_t n_classes
 ) except -1:
     """An output that shares memory with another operand would be read after it was written."""
     cdef int i, j
     for i in range(n_outputs):
         for j in range(n_inputs):
-            if overlap(&outputs[i], &inputs[j], n, n_classes):
+            if overlap(&outputs[i], &inputs[j], n, n_classes) and share_elements(output_arrays[i], input_arrays[j]):
                 raise ValueError(f"{output_names[i]} must not share memory with {input_names[j]}")
         for j in range(i):
-            if overlap(&outputs[i], &outputs[j], n, n_classes):
+            if overlap(&outputs[i], &outputs[j], n, n_classes) and share_elements(output_arrays[i], output_arrays[j]):
                 raise ValueError(f"{output_names[i]} must not share memory with {output_names[j]}")
     return 0

@@ -233,7 +233,12 @@ cdef class Problem:
             for i in range(n):
                 function(&self.run, i)
         else:
+            self.shared += 1
             self.pool.share(function, &self.run, <int> n)
+
+    def jobs_shared(self):
+        """How many jobs helpers were called for so far."""
+        return self.shared
 
     cdef Status pass_over(self) noexcept nogil:
         return self.pass_over_part()
@@ -396,8 +401,13 @@ cdef class Problem:
         coef_gradient : ndarray of shape (n_outputs, n_features), float64
         intercept_gradient : ndarray of shape (n_outputs,), float64
         """
+        cdef const double* center = self.run.center
         self.set_weights(coef, intercept)
-        value = self.full_gradient(NO_MEMORY)
+        self.run.center = NULL  # which is of steps
+        try:
+            value = self.full_gradient(NO_MEMORY)
+        finally:
+            self.run.center = center
         return (
             value, np.array(self.by_output(self.g[:self.run.size])), self.intercept_gradient[:self.n_outputs].copy()
         )

@@ -23,19 +23,27 @@ cdef void add_dense(
     const real* x, Py_ssize_t stride, const int32_t* at, const double* weight, Py_ssize_t n, Py_ssize_t d,
     const double* shift, double* count, double* total, double* square
 ) noexcept nogil:
-    cdef Py_ssize_t i, j
-    cdef const real* row
-    cdef double value, moved, w = 1.0
-    for i in range(n):
-        row = x + (at[i] if at != NULL else i) * stride
-        if weight != NULL:
-            w = weight[i]
+    cdef Py_ssize_t i, j, k, rows
+    cdef const real* row[4]
+    cdef double w[4]
+    cdef double value, moved, weighted, counted, sum, squares
+    for i in range(0, n, 4):  # four rows: the sums are read and written once for all
+        rows = min(n - i, 4)
+        for k in range(4):
+            row[k] = x + (at[min(i + k, n - 1)] if at != NULL else min(i + k, n - 1)) * stride
+            w[k] = 0.0 if k >= rows else (weight[i + k] if weight != NULL else 1.0)
         for j in range(d):
-            value = row[j]
-            moved = value - shift[j]
-            count[j] += w if value != 0.0 else 0.0
-            total[j] += w * moved
-            square[j] += w * moved * moved
+            counted = sum = squares = 0.0
+            for k in range(4):
+                value = row[k][j]
+                moved = value - shift[j]
+                weighted = w[k] * moved
+                counted += w[k] if value != 0.0 else 0.0
+                sum += weighted
+                squares += weighted * moved
+            count[j] += counted
+            total[j] += sum
+            square[j] += squares
 
 
 cdef void add_sparse(

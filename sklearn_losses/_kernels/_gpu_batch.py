@@ -293,7 +293,8 @@ class Problem:
         return int((self.X.indptr[1:] - self.X.indptr[:-1]).max())
 
     def _set_losses(self):
-        resolved = [loss._resolve() for loss in self.losses]
+        single = self.dtype == np.float32
+        resolved = [loss._resolve(single=single) for loss in self.losses]
         if len(resolved) not in (1, self.n_outputs) or len({kind for kind, _ in resolved}) != 1:
             raise ValueError("one loss is needed, or one of the same class for each output")
         kind, first = resolved[0]

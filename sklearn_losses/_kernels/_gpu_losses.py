@@ -8,7 +8,13 @@ from functools import cache
 
 import numpy as np
 
-from sklearn_losses._array import computing_on, device_array, kernel_array
+from sklearn_losses._array import (
+    as_if_here,
+    computing_on,
+    device_array,
+    kernel_array,
+    share_memory,
+)
 from sklearn_losses._kernels import _gpu, _pointwise, _rowwise
 
 HEADER = "device_losses.h"
@@ -22,7 +28,7 @@ MOST_BLOCKS = 1 << 14
 SHARED_BYTES = (48 << 10) - 256
 WARP = 32
 # A pointwise loss's parameters travel by value.
-MOST_PARAMS = 4
+MOST_PARAMS = 5
 
 _POINTWISE_NAMES = tuple(_pointwise.KINDS)
 _ROWWISE_NAMES = tuple(_rowwise.KINDS)
@@ -185,25 +191,17 @@ def _read_only(x):
     return interface is not None and bool(interface["data"][1])
 
 
-def _extent(array):
-    """The range of addresses of an array that is not empty."""
-    ends = [stride * (n - 1) for stride, n in zip(array.strides, array.shape, strict=True)]
-    low = array.data.ptr + sum(end for end in ends if end < 0)
-    return low, array.data.ptr + sum(end for end in ends if end > 0) + array.itemsize
-
-
 def _refuse_overlap(outputs, inputs):
     """An output that shares memory with another operand would be read after it was written."""
-    written = {}
-    read = {name: _extent(x) for name, x in inputs.items() if x is not None and x.size}
+    others = {name: as_if_here(x) for name, x in inputs.items() if x is not None and x.size}
     for name, array in outputs.items():
         if array is None or not array.size:
             continue
-        low, high = _extent(array)
-        for other, (other_low, other_high) in [*read.items(), *written.items()]:
-            if low < other_high and other_low < high:
+        array = as_if_here(array)
+        for other, theirs in others.items():
+            if share_memory(array, theirs):
                 raise ValueError(f"{name} must not share memory with {other}")
-        written[name] = low, high
+        others[name] = array
 
 
 def _scratch(cp, array, dtype):

@@ -214,8 +214,8 @@ def evaluate(
     attach(&job.out[2], hessian, "hessian_out", n, 0, True)
     cdef Operand[3] inputs = [job.y, job.raw, job.weight]
     refuse_overlap(
-        &job.out[0], ("loss_out", "gradient_out", "hessian_out"), 3,
-        &inputs[0], ("y_true", "raw_prediction", "sample_weight"), 3, n, 0,
+        &job.out[0], ("loss_out", "gradient_out", "hessian_out"), (value, gradient, hessian), 3,
+        &inputs[0], ("y_true", "raw_prediction", "sample_weight"), (y_true, raw_prediction, sample_weight), 3, n, 0,
     )
     job.kind = kind
     job.params = <const double*> cnp.PyArray_DATA(<cnp.ndarray?> params)

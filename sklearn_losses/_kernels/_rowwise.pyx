@@ -312,8 +312,10 @@ def evaluate(
         attach(&job.out[2], hessian, "hessian_out", n, job.n_classes, True)
     cdef Operand[3] inputs = [job.y, job.raw, job.weight]
     refuse_overlap(
-        &job.out[0], ("loss_out", "gradient_out", "proba_out" if job.probability else "hessian_out"), 3,
-        &inputs[0], ("y_true", "raw_prediction", "sample_weight"), 3, n, job.n_classes,
+        &job.out[0], ("loss_out", "gradient_out", "proba_out" if job.probability else "hessian_out"),
+        (value, gradient, probability if job.probability else hessian), 3,
+        &inputs[0], ("y_true", "raw_prediction", "sample_weight"), (y_true, raw_prediction, sample_weight), 3,
+        n, job.n_classes,
     )
     if rowwise_tile64(kind, ROW_VALUE, job.soft, 0) == NULL:
         raise ValueError("y_true must hold class codes, of shape (n_samples,): this loss takes no probabilities")

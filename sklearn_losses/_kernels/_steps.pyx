@@ -36,6 +36,22 @@ def n_states(optimizer):
     return states_of(KINDS[optimizer])
 
 
+def state_powers(optimizer):
+    """How what an optimizer remembers of a coordinate follows a new unit.
+
+    Parameters
+    ----------
+    optimizer : str
+        A name in `KINDS`.
+
+    Returns
+    -------
+    powers : tuple of int, of `n_states`
+        State i is multiplied by ``(new / old) ** powers[i]``.
+    """
+    return tuple(state_power(KINDS[optimizer], i) for i in range(n_states(optimizer)))
+
+
 def shuffled(cnp.ndarray rows, uint64_t seed):
     """Rows in the order of an epoch, which the seed and their number alone determine.
 
@@ -98,7 +114,7 @@ cdef class Engine(Problem):
     cdef Py_ssize_t steps
     cdef object memory
     cdef list live, kept
-    cdef tuple scalars_kept
+    cdef tuple scalars_kept, powers
     cdef list states, intercept_states
     cdef cnp.ndarray average, intercept_average, mean, intercept_mean, table, params, unit, intercept_unit, center
     cdef double* intercept_states_at[3]
@@ -141,8 +157,7 @@ cdef class Engine(Problem):
             run.low, run.high = cnp.PyArray_DATA(<cnp.ndarray> low), cnp.PyArray_DATA(<cnp.ndarray> high)
         self.unit, self.intercept_unit = np.ones_like(self.w), np.ones(n_outputs)
         run.unit = cnp.PyArray_DATA(self.unit)
-        self.center = None
-        self.set_coordinates(unit, intercept_unit, center)
+        self.center, self.powers = np.zeros(self.n_features), state_powers(optimizer)
         if average:
             self.average = np.zeros(run.size)
             self.intercept_average = np.zeros(n_outputs)
@@ -170,6 +185,7 @@ cdef class Engine(Problem):
         run.penalised = memory is None and (l1 > 0.0 or l2 > 0.0)
         self.kept = [array.copy("C") for array in self.live]
         self.scalars_kept = (self.average_a, self.average_b, self.t, self.l1_so_far)
+        self.set_coordinates(unit, intercept_unit, center)
 
     cdef cnp.ndarray of_weights(self, array):
         """An array with an element for each weight, in their layout, of one that goes with (n_outputs, n_features)."""
@@ -178,27 +194,31 @@ cdef class Engine(Problem):
         return made
 
     def set_coordinates(self, unit, intercept_unit, center):
-        """Take other units and another centre, as the constructor does; what the optimizer remembers follows."""
-        cdef int i
+        """Take other units and another centre, as the constructor does; what the optimizer remembers follows, here and at
+        the last `save`."""
+        cdef Py_ssize_t i, n = len(self.powers)
+        if center is not None and (self.rows.sparse or not self.run.task.fit_intercept):
+            raise ValueError("center needs dense rows and an intercept")
         if unit is not None:
             new = self.of_weights(unit)
             new_intercept = np.ones(self.n_outputs) if intercept_unit is None else np.asarray(intercept_unit, np.float64)
-            for i in range(len(self.states)):
-                power = float(state_power(self.run.optimizer, i))
-                self.states[i] *= (new / self.unit) ** power
-                self.intercept_states[i] *= (new_intercept / self.intercept_unit) ** power
+            growth, intercept_growth = self.by_output(new.astype(np.float64) / self.unit), new_intercept / self.intercept_unit
+            for arrays in (self.live, self.kept):
+                for i in range(n):
+                    arrays[2 + i] *= growth ** float(self.powers[i])
+                    arrays[2 + n + i] *= intercept_growth ** float(self.powers[i])
             self.unit[...] = new
             self.intercept_unit[...] = new_intercept
-            if self.kept is not None:
-                for kept, array in zip(self.kept, self.live):
-                    kept[...] = array
-        if center is None:
-            self.run.center = NULL
-            return
-        if self.rows.sparse or not self.run.task.fit_intercept:
-            raise ValueError("center needs dense rows and an intercept")
-        self.center = self.own(center, np.float64, (self.n_features,))
-        self.run.center = <const double*> cnp.PyArray_DATA(self.center)
+        moved = self.center.copy()
+        self.center[...] = 0.0 if center is None else center
+        self.run.center = NULL
+        if center is not None:
+            self.run.center = <const double*> cnp.PyArray_DATA(self.center)
+        moved -= self.center
+        if self.memory is not None and moved.any():
+            for arrays in (self.live, self.kept):  # mean gradients are seen from the centre
+                mean = self.by_output(arrays[len(arrays) - 2])
+                mean += moved * arrays[len(arrays) - 1][:, None]
 
     def remember(self):
         """Fill the memory of a variance-reduced method with the gradients of all rows; False where they are not

@@ -107,6 +107,17 @@ struct Format<float> {
     static constexpr float lift = 64.0f, lowering = 5.421010862427522e-20f;  // 2^-lift
     static constexpr float scaled_limit = 200.0f, power_limit = 400.0f, eps = 1.1920929e-7f;
     static constexpr float ln2_hi = 0.693359375f, ln2_lo = -2.12194440e-4f;
+    // A quotient of two numbers that overflows is 2^range times one that does not: lowered_half is 2^(-range / 2).
+    static constexpr float lowered_half = 5.421010862427522e-20f, log_range = 88.722839111672999f, range = 128.0f;
+    // (atanh(s) - s) / s^3 for z = s^2 <= 1/9.
+    static SL_FN float atanh_tail(float z) {
+        float p = 0.11612164612f;
+        p = p * z + 0.108532879004f;
+        p = p * z + 0.142961789972f;
+        p = p * z + 0.19999853166f;
+        p = p * z + 0.333333336603f;
+        return p;
+    }
 #if !SL_DEVICE
     using Int = std::int32_t;
     using Bits = std::uint32_t;
@@ -157,6 +168,21 @@ struct Format<double> {
     static constexpr double lift = 128.0, lowering = 2.938735877055719e-39;  // 2^-lift
     static constexpr double scaled_limit = 1500.0, power_limit = 3000.0, eps = 2.220446049250313e-16;
     static constexpr double ln2_hi = 6.93147180369123816490e-01, ln2_lo = 1.90821492927058770002e-10;
+    static constexpr double lowered_half = 7.458340731200207e-155, log_range = 709.78271289338397, range = 1024.0;
+    // (atanh(s) - s) / s^3 for z = s^2 <= 1/9.
+    static SL_FN double atanh_tail(double z) {
+        double p = 0.0808202280597176611;
+        p = p * z + 0.04400369243072336941;
+        p = p * z + 0.06000536404795356268;
+        p = p * z + 0.06657072104827468075;
+        p = p * z + 0.07692785032479311552;
+        p = p * z + 0.09090894718066429085;
+        p = p * z + 0.1111111135871393149;
+        p = p * z + 0.1428571428355437858;
+        p = p * z + 0.2000000000000729134;
+        p = p * z + 0.3333333333333332928;
+        return p;
+    }
 #if !SL_DEVICE
     using Int = std::int64_t;
     using Bits = std::uint64_t;
@@ -255,9 +281,9 @@ SL_FN T scale_four(T x, T f, T n) {
     const Int whole = Int(to_bits<T>(n + F::round) - F::round_bits), quarter = whole >> 2;
     const T s = from_bits<T>((Bits(quarter) + F::bias) << F::digits);
     const T last = from_bits<T>((Bits(whole - 3 * quarter) + F::bias) << F::digits);
-    // A small x may be subnormal, and is raised before it is rounded; a large one must not be raised before f.
-    const bool small = abs_(x) < T(1);
-    const T early = small ? T(1) : f, late = small ? f : T(1);
+    // A small x may be subnormal, and is raised before it is rounded; a large one must not be raised before f, by f
+    // neither where the powers lower it.
+    const T size = n < T(0) ? T(0) : abs_(x), early = size < T(1) ? T(1) : f, late = size < T(1) ? f : T(1);
     return ((((x * early) * last) * s) * s) * late * s;
 }
 
@@ -354,11 +380,11 @@ SL_FN Two<T> two_prod(T a, T b) {
     const T p = a * b;
     return {p, fma_(a, b, -p)};
 }
-// raw - y exactly; the low part is dropped where the difference overflows or is so large that nobody needs it.
+// raw - y exactly; the low part is dropped where the difference overflows.
 template <class T>
 SL_FN Two<T> residual(T y, T raw) {
     const Two<T> r = two_sum<T>(raw, -y);
-    return {r.hi, abs_(r.hi) < Format<T>::huge ? r.lo : T(0)};
+    return {r.hi, abs_(r.hi) <= Format<T>::max ? r.lo : T(0)};
 }
 // (a.hi + a.lo) / c to twice the working precision, c != 0.
 template <class T>
@@ -378,23 +404,30 @@ SL_FN Two<T> two_from(double a, double low = 0.0) {
     return {hi, T((a - double(hi)) + low)};
 }
 
-// y * exp(hi + lo) for a small lo. No intermediate over- or underflow: y may be subnormal where exp is infinite.
+// exp(hi + lo) for a small lo, as a factor: of y, without an intermediate that over- or underflows, as y may be
+// subnormal where exp is infinite.
 template <class T>
-SL_FN T scaled_exp(T y, Two<T> x) {
-    const T limit = Format<T>::scaled_limit;
-    // Past the limit the low part means nothing, and may be NaN.
-    x.lo = abs_(x.hi) < limit ? x.lo : T(0);
+struct Exponential {
+    T f, n;
+    SL_FN explicit Exponential(Two<T> x) {
+        const T limit = Format<T>::scaled_limit;
+        // Past the limit the low part means nothing, and may be NaN.
+        x.lo = abs_(x.hi) < limit ? x.lo : T(0);
 #if SL_DEVICE
-    T hi = x.hi < -limit ? -limit : x.hi;
-    hi = hi > limit ? limit : hi;
-    const T n = round_(hi * T(1.44269504088896340736));
-    const T r = ((hi - n * Format<T>::ln2_hi) - n * Format<T>::ln2_lo) + x.lo;
-    return scale_four(y, exp_(r), n);
+        T hi = x.hi < -limit ? -limit : x.hi;
+        hi = hi > limit ? limit : hi;
+        n = round_(hi * T(1.44269504088896340736));
+        f = exp_(((hi - n * Format<T>::ln2_hi) - n * Format<T>::ln2_lo) + x.lo);
 #else
-    const ExpParts<T> e = exp_parts<T>(x.hi, x.lo, -limit, limit);
-    return scale_four(y, T(1) + e.p, e.n);
+        const ExpParts<T> e = exp_parts<T>(x.hi, x.lo, -limit, limit);
+        f = T(1) + e.p;
+        n = e.n;
 #endif
-}
+    }
+    SL_FN T operator()(T y) const { return scale_four(y, f, n); }
+};
+template <class T>
+SL_FN T scaled_exp(T y, Two<T> x) { return Exponential<T>(x)(y); }
 
 // exp(hi + lo) for hi <= 0 and a small lo, the cheapest exponential.
 template <class V>
@@ -427,6 +460,14 @@ SL_FN T log1p_unit(T x) {
 #endif
 }
 
+// log1p(e) - e / (1 + e) for 0 <= e <= 1 and inverse = 1 / (1 + e): with s = e / (2 + e) it is 2 atanh(s) - 2 s / (1 + s),
+// a sum of terms of one sign.
+template <class T>
+SL_FN T log1p_beyond(T e, T inverse) {
+    const T s = e / (T(2) + e), z = s * s;
+    return s * (e * inverse + T(2) * z * Format<T>::atanh_tail(z));
+}
+
 // u^a = 2^n * exp(g), with |g| small, for u = 2^shift * x; where `one_plus` is set, for u = 1 + x, x being exact near
 // 0. The exponent is given to twice the precision: its rounding is multiplied by log(u).
 template <class T>
@@ -450,21 +491,28 @@ SL_FN PowParts<T> pow_parts(T x, bool one_plus, T shift, Two<T> a) {
 #endif
     Two<T> t = two_prod<T>(a.hi, k + shift);
     t.lo += a.lo * (k + shift);
-    const T limit = Format<T>::power_limit;
+    const T most = T(1000000);
     T n = round_(t.hi + a.hi * l * T(1.44269504088896340736));
-    n = n < -limit ? -limit : n;
-    n = n > limit ? limit : n;
+    n = n < -most ? -most : n;
+    n = n > most ? most : n;
     T g = ((t.hi - n) + t.lo) * T(0.69314718055994530942) + a.hi * l;
-    // Past the limit of n the rest means nothing.
+    // Past what n may be the rest means nothing.
     g = g < T(-1) ? T(-1) : g;
     g = g > T(1) ? T(1) : g;
     return {n, x <= Format<T>::max ? g : x};
+}
+// n as `scale_four` takes it: past the limit every product over- or underflows.
+template <class T>
+SL_FN T bounded(T n) {
+    const T limit = Format<T>::power_limit;
+    n = n < -limit ? -limit : n;
+    return n > limit ? limit : n;
 }
 // f * x^a for a normal x > 0.
 template <class T>
 SL_FN T scaled_pow(T f, T x, T a) {
     const PowParts<T> p = pow_parts<T>(x, false, T(0), {a, T(0)});
-    return scale_four(f, exp_(p.g), p.n);
+    return scale_four(f, exp_(p.g), bounded(p.n));
 }
 
 template <class T>

@@ -113,9 +113,9 @@ SL_FN void evaluate_points(const double* params, const Points<T>& p, double* par
         for (int k = 0; k < N; ++k) {
             const Out<T> out = loss(y[k], raw[k]);
             const T w = p.weight ? weight[k] : T(1);
-            value[k] = p.weight ? out.value * w : out.value;
-            gradient[k] = p.weight ? out.gradient * w : out.gradient;
-            hessian[k] = p.weight ? out.hessian * w : out.hessian;
+            value[k] = p.weight ? mul0(w, out.value) : out.value;
+            gradient[k] = p.weight ? mul0(w, out.gradient) : out.gradient;
+            hessian[k] = p.weight ? mul0(w, out.hessian) : out.hessian;
             if constexpr ((OUT & SUMMED) != 0) share.total += k < count ? double(value[k]) : 0.0;
             if constexpr ((OUT & CHECKED) != 0) {
                 share.weight += k < count ? double(w) : 0.0;
@@ -245,10 +245,11 @@ SL_FN void evaluate_rows(const double* params, const RowArrays<T>& a, int rows, 
             }
             Loss<T>::template run<RUN, SOFT>(loss, t);
             if (a.weight.at) {
-                value *= weight;
+                value = mul0(weight, value);
+                const auto weigh = [weight](T& x) { x = mul0(weight, x); };
                 for (int k = 0; k < K; ++k) {
-                    if constexpr ((OUT & ROW_GRADIENT) != 0) t.gradient[k * t.stride] *= weight;
-                    if constexpr ((OUT & ROW_HESSIAN) != 0) t.hessian[k * t.stride] *= weight;
+                    if constexpr ((OUT & ROW_GRADIENT) != 0) weigh(t.gradient[k * t.stride]);
+                    if constexpr ((OUT & ROW_HESSIAN) != 0) weigh(t.hessian[k * t.stride]);
                 }
             }
             if constexpr (summed) share.total += double(value);

@@ -26,15 +26,11 @@ struct Move {
     double l1, scale, average;
 };
 
-// The proximal operator of a weight, and that of its coordinate, w / unit.
+// The proximal operator of a weight.
 template <class T>
 SL_FN Prox<T> weights_prox(const Slab<T>& slab, Index i, T l1) {
     if (slab.low) return {l1, slab.low[i], slab.high[i], slab.unit[i]};
     return {l1, -inf_<T>(), inf_<T>(), slab.unit[i]};
-}
-template <class T>
-SL_FN Prox<T> scaled_prox(const Prox<T>& p) {
-    return {p.l1 * p.unit, p.low / p.unit, p.high / p.unit, p.unit};
 }
 
 // All coordinates of a run. g receives the changes.

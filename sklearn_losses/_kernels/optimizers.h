@@ -73,7 +73,7 @@ struct SGD {
 // up of itself.
 template <class T>
 struct CumulativeSGD {
-    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 1, POWER0 = -1, POWER1 = 0, POWER2 = 0 };
+    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 1, POWER0 = 1, POWER1 = 0, POWER2 = 0 };
     T rate, l1_so_far;
     SL_FN explicit CumulativeSGD(const Moment& m) : rate(T(m.rate)), l1_so_far(T(m.l1_so_far)) {}
     SL_FN T penalised(T w, T* s, T unit) const {
@@ -216,6 +216,11 @@ struct NAdam : AdamTerms<T> {
     SL_FN T length(const T* s) const { return this->length_of(s[1]); }
 };
 
+// The proximal operator of a coordinate, of that of its weight.
+template <class T>
+SL_FN Prox<T> scaled_prox(const Prox<T>& p) {
+    return {p.l1 * p.unit, p.low / p.unit, p.high / p.unit, p.unit};
+}
 // A weight's step: w and g, without the penalty, are those of the weight; `prox` and `state` are the coordinate's.
 template <class T, class O>
 SL_FN T scaled_step(const O& optimizer, const Moment& m, T w, T g, T* state, const Prox<T>& prox) {

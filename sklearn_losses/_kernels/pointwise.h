@@ -190,25 +190,13 @@ struct Fair {
     SL_FN explicit Fair(const double* a) : c(T(a[0])) {}
     SL_FN Out<T> operator()(T y, T raw) const {
         const T r = raw - y, u = abs_(r) / c, inverse = T(1) / (T(1) + u);
-        // u - log1p(u) below 1/2 by its own series, u^2/2 - u^3/3 + ..., summed through s = u / (2 + u):
-        // u - 2 atanh(s) = s u - 2 (s^3/3 + s^5/5 + ...), s <= 1/5.
-        const T s = u / (T(2) + u), z = s * s;
-        T tail = T(1) / T(25);
-        tail = tail * z + T(1) / T(23);
-        tail = tail * z + T(1) / T(21);
-        tail = tail * z + T(1) / T(19);
-        tail = tail * z + T(1) / T(17);
-        tail = tail * z + T(1) / T(15);
-        tail = tail * z + T(1) / T(13);
-        tail = tail * z + T(1) / T(11);
-        tail = tail * z + T(1) / T(9);
-        tail = tail * z + T(1) / T(7);
-        tail = tail * z + T(1) / T(5);
-        tail = tail * z + T(1) / T(3);
-        const T small = s * (u - T(2) * z * tail), large = u - log1p_(u);
-        // The inverse may be subnormal, and have lost its digits.
+        // u - log1p(u) below 1/2, where it cancels: with s = u / (2 + u) it is u - 2 atanh(s) = s u - 2 s^3 tail, times c^2
+        // in terms of r, as u^2 may underflow.
+        const T half = T(1) / (T(2) + u), s = u * half, tail = Format<T>::atanh_tail(s * s);
+        const T small = r * half * r * (T(1) - T(2) * s * half * tail), large = u - log1p_(u);
+        // Far out its leading terms: u may overflow, and the inverse be subnormal and have lost its digits.
         const bool far = u > Format<T>::huge;
-        return {c * (c * (u < T(0.5) ? small : large)), far ? sign_of(r, c) : r * inverse, inverse * inverse};
+        return {u < T(0.5) ? small : c * (far ? abs_(r) : c * large), far ? sign_of(r, c) : r * inverse, inverse * inverse};
     }
 };
 
@@ -224,12 +212,18 @@ SL_FN Folded<T> fold(T u) {
     const T t = outer ? T(1) / u : u, s = t * t;
     return {outer, t, s, T(1) / (T(1) + s)};
 }
-// log1p(u^2), where u^2 may overflow.
+// |r| / c = 2^range times this where the quotient overflows.
 template <class T>
-SL_FN T log1p_square(T u) {
+SL_FN T lowered_quotient(T r, T c) {
+    return abs_(r) * Format<T>::lowered_half * (Format<T>::lowered_half / c);
+}
+// log1p(u^2) for u = r / c, where u^2, or u itself, may overflow.
+template <class T>
+SL_FN T log1p_square(T u, T r, T c) {
     const T size = abs_(u);
-    const bool big = size > Format<T>::huge;
-    return (big ? T(2) : T(1)) * log1p_(big ? size - T(1) : u * u);
+    const bool big = size > Format<T>::huge, over = size > Format<T>::max;
+    const T l = log1p_(big ? (over ? lowered_quotient(r, c) : size) - T(1) : u * u);
+    return big ? T(2) * (over ? l + Format<T>::log_range : l) : l;
 }
 
 template <class T>
@@ -240,8 +234,9 @@ struct Cauchy {
         const T r = raw - y, u = r / c;
         const Folded<T> f = fold(u);
         const T ratio = (T(1) - f.t) * (T(1) + f.t) * f.inverse * f.inverse;
-        return {T(0.5) * c * (c * log1p_square(u)), (f.outer ? c * f.t : r) * f.inverse,
-                f.outer ? -f.s * ratio : ratio};
+        // Near 0 the loss is r^2 / 2, where u^2 may underflow.
+        return {u * u < Format<T>::eps ? T(0.5) * r * r : T(0.5) * c * (c * log1p_square(u, r, c)),
+                (f.outer ? c * f.t : r) * f.inverse, f.outer ? -f.s * ratio : ratio};
     }
 };
 
@@ -281,7 +276,10 @@ struct Welsch {
     SL_FN Out<T> operator()(T y, T raw) const {
         const Two<T> r = residual<T>(y, raw);
         const Gaussian<T> g(r, c, T(1));
-        return {T(0.5) * c * (c * g.rest()), g.times(r.hi), g.times(T(1) + T(2) * g.exponent.hi)};
+        // Near 0 the loss is r^2 / 2, where (r / c)^2 may underflow.
+        const bool near = -g.exponent.hi < Format<T>::eps;
+        return {near ? T(0.5) * r.hi * r.hi : T(0.5) * c * (c * g.rest()), g.times(r.hi),
+                g.times(T(1) + T(2) * g.exponent.hi)};
     }
 };
 
@@ -304,8 +302,10 @@ struct TukeyBiweight {
 template <class T>
 struct GeneralRobust {
     Two<T> half, less;  // alpha / 2, and alpha / 2 - 1
-    T b, root, c, value_scale, growth;
-    SL_FN explicit GeneralRobust(const double* a) : half(two_from<T>(0.5 * a[0])), c(T(a[1])) {
+    T b, root, c, fraction, exponent, value_scale, growth;
+    // params: alpha, c, and c = fraction * 2^exponent, 1 <= fraction < 2
+    SL_FN explicit GeneralRobust(const double* a)
+        : half(two_from<T>(0.5 * a[0])), c(T(a[1])), fraction(T(a[2])), exponent(T(a[3])) {
         const double distance = a[0] < 2.0 ? 2.0 - a[0] : a[0] - 2.0;
         const Two<double> below = two_sum<double>(0.5 * a[0], -1.0);
         less = two_from<T>(below.hi, below.lo);
@@ -315,23 +315,27 @@ struct GeneralRobust {
         growth = T((a[0] - 1.0) / distance);
     }
     SL_FN Out<T> operator()(T y, T raw) const {
-        const T r = raw - y, u = r / c, size = abs_(u), s = u * u;
+        const T r = raw - y, u = r / c, size = abs_(u), square = u * u;
+        const T s = square > Format<T>::max ? Format<T>::max : square;
         // (1 + s / b)^a is (|u| / sqrt(b))^(2a) where s could overflow; 2^-64 keeps the quotient in range.
-        const bool far = size > Format<T>::huge * max_(root, T(1));
-        const T base = far ? size * T(5.42101086242752217e-20) / root : s / b;
-        const T shift = far ? T(64) : T(0), twice = far ? T(2) : T(1);
+        const bool far = size > Format<T>::huge * max_(root, T(1)), over = size > Format<T>::max;
+        const T low = lowered_quotient(r, c);
+        const T base = far ? (over ? low : size * T(5.42101086242752217e-20)) / root : s / b;
+        const T shift = far ? (over ? Format<T>::range : T(64)) : T(0), twice = far ? T(2) : T(1);
         const PowParts<T> v = pow_parts<T>(base, !far, shift, {twice * half.hi, twice * half.lo});
         const PowParts<T> d = pow_parts<T>(base, !far, shift, {twice * less.hi, twice * less.lo});
         // Half of 2^n first: 2^n alone may overflow. Near 0 the loss is s / 2.
-        const T scale = scale_four(value_scale, T(1), v.n - T(1));
+        const T scale = scale_four(value_scale, T(1), bounded(v.n - T(1)));
         const T power = v.n > T(1) ? scale * exp_(v.g) - T(0.5) * value_scale
                                    : scale * expm1_(v.g) + (scale - T(0.5) * value_scale);
-        // (1 + growth s) / (1 + s / b): far out, its leading terms.
-        const T shrink = far ? root / size * (root / size) : T(1) / (T(1) + base);
-        const T bend = far ? growth * b + shrink : (T(1) + growth * s) * shrink;
-        const T slope = exp_(d.g);
-        return {s < Format<T>::eps ? T(0.5) * s : T(2) * power, scale_four(u / c, slope, d.n),
-                scale_four(bend / (c * c), slope, d.n)};
+        // (1 + growth s) / (1 + s / b): far out its leading term, which for alpha = 1 is 1 / s, the square of the slope.
+        const bool cubed = far && growth == T(0);
+        const T bend = far ? (cubed ? T(1) : growth * b) : (T(1) + growth * s) / (T(1) + base);
+        const T slope = exp_(d.g), n = d.n - exponent, bent = cubed ? slope * slope * slope : slope;
+        // Divided by c through its exponent: neither u / c nor a product on the way leaves the range before the result.
+        return {s < Format<T>::eps ? T(0.5) * s : T(2) * power,
+                scale_four((over ? sign_of(r, low) : u) / fraction, slope, bounded(over ? n + Format<T>::range : n)),
+                scale_four(bend / fraction / fraction, bent, bounded((cubed ? T(3) * d.n : d.n) - T(2) * exponent))};
     }
 };
 template <class T>
@@ -339,10 +343,12 @@ struct GeneralRobustZero {
     T c;
     SL_FN explicit GeneralRobustZero(const double* a) : c(T(a[1])) {}
     SL_FN Out<T> operator()(T y, T raw) const {
-        const double scale[1] = {1.41421356237309504880 * double(c)};
-        const Out<T> o = Cauchy<T>(scale)(y, raw);
-        const T w = T(1) / c;
-        return {o.value * w * w, o.gradient * w * w, o.hessian * w * w};
+        // With v = r / (c sqrt(2)) it is log1p(v^2). Where v is large, its inverse may be subnormal.
+        const T half = T(0.70710678118654752440), r = raw - y, v = r / c * half;
+        const Folded<T> f = fold(v);
+        const T ratio = (T(1) - f.t) * (T(1) + f.t) * f.inverse * f.inverse, unit = f.outer ? r : c;
+        return {log1p_square(v, half * r, c), (f.outer ? T(2) : T(2) * half * v) * f.inverse / unit,
+                (f.outer ? T(-2) * ratio : ratio) / unit / unit};
     }
 };
 template <class T>
@@ -361,7 +367,7 @@ struct GeneralRobustMinusInfinity {
     SL_FN Out<T> operator()(T y, T raw) const {
         const Two<T> r = residual<T>(y, raw);
         const Gaussian<T> g(r, c, T(0.5));
-        return {g.rest(), g.times(r.hi / c / c), g.times((T(1) + T(2) * g.exponent.hi) / (c * c))};
+        return {g.rest(), g.times(r.hi / c / c), g.times((T(1) + T(2) * g.exponent.hi) / c / c)};
     }
 };
 
@@ -383,7 +389,7 @@ struct HalfPoissonLoss {
     SL_FN Out<T> operator()(T y, T raw) const {
         const T e = exp_(raw);
         // Where both terms overflow, the exponential is the larger.
-        return {e > Format<T>::max ? e : e - y * raw, e - y, unless_nan(e, y)};
+        return {e > Format<T>::max ? e : e - mul0(y, raw), e - y, unless_nan(e, y)};
     }
 };
 
@@ -392,7 +398,7 @@ struct HalfGammaLoss {
     SL_FN explicit HalfGammaLoss(const double*) {}
     SL_FN Out<T> operator()(T y, T raw) const {
         const T e = scaled_exp<T>(y, {-raw, T(0)});
-        return {raw + e, T(1) - e, e};
+        return {e > Format<T>::max ? e : raw + e, T(1) - e, e};
     }
 };
 
@@ -400,20 +406,56 @@ struct HalfGammaLoss {
 template <class T>
 struct HalfTweedieLoss {
     Two<T> a, b;  // 2 - power, 1 - power
-    SL_FN explicit HalfTweedieLoss(const double* p) : a(two_from<T>(2.0 - p[0])), b(two_from<T>(1.0 - p[0])) {}
+    SL_FN explicit HalfTweedieLoss(const double* p) : a(rest_of(2.0, p[0])), b(rest_of(1.0, p[0])) {}
+    static SL_FN Two<T> rest_of(double whole, double power) {
+        const Two<double> d = two_sum<double>(whole, -power);
+        return two_from<T>(d.hi, d.lo);
+    }
     static SL_FN Two<T> times(T raw, Two<T> k) {
         const Two<T> x = two_prod<T>(raw, k.hi);
         return {x.hi, x.lo + raw * k.lo};
     }
+    // p - q; where both overflow, the one with the larger exponent decides.
+    static SL_FN T difference(T raw, T p, T q) {
+        const bool p_over = abs_(p) > Format<T>::max, q_over = abs_(q) > Format<T>::max;
+        return p_over && q_over ? (raw > T(0) ? p : -q) : p - q;
+    }
     SL_FN Out<T> operator()(T y, T raw) const {
-        const Two<T> first = times(raw, a), second = times(raw, b);
-        // Where both terms overflow, the one with the larger exponent decides.
-        const auto difference = [&](T f, T g) SL_INLINE -> T {
-            const T p = scaled_exp<T>(f, first), q = scaled_exp<T>(g, second);
-            const bool p_over = abs_(p) > Format<T>::max, q_over = abs_(q) > Format<T>::max;
-            return p_over && q_over ? (raw > T(0) ? p : -q) : p - q;
-        };
-        return {difference(T(1) / a.hi, y / b.hi), difference(T(1), y), difference(a.hi, y * b.hi)};
+        const Exponential<T> first(times(raw, a)), second(times(raw, b));
+        // Not y / b or y b where they lose the digits of a small y.
+        const T q = second(y), over_b = y / b.hi, by_b = y * b.hi;
+        return {difference(raw, first(T(1) / a.hi), abs_(over_b) < Format<T>::tiny ? q / b.hi : second(over_b)),
+                difference(raw, first(T(1)), q),
+                difference(raw, first(a.hi), abs_(by_b) < Format<T>::tiny ? q * b.hi : second(by_b))};
+    }
+    // expm1(k raw) / k, which is about raw: exp(k raw) / k less its limit, in which a small k would drown the rest.
+    static SL_FN T ratio(T raw, Two<T> k) {
+        const Two<T> x = times(raw, k);
+        const T e = expm1_(x.hi), size = abs_(x.hi);
+        return size < Format<T>::eps ? raw : (e + (size < Format<T>::scaled_limit ? x.lo * (T(1) + e) : T(0))) / k.hi;
+    }
+};
+// The same near power 1 and near power 2, less the constant that grows without bound there.
+template <class T>
+struct TweedieNearPoisson : HalfTweedieLoss<T> {
+    using Base = HalfTweedieLoss<T>;
+    SL_FN explicit TweedieNearPoisson(const double* p) : Base(p) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        Out<T> o = Base::operator()(y, raw);
+        const T first = scaled_exp<T>(T(1) / Base::a.hi, Base::times(raw, Base::a));
+        o.value = Base::difference(raw, first, mul0(y, Base::ratio(raw, Base::b)));
+        return o;
+    }
+};
+template <class T>
+struct TweedieNearGamma : HalfTweedieLoss<T> {
+    using Base = HalfTweedieLoss<T>;
+    SL_FN explicit TweedieNearGamma(const double* p) : Base(p) {}
+    SL_FN Out<T> operator()(T y, T raw) const {
+        Out<T> o = Base::operator()(y, raw);
+        const T second = scaled_exp<T>(y / Base::b.hi, Base::times(raw, Base::b));
+        o.value = Base::difference(raw, Base::ratio(raw, Base::a), second);
+        return o;
     }
 };
 
@@ -421,16 +463,18 @@ template <class T>
 struct NegativeBinomial {
     T theta;
     Two<T> log_theta;
-    SL_FN explicit NegativeBinomial(const double* a)
-        : theta(T(a[0])), log_theta(two_from<T>(log_(double(a[0])))) {}
+    // params: theta, and its logarithm in two parts
+    SL_FN explicit NegativeBinomial(const double* a) : theta(T(a[0])), log_theta(two_from<T>(a[1], a[2])) {}
     SL_FN Out<T> operator()(T y, T raw) const {
         const Two<T> z = two_sum<T>(raw, -log_theta.hi);
         const bool over = z.hi > T(0);
         const T low = z.lo - log_theta.lo;
-        const T e = decay<T>({over ? -z.hi : z.hi, over ? -low : low}), inverse = T(1) / (T(1) + e);
-        const T tail = (y + theta) * log1p_unit(e);
-        return {over ? theta * raw + tail : ((y + theta) * log_theta.hi - y * raw) + tail,
-                (over ? theta - y * e : theta * e - y) * inverse, (y + theta) * e * inverse * inverse};
+        // e = min(exp(raw) / theta, theta / exp(raw)) may be subnormal, or 0, where its products with theta and y are not.
+        const Exponential<T> times_e({over ? -z.hi : z.hi, over ? -low : low});
+        const T e = times_e(T(1)), part = times_e(over ? y : theta), all = times_e(y + theta), inverse = T(1) / (T(1) + e);
+        const T tail = e < Format<T>::eps ? all : (y + theta) * log1p_unit(e);
+        return {over ? theta * raw + tail : ((y + theta) * log_theta.hi - mul0(y, raw)) + tail,
+                (over ? theta - part : part - y) * inverse, all * inverse * inverse};
     }
 };
 
@@ -445,12 +489,14 @@ struct SquaredLogError {
 
 // ----------------------------------------------------------------- binary classification, y the positive's probability
 
-// sigmoid(raw) and 1 - sigmoid(raw), each with its own digits, and -log of both.
+// sigmoid(raw) and 1 - sigmoid(raw), each with its own digits, and -log of both; what they are made of.
 template <class T>
 struct Sigmoid {
-    T p, q, log_p, log_q;
+    T p, q, log_p, log_q, e, inverse, tail;  // e = exp(-|raw|), inverse = 1 / (1 + e), tail = log1p(e)
     SL_FN explicit Sigmoid(T raw) {
-        const T e = decay<T>({-abs_(raw), T(0)}), inverse = T(1) / (T(1) + e), tail = log1p_unit(e);
+        e = decay<T>({-abs_(raw), T(0)});
+        inverse = T(1) / (T(1) + e);
+        tail = log1p_unit(e);
         const bool positive = raw >= T(0);
         p = (positive ? T(1) : e) * inverse;
         q = (positive ? e : T(1)) * inverse;
@@ -465,7 +511,7 @@ struct HalfBinomialLoss {
     SL_FN Out<T> operator()(T y, T raw) const {
         const T e = decay<T>({-abs_(raw), T(0)}), inverse = T(1) / (T(1) + e), rest = T(1) - y;
         const bool negative = raw < T(0);
-        return {log1p_unit(e) + (negative ? -y : rest) * raw,
+        return {log1p_unit(e) + mul0(negative ? -y : rest, raw),
                 ((negative ? e : T(1)) * rest - (negative ? T(1) : e) * y) * inverse,
                 unless_nan(e * inverse * inverse, y)};
     }
@@ -475,7 +521,9 @@ struct HalfBinomialLoss {
 // that a small weight times a square overflows only where the product does.
 template <class T, class Phi>
 SL_FN Out<T> mixed(T y, T raw, const Phi& phi) {
-    const Out<T> a = phi(y, raw), b = phi(T(1) - y, -raw);
+    // Finite, as a weight of 0 may stand before it.
+    const T most = Format<T>::max, low = raw < -most ? -most : raw, m = low > most ? most : low;
+    const Out<T> a = phi(y, m), b = phi(T(1) - y, -m);
     return {a.value + b.value, a.gradient - b.gradient, unless_nan(a.hessian + b.hessian, y)};
 }
 
@@ -484,11 +532,11 @@ struct Hinge {
     T threshold;
     SL_FN explicit Hinge(const double* a) : threshold(T(a[0])) {}
     SL_FN Out<T> operator()(T y, T raw) const {
-        return mixed(y, raw, [this](T w, T m) SL_INLINE -> Out<T> {
-            const T z = threshold - m;
-            const bool inactive = z < T(0);
-            return {inactive ? T(0) : w * z, inactive ? T(0) : unless_nan(-w, z), unless_nan(w, z)};
-        });
+        const T rest = T(1) - y, up = threshold - raw, down = threshold + raw, by = y + raw;
+        // A weight of 0 times infinity is 0, as everything is that is not above 0.
+        const T a = y * up, b = rest * down;
+        return {unless_nan((a > T(0) ? a : T(0)) + (b > T(0) ? b : T(0)), by),
+                unless_nan((down < T(0) ? T(0) : rest) - (up < T(0) ? T(0) : y), by), unless_nan(T(1), by)};
     }
 };
 
@@ -549,10 +597,10 @@ struct ExponentialLoss {
 template <class T>
 SL_FN Out<T> focal_side(const Sigmoid<T>& s, bool positive, T z, T gamma) {
     const T p = positive ? s.p : s.q, q = positive ? s.q : s.p, l = positive ? s.log_p : s.log_q;
-    // q^gamma = exp(-gamma * softplus(z)), the exponent to twice the precision.
-    const T size = z > T(0) ? z : T(0), tail = positive ? s.log_q : s.log_p;
-    const Two<T> a = two_prod<T>(gamma, size), x = two_sum<T>(a.hi, gamma * (tail - size));
-    const T w = decay<T>({-x.hi, -(x.lo + a.lo)}), pl = p * l;
+    // q^gamma = exp(-gamma * softplus(z)), the exponent to twice the precision. softplus(z) = max(z, 0) + log1p(exp(-|z|)).
+    const T size = z > T(0) ? (z > Format<T>::max ? Format<T>::max : z) : T(0);
+    const Two<T> a = two_prod<T>(gamma, size), x = two_sum<T>(a.hi, gamma * s.tail);
+    const T w = decay<T>({-x.hi, -(x.lo + a.lo)}), pl = mul0(p, l);
     return {w * l, -w * (gamma * pl + q),
             w * (gamma * gamma * p * pl + q * ((T(1) + T(2) * gamma) * p - gamma * pl))};
 }
@@ -573,17 +621,22 @@ struct FocalLoss {
 
 template <class T>
 struct PolyLoss {
-    T epsilon;
-    SL_FN explicit PolyLoss(const double* a) : epsilon(T(a[0])) {}
+    T epsilon, rise;  // and 1 + epsilon
+    SL_FN explicit PolyLoss(const double* a) : epsilon(T(a[0])), rise(T(1.0 + a[0])) {}
     SL_FN Out<T> operator()(T y, T raw) const {
         const Sigmoid<T> s(raw);
         const T rest = T(1) - y, tilt = epsilon * (rest - y);
         // 1 + epsilon p and 1 + epsilon q, and 1 + tilt (q - p), as sums of terms of one sign.
         const bool negative = epsilon < T(0);
-        const T with_p = negative ? (T(1) + epsilon) - epsilon * s.q : T(1) + epsilon * s.p;
-        const T with_q = negative ? (T(1) + epsilon) - epsilon * s.p : T(1) + epsilon * s.q;
+        const T with_p = negative ? rise - epsilon * s.q : T(1) + epsilon * s.p;
+        const T with_q = negative ? rise - epsilon * s.p : T(1) + epsilon * s.q;
         const T bend = raw < T(0) ? (T(1) + tilt) - T(2) * tilt * s.p : (T(1) - tilt) + T(2) * tilt * s.q;
-        return {mul0(y, s.log_p + epsilon * s.q) + mul0(rest, s.log_q + epsilon * s.p),
+        // -log p + epsilon q, where q is the smaller and where it is the larger of the two: at epsilon = -1 the former is
+        // of second order in q.
+        const T beyond = log1p_beyond(s.e, s.inverse), likely = rise * (s.e * s.inverse) + beyond;
+        const T unlikely = abs_(raw) + (beyond + (s.e + epsilon) * s.inverse);
+        const bool positive = raw >= T(0);
+        return {mul0(y, positive ? likely : unlikely) + mul0(rest, positive ? unlikely : likely),
                 rest * s.p * with_q - y * s.q * with_p, s.p * s.q * bend};
     }
 };
@@ -601,19 +654,27 @@ struct BrierLoss {
 // Ridnik et al. (2021), equations 4 to 7, for a margin above 0; without one both sides are focal losses.
 template <class T>
 struct AsymmetricLoss {
-    T gamma_pos, gamma_neg, margin;
-    SL_FN explicit AsymmetricLoss(const double* a) : gamma_pos(T(a[0])), gamma_neg(T(a[1])), margin(T(a[2])) {}
+    T gamma_pos, gamma_neg, margin, below;
+    Two<T> middle;  // the raw prediction at which p is the margin
+    // params: gamma_pos, gamma_neg, margin, and log(margin / (1 - margin)) in two parts
+    SL_FN explicit AsymmetricLoss(const double* a)
+        : gamma_pos(T(a[0])), gamma_neg(T(a[1])), margin(T(a[2])), below(T(1.0 - a[2])), middle(two_from<T>(a[3], a[4])) {}
     SL_FN Out<T> operator()(T y, T raw) const {
         const Sigmoid<T> s(raw);
         const Out<T> a = focal_side(s, true, raw, gamma_pos);
+        // p - margin = p (1 - margin) (1 - exp(middle - raw)): a small power of it must not see the rounding of p.
+        const Two<T> d = residual<T>(middle.hi, raw);
+        const T gap = d.hi + (d.lo - middle.lo), above = gap < T(-1) ? T(-1) : gap;
+        const T shifted = -(below * s.p) * expm1_(-above);
         // 1 - max(p - margin, 0), and minus its logarithm.
-        const T shifted = s.p - margin, rest = s.q + margin, pq = s.p * s.q;
-        const bool off = shifted <= T(0);
-        const T inner = off ? T(0.5) : shifted;
+        const T rest = s.q + margin, pq = s.p * s.q;
+        const bool off = gap <= T(0);
+        const T inner = off ? T(0.5) : max_(shifted, Format<T>::tiny);
         const T l = inner > T(0.5) ? -log_(rest) : -log1p_(-inner);
-        const T w = scaled_pow(T(1), inner, gamma_neg), w1 = w / inner, w2 = w1 / inner;
-        const T slope = gamma_neg * w1 * l + w / rest;
-        const T bend = gamma_neg * (gamma_neg - T(1)) * w2 * l + T(2) * gamma_neg * w1 / rest + w / (rest * rest);
+        const T w = scaled_pow(T(1), inner, gamma_neg), w1 = w / inner, ratio = l / inner;
+        const T slope = gamma_neg * w * ratio + w / rest;
+        const T bend =
+            gamma_neg * (gamma_neg - T(1)) * w1 * ratio + T(2) * gamma_neg * w1 / rest + w / (rest * rest);
         const T dead = unless_nan(T(0), raw), b = T(1) - y;
         const T value = off ? dead : w * l, gradient = off ? dead : slope * pq;
         const T hessian = off ? dead : bend * pq * pq + slope * pq * (s.q - s.p);
@@ -697,6 +758,8 @@ struct CompiledLoss {
     X(HalfPoissonLoss)            \
     X(HalfGammaLoss)              \
     X(HalfTweedieLoss)            \
+    X(TweedieNearPoisson)         \
+    X(TweedieNearGamma)           \
     X(NegativeBinomial)           \
     X(SquaredLogError)            \
     X(HalfBinomialLoss)           \

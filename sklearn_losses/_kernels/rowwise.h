@@ -81,8 +81,14 @@ SL_FN void softmax_tile(const Loss& loss, const Tile<Real<V>>& t) {
     // Pass 2: the sum without its largest term, so that 1 - p keeps its digits; and the cross-entropy's linear part.
     V rest = 0, rivals = 0, mass = 0, value = 0, own = 0, sum = 0, at = 0;
     for (int k = 0; k < K; ++k, at = at + T(1)) {
-        const Two<V> z = loss.logit(k, load<V>(t.raw + k * t.stride), s.code), d = two_sum<V>(z.hi, -top.hi);
-        const Two<V> x = loss.stretch({d.hi, Loss::split ? d.lo + (z.lo - top.lo) : d.lo});
+        const Two<V> z = loss.logit(k, load<V>(t.raw + k * t.stride), s.code);
+        Two<V> d = two_sum<V>(z.hi, -top.hi);
+        // The largest may be infinite.
+        const auto largest = z.hi == top.hi;
+        d.hi = select(largest, V(0), d.hi);
+        d.lo = select(largest, V(0), d.lo);
+        if constexpr (Loss::split) d.lo = d.lo + select(z.hi > V(Format<T>::max), V(0), z.lo - top.lo);
+        const Two<V> x = loss.stretch(d);
         t.prefetch(k);
         // A NaN anywhere in the row reaches every output through this exponential.
         const V e = decay<V>(x);
@@ -233,22 +239,24 @@ struct MulticlassFocal : CrossEntropy<V> {
     struct Row {
         T own_p, slope, bend, weight, value;
     };
-    SL_FN Row row(T l, T q, double weight) const {
-        // The cross-entropy l is -log p, from which p itself keeps its digits.
+    SL_FN Row row(T l, T finite, T q, double weight) const {
+        // The cross-entropy l is -log p, from which p itself keeps its digits. Where p is 0, l may be infinite.
         const T p = exp_(-l);
         // Below the normal numbers q^gamma counts as 0.
         const bool gone = q < Format<T>::tiny;
         q = gone ? Format<T>::tiny : q;
         const T w1 = gone ? T(0) : scaled_pow(T(1), q, gamma - T(1)), g1 = gamma * w1;
         const T w = gamma == T(0) ? T(1) : w1 * q;
-        return {p, g1 * l * p + w, g1 * (l - T(2)) - g1 * (gamma - T(1)) / q * l * p, T(weight), T(weight) * w * l};
+        return {p, g1 * finite * p + w, g1 * (finite - T(2)) - g1 * (gamma - T(1)) / q * finite * p, T(weight),
+                T(weight) * w * l};
     }
 
     template <int OUT, bool SOFT>
     static SL_FN void finish(const MulticlassFocal& self, const Tile<T>& t, const Softmax<V>& s) {
         enum { N = Register<V>::N };
-        T l[N], q[N], fault[N], own_p[N], slope[N], bend[N], weight[N];
+        T l[N], finite[N], q[N], fault[N], own_p[N], slope[N], bend[N], weight[N];
         store(l, s.value);
+        store(finite, select(s.value > V(Format<T>::huge), V(Format<T>::huge), s.value));
         store(fault, s.fault);
         V own_e = 1;
         if constexpr (OUT != ROW_VALUE) {
@@ -259,7 +267,7 @@ struct MulticlassFocal : CrossEntropy<V> {
         store(q, s.others(own_e) * s.inverse);
         for (int r = 0; r < N; ++r) {
             const int c = fault[r] == T(0) ? int(t.code[r]) : 0;
-            const Row row = self.row(l[r], OUT == ROW_VALUE ? -expm1_(-l[r]) : q[r], self.alpha[c]);
+            const Row row = self.row(l[r], finite[r], OUT == ROW_VALUE ? -expm1_(-l[r]) : q[r], self.alpha[c]);
             own_p[r] = row.own_p;
             slope[r] = row.slope;
             bend[r] = row.bend;

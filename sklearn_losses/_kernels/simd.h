@@ -359,7 +359,7 @@ inline void scatter(S* to, Index stride, const T* __restrict from, Index n) {
 }
 template <class T>
 inline void multiply(T* __restrict x, const T* __restrict by, Index n) {
-    for (Index i = 0; i < n; ++i) x[i] *= by[i];
+    for (Index i = 0; i < n; ++i) x[i] = mul0(by[i], x[i]);
 }
 // Ask for memory that is needed soon: shuffled rows come in no order that a processor could foresee. Always inlined: GCC
 // takes a function that only prefetches for one without effect, and drops calls of it.

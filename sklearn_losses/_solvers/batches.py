@@ -152,6 +152,15 @@ class Batches:
         unit = curvature_units(self.scale, length, self.settings.l2)
         return Coordinates(unit, np.sqrt(length), center)
 
+    def _criterion(self):
+        """Coordinates in which the curvature is about 1, where the gap is estimated: sparse columns
+        far from 0 are centred too, which steps do not."""
+        center = self.columns.mean if self.settings.fit_intercept else None
+        scale = self.columns.scales(0.0 if center is None else center, per_entry=False)
+        length = self.units.length
+        unit = curvature_units(scale, length, self.settings.l2)
+        return Coordinates(unit, np.sqrt(length), center)
+
     def _with_scaled_eps(self, optimizer, params):
         """An eps that stands beside sizes of gradients, in their unit."""
         names = list(type(optimizer)._parameter_intervals)
@@ -215,7 +224,10 @@ class Batches:
             epoch.finite = False
             return epoch
         self.t += epoch.steps
-        epoch.objective = epoch.loss + self.settings.penalty_of(self.engine)
+        l2, l1 = self.settings.penalties_of(self.engine)
+        epoch.objective = epoch.loss + l2 + l1
+        if self.settings.optimizer.decoupled:
+            epoch.metric = epoch.loss + l1
         if self.memory:
             self._see_memory(epoch)
         return epoch
@@ -225,7 +237,8 @@ class Batches:
         smoothness, tol = self.rates.smoothness, self.settings.tol
         if smoothness is not None and self.settings.smooth:
             smoothness.see(self.engine.coef(), self.engine.intercepts())
-        if tol is None:
+        # Next to kinks neither the gradient nor its changes say how far the minimum is.
+        if tol is None or not self.settings.smooth:
             return
         z, gradient, free = self._memorised()
         self.gap.see(z, gradient)
@@ -237,8 +250,10 @@ class Batches:
         """Coordinates, the remembered gradient of the objective there, and which can move."""
         mean, intercept_mean = to_host(self.engine.memory_gradient())
         coef, intercept = to_host((self.engine.coef(), self.engine.intercepts()))
-        settings, made = self.settings, self._coordinates()
+        settings, made = self.settings, self._criterion()
         coef = np.asarray(coef, dtype=np.float64)
+        if made.center is not None and hasattr(self.X, "indptr"):
+            mean = mean - intercept_mean[:, None] * made.center
         gradient = mean + settings.l2 * coef
         down, up = gradient - settings.l1, gradient + settings.l1
         at_zero = np.where(down > 0, down, np.where(up < 0, up, 0.0))

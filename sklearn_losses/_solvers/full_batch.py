@@ -140,8 +140,12 @@ class Objective:
 
     def __call__(self, z):
         """Value and gradient; the value is infinite where the loss is not finite."""
-        made = self.coordinates
         coef, intercept = self.split(z)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._value_gradient(coef, intercept)
+
+    def _value_gradient(self, coef, intercept):
+        made = self.coordinates
         loss, gradient, of_intercept = self.problem.value_gradient(coef, intercept)
         self.loss = loss
         square = float(np.vdot(gradient, gradient))
@@ -321,6 +325,12 @@ class FullBatch:
     def model(self):
         z = self.z if self.best[1] is None else self.best[1]
         coef, intercept = self.objectives[0].split(z)
+        if self.data.losses[0].is_multiclass and self.settings.l2 and not self.l1.any():
+            if not self.bounded:
+                # What all classes share is nothing to the loss: along it the penalty bends alone,
+                # too little for the gap to be seen there.
+                coef = coef.astype(np.float64)
+                coef -= coef.mean(axis=0)
         return Model(coef.astype(self.dtype), np.array(intercept, dtype=np.float64))
 
     public_model = model
@@ -423,9 +433,10 @@ class LimitedMemoryBFGS(FullBatch):
         if len(self.stages) == 1:
             return super().estimate(z, least)
         # Next to kinks curvatures say little. A convex function is at most the gradient times the
-        # distance above its minimum, and a stage is about as far from it as it moved.
+        # distance above its minimum, and a stage is about as far from it as it moved, or as the
+        # root of the width: one that has hardly begun has not moved.
         moved = float(np.linalg.norm(z - self.began))
-        self.distance = max(moved, NARROWER * self.distance_before)
+        self.distance = max(moved, math.sqrt(NARROWER) * self.distance_before)
         return float(np.linalg.norm(least)) * self.distance
 
     def halves(self, z):
@@ -489,6 +500,8 @@ class LimitedMemoryBFGS(FullBatch):
                 else (tries - 1)
             )
             before = value
+        if not ended:
+            self.distance = max(self.distance, self.distance_before)
         if self.next_stage(value):
             return True
         fit.stop_reason = "converged" if ended and self.settings.tol is not None else "line_search"

@@ -1,6 +1,7 @@
 """What both estimators share: fits, predictions, and the state between calls. No arithmetic."""
 
 import copy
+import math
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,7 +24,7 @@ from sklearn_losses._solvers.coordinates import LossUnits
 from sklearn_losses._solvers.engines import problem_class
 from sklearn_losses._solvers.fit import Fit, Model
 from sklearn_losses._solvers.rates import size_of_batches
-from sklearn_losses._solvers.reference import constants_of, reference_of
+from sklearn_losses._solvers.reference import Reference, constants_of, reference_of
 from sklearn_losses._solvers.run import Hooks, run_fits
 from sklearn_losses._states import array_like, kept_of, list_of, model_like, number, units_of
 from sklearn_losses.linear_model._convergence import diagnosis_of
@@ -209,8 +210,10 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
         if isinstance(kept, dict) and kept.get("constants") is not None:
             constants = kept["constants"]
             if np.shape(constants) == (data.n_outputs,):
+                # Of a stream, whose parts end by themselves.
                 kind = array_like(np.empty(data.n_outputs))
-                return reference_of(data, settings, kind(constants, "_kept['constants']"))
+                constants = kind(constants, "_kept['constants']")
+                return Reference(constants, math.nan, math.nan, data.n_training(), False)
         return reference_of(data, settings)
 
     def _start(self, n_outputs, X, start, going_on, reference=None, data=None):
@@ -479,6 +482,21 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
                     stacklevel=5,
                 )
         return kind
+
+    def _note_offset(self, offset, going_on):
+        """Keep whether the fit had an offset, for what scores it."""
+        before = going_on and getattr(self, "_fitted_with_offset", False)
+        self._fitted_with_offset = before or offset is not None
+
+    def _warn_without_offset(self, offset):
+        if offset is None and getattr(self, "_fitted_with_offset", False):
+            warnings.warn(
+                f"{type(self).__name__} was fitted with an offset and is scored without one, as if "
+                "it were 0. Pass it: score(X, y, offset=offset). A search passes it with "
+                "sklearn.set_config(enable_metadata_routing=True), "
+                "model.set_fit_request(offset=True) and model.set_score_request(offset=True)",
+                stacklevel=3,
+            )
 
     def _warn_after_fit(self, diagnosis):
         diagnosis.warn(stacklevel=3)

@@ -152,6 +152,8 @@ def documented(**values):
 
     def fill(thing):
         text = thing.__doc__
+        if text is None:  # python -OO
+            return thing
         for name, part in SHARED.items():
             for key, value in values.items():
                 part = part.replace("{" + key + "}", value)

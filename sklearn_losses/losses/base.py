@@ -97,6 +97,29 @@ class Loss(Parametric):
         """The kernel's name and its parameters."""
         return self._kernel, self._numbers()
 
+    def _check_range(self, dtype, made=()):
+        """Raise where a parameter, or a number `made` of them for the kernel, is one that the type
+        cannot compute with: too large for it, or a scale that its normal numbers do not reach.
+        """
+        least, most = float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
+        owner, limits = type(self).__name__, f"{least:.3g} and {most:.3g}"
+        for name, interval in self._parameter_intervals.items():
+            given = getattr(self, name)
+            if given is None:
+                continue
+            number = float(given)
+            scale = interval == POSITIVE and number < least
+            if scale or (np.isfinite(number) and abs(number) > most):
+                raise ValueError(
+                    f"{owner}: {name} must lie between {limits} in size for raw predictions of "
+                    f"dtype {np.dtype(dtype)}; got {given!r}"
+                )
+        if len(made) and not (abs(made) <= most).all():
+            raise ValueError(
+                f"{owner}: its parameters must not lead to numbers beyond {most:.3g} for raw "
+                f"predictions of dtype {np.dtype(dtype)}; got {self!r}"
+            )
+
     @property
     def interval_y_pred(self):
         return self.link.interval_y_pred
@@ -203,7 +226,7 @@ class Loss(Parametric):
         Returns
         -------
         scorer : callable
-            ``scorer(estimator, X, y_true, sample_weight=None)``.
+            ``scorer(estimator, X, y_true, sample_weight=None, offset=None)``.
         """
         from sklearn_losses.metrics import make_loss_scorer
 
@@ -425,17 +448,21 @@ class Loss(Parametric):
                 for x in (y, weight)
             )
             if narrowed or raw.shape[:1] == (0,):
-                self._checked(y, raw, weight)
+                weight = self._checked(y, raw, weight)[2]
             raw = self._shaped(raw)
             y = self._shaped_target(kernel_array(y, "y_true"), raw)
             if weight is not None:
                 weight = _shaped_weight(kernel_array(weight, "sample_weight"), raw.shape[0])
             total, mass, fault = to_host(self._report(y, raw, weight)).tolist()
-            if fault or (weight is not None and mass == 0):
-                self._checked(y_true, raw_prediction, sample_weight)
+            lost = not (np.isfinite(total) and _LEAST_MASS < mass < np.inf)
+            if fault or (weight is not None and lost):
+                # What is wrong, or weights whose sum is beyond the numbers.
+                weight = self._checked(y_true, raw_prediction, sample_weight)[2]
+                total, mass, _ = to_host(self._report(y, raw, weight)).tolist()
             return total / (raw.shape[0] if weight is None else mass)
 
     def _checked(self, y_true, raw_prediction, sample_weight):
+        """The three arrays, every element checked; the weights up to a common factor."""
         raw_prediction = _finite(kernel_array(raw_prediction, "raw_prediction"), "raw_prediction")
         raw_prediction = self._shaped(raw_prediction)
         y_true = kernel_array(y_true, "y_true")
@@ -460,6 +487,7 @@ class Loss(Parametric):
                 )
             if not sample_weight.any():
                 raise ValueError("sample_weight must not be all zero")
+            sample_weight = relative_weight(sample_weight)
         return y_true, raw_prediction, sample_weight
 
     def _shaped(self, raw_prediction):
@@ -485,6 +513,29 @@ class Loss(Parametric):
         y_true = self._shaped_target(y_true, raw_prediction)
         self._check_y(y_true)
         return y_true
+
+
+# Below, the digits of a sum of weights, or of weighted losses, run out.
+_LEAST_MASS = 1e-30
+
+
+def relative_weight(sample_weight):
+    """Weights divided by a power of two, so that the largest lies in [0.5, 1): neither their sum
+    nor float32 loses them. Where it is near 1 already, they are returned as they are.
+
+    Parameters
+    ----------
+    sample_weight : array of shape (n_samples,)
+        Not negative, not all zero.
+
+    Returns
+    -------
+    relative_weight : array of the same shape
+    """
+    exponent = int(np.frexp(float(to_host(sample_weight.max())))[1])
+    if -8 <= exponent <= 8:
+        return sample_weight
+    return array_namespace(sample_weight).ldexp(sample_weight, -exponent)
 
 
 def _shaped_weight(sample_weight, n_samples):

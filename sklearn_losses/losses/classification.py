@@ -5,11 +5,13 @@ For a margin loss ``phi`` the value is ``y_true * phi(raw) + (1 - y_true) * phi(
 (1 + exp(-raw))``.
 """
 
+from decimal import Decimal
+
 import numpy as np
 
 from sklearn_losses._array import array_namespace
 from sklearn_losses._corrected_links import AsymmetricLink, FocalLink, PolyLink
-from sklearn_losses._parameters import check_number
+from sklearn_losses._parameters import check_number, log_in_two
 from sklearn_losses.links import (
     ClippedLinearLink,
     HalfLogitLink,
@@ -464,8 +466,11 @@ class AsymmetricLoss(BinaryLoss):
         return AsymmetricLink(*params) if any(params) else LogitLink()
 
     def _kernel_params(self):
-        params = self._numbers()
-        return self._kernel if params[2] > 0 else "AsymmetricLossNoMargin", params
+        gamma_pos, gamma_neg, margin = self._numbers()
+        if margin == 0:
+            return "AsymmetricLossNoMargin", [gamma_pos, gamma_neg]
+        rest = 1 - Decimal(margin)
+        return self._kernel, [gamma_pos, gamma_neg, margin, *log_in_two(margin, over=rest)]
 
 
 class BinaryKLDivergence(MeanFitMixin, BinaryLoss):

@@ -172,7 +172,7 @@ class FunctionLoss(_OwnLoss):
     ):
         super().__init__(value, gradient, hessian, link, interval_y_true, task, differentiable)
 
-    def _resolve(self):
+    def _resolve(self, single=False):
         """No kernel: -1."""
         self._check_declaration()
         for name in self._functions:
@@ -234,10 +234,11 @@ class FunctionLoss(_OwnLoss):
         if want_sum and outputs[0] is None:
             outputs[0] = xp.empty(shape)
         functions = (self._value, self._gradient, self._hessian or self._differences)
+        arguments = _lent(y_true), _lent(raw_prediction)
         for name, function, out in zip(self._functions, functions, outputs, strict=True):
             if out is None:
                 continue
-            result = function(y_true, raw_prediction)
+            result = function(*arguments)
             if xp is not np and not on_device(result):
                 raise TypeError(
                     f"FunctionLoss: {name} must return an array on the device of its arguments; "
@@ -251,6 +252,7 @@ class FunctionLoss(_OwnLoss):
                     f"got {result.shape}"
                 )
             if sample_weight is not None:
+                # A weight of 0 takes a sample away, also one whose loss is infinite or NaN.
                 result = xp.where(sample_weight == 0, 0, result) * sample_weight
             (out if xp is np else device_array(out)).reshape(shape)[...] = result
         if not want_sum:
@@ -267,6 +269,15 @@ class FunctionLoss(_OwnLoss):
             y_true, raw_prediction, sample_weight, None, None, None, None, want_sum=True
         )
         return report
+
+
+def _lent(array):
+    """A view that a user's function cannot write through. Arrays of a device have none."""
+    if type(array) is not np.ndarray:
+        return array
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 class CompiledLoss(_OwnLoss):
@@ -327,7 +338,7 @@ class CompiledLoss(_OwnLoss):
         super().__init__(value, gradient, hessian, link, interval_y_true, task, differentiable)
         self.data = data
 
-    def _resolve(self):
+    def _resolve(self, single=False):
         from sklearn_losses._kernels import _pointwise
 
         self._check_declaration()

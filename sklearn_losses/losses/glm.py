@@ -7,6 +7,7 @@ Terms in y_true alone are dropped, as scikit-learn does; `constant_to_optimal_ze
 import numpy as np
 
 from sklearn_losses._array import array_namespace
+from sklearn_losses._parameters import log_in_two
 from sklearn_losses.links import Interval, Log1pLink, LogLink
 from sklearn_losses.losses import constants
 from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE, x_log_x
@@ -107,7 +108,9 @@ class HalfTweedieLoss(_Tweedie):
       >= 2.
     - Link: log; the best constant predicts the mean.
     - Formula: ``exp((2 - power) * raw) / (2 - power) - y_true * exp((1 - power) * raw) / (1 -
-      power)``; at power 1 the Poisson and at power 2 the gamma loss.
+      power)``; at power 1 the Poisson and at power 2 the gamma loss. Within 0.001 of them the
+      constant that grows without bound there, ``-y_true / (1 - power)`` or ``1 / (2 - power)``, is
+      left out: it would take the digits that tell two models apart.
 
     Parameters
     ----------
@@ -151,7 +154,13 @@ class HalfTweedieLoss(_Tweedie):
 
     def _kernel_params(self):
         params = self._numbers()
-        return self._limits.get(params[0], self._kernel), params
+        return self._limits.get(params[0], self._near(params[0]) or self._kernel), params
+
+    @staticmethod
+    def _near(power):
+        """The kernel for a power close to one of the limits, or None."""
+        near = {1: "TweedieNearPoisson", 2: "TweedieNearGamma"}.get(round(power))
+        return near if near and abs(power - round(power)) < 1e-3 else None
 
     def _minus_best_value(self, y):
         (power,) = self._numbers()
@@ -161,8 +170,17 @@ class HalfTweedieLoss(_Tweedie):
             return HalfGammaLoss()._minus_best_value(y)
         if power == 0:
             return y * y / 2
-        # A negative y has no best prediction on the log scale: the loss of mean 0 is 0.
         xp = array_namespace(y)
+        near = self._near(power)
+        if near:
+            a, b = 2 - power, 1 - power
+            # The best prediction is y itself. In expm1, as the value is.
+            log_y = xp.log(xp.where(y > 0, y, 1))
+            if near == "TweedieNearPoisson":
+                return y * (xp.expm1(b * log_y) / b - 1) / a
+            rise = xp.where(y > 0, xp.expm1(a * log_y), -1.0)
+            return (rise / a + 1) / b
+        # A negative y has no best prediction on the log scale: the loss of mean 0 is 0.
         return xp.power(xp.maximum(y, 0), 2 - power) / ((1 - power) * (2 - power))
 
 
@@ -198,6 +216,10 @@ class NegativeBinomial(MeanFitMixin, PointwiseLoss):
 
     def __init__(self, theta=1.0):
         self.theta = theta
+
+    def _kernel_params(self):
+        (theta,) = self._numbers()
+        return self._kernel, [theta, *log_in_two(theta)]
 
     def _best_beside(self, y, weight, offset):
         sums = constants.Sums(self, y, weight, offset)

@@ -34,14 +34,40 @@ class PointwiseLoss(TakesAuto, Loss):
             for i in range(next(iter(lengths.values())))
         ]
 
-    def _resolve(self):
-        """The kernel's kind and parameters. Checked again only when a parameter has changed."""
+    def _numbers(self):
+        if self._holds_several():
+            several = ", ".join(
+                f"{name}={value!r}"
+                for name in self._parameter_intervals
+                if isinstance(value := getattr(self, name), list | tuple | np.ndarray)
+            )
+            raise ValueError(
+                f"{type(self).__name__}: here one value makes a loss; got the list {several}. "
+                "Lists are for SGDRegressorX, mean_loss, d2_loss_score, as_scorer and "
+                "fit_intercept_only; elsewhere take a loss for each value"
+            )
+        return super()._numbers()
+
+    def _shaped(self, raw_prediction):
+        if self._holds_several():
+            self._numbers()
+        return super()._shaped(raw_prediction)
+
+    def _resolve(self, single=False):
+        """The kernel's kind and parameters, for float32 where `single` is set. Checked again only
+        when a parameter has changed.
+        """
         given = [getattr(self, name) for name in self._parameter_intervals]
         resolved = self.__dict__.get("_resolved")
         if resolved is None or resolved[0] != given:
             kernel, numbers_ = self._kernel_params()
-            resolved = (given, _pointwise.KINDS[kernel], np.asarray(numbers_, dtype=np.float64))
+            self._check_range(np.float64)
+            params = np.asarray(numbers_, dtype=np.float64)
+            resolved = [given, _pointwise.KINDS[kernel], params, False]
             self._resolved = resolved
+        if single and not resolved[3]:
+            self._check_range(np.float32)
+            resolved[3] = True
         return resolved[1], resolved[2]
 
     def _evaluate(
@@ -59,7 +85,7 @@ class PointwiseLoss(TakesAuto, Loss):
             return self._on_device(
                 y_true, raw_prediction, sample_weight, value, gradient, hessian, want_sum
             )
-        kind, params = self._resolve()
+        kind, params = self._resolve(raw_prediction.dtype.char == "f")
         try:
             return _pointwise.evaluate(
                 kind,
@@ -89,7 +115,8 @@ class PointwiseLoss(TakesAuto, Loss):
 
     def _on_device(self, *arrays, domain=None):
         """`_evaluate` on arrays of a device, or the report where there is a domain."""
-        return _gpu_losses.pointwise(*self._resolve(), *arrays, domain=domain)
+        single = kernel_array(arrays[1], "raw_prediction").dtype == np.float32
+        return _gpu_losses.pointwise(*self._resolve(single), *arrays, domain=domain)
 
     def _report(self, y_true, raw_prediction, sample_weight):
         return self._on_device(y_true, raw_prediction, sample_weight, domain=self.interval_y_true)

@@ -506,7 +506,7 @@ class RootMeanSquaredError(PointwiseLoss):
     name = "root_mean_squared_error"
     interval_y_true = Interval()
 
-    def _resolve(self):
+    def _resolve(self, single=False):
         raise ValueError(
             "RootMeanSquaredError is not a mean over samples and has no value or gradient for "
             "each; loss='squared_error' has the same minimiser"

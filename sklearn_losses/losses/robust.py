@@ -1,6 +1,8 @@
 """Robust regression losses, whose influence falls off for large residuals. ``r = raw_prediction -
 y_true``."""
 
+import math
+
 import numpy as np
 
 from sklearn_losses.links import Interval
@@ -257,5 +259,12 @@ class GeneralRobust(_Redescending):
         return super()._start_constant(y_true, sample_weight, offset)
 
     def _kernel_params(self):
-        params = self._numbers()
-        return self._limits.get(params[0], self._kernel), params
+        alpha, c = self._numbers()
+        # Where the general formula would divide by alpha, or add 1 to what its size hides, the
+        # limits are right to the last digit.
+        if abs(alpha) < 1e-30:
+            alpha = 0.0
+        elif alpha < -1e25:
+            alpha = -np.inf
+        fraction, exponent = math.frexp(c)
+        return self._limits.get(alpha, self._kernel), [alpha, c, 2 * fraction, exponent - 1]

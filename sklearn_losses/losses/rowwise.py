@@ -97,9 +97,10 @@ class RowwiseLoss(Loss):
         """The kernel's parameters for this many classes."""
         return self._numbers()
 
-    def _resolve(self, n_classes=None):
-        """The kernel's kind and parameters. Checked again only when a parameter has changed; where
-        one is an array, each time, as its elements may have changed.
+    def _resolve(self, n_classes=None, single=False):
+        """The kernel's kind and parameters, for float32 where `single` is set. Checked again only
+        when a parameter has changed; where one is an array, each time, as its elements may have
+        changed.
         """
         given = [n_classes, self.n_classes]
         given += [getattr(self, name) for name in self._parameter_intervals]
@@ -108,9 +109,13 @@ class RowwiseLoss(Loss):
         if resolved is None or resolved[0] != given:
             params = self._row_params(self._classes(n_classes))
             params = np.ascontiguousarray(params, dtype=np.float64)
-            resolved = (given, _rowwise.KINDS[self._kernel], params)
+            self._check_range(np.float64, params)
+            resolved = [given, _rowwise.KINDS[self._kernel], params, False]
             if lasting:
                 self._resolved = resolved
+        if single and not resolved[3]:
+            self._check_range(np.float32, resolved[2])
+            resolved[3] = True
         return resolved[1], resolved[2]
 
     def _evaluate(
@@ -129,7 +134,8 @@ class RowwiseLoss(Loss):
             raise ValueError(
                 f"raw_prediction must have shape (n_samples, n_classes); got {raw_prediction.shape}"
             )
-        kind, params = self._resolve(raw_prediction.shape[1])
+        single = raw_prediction.dtype == np.float32
+        kind, params = self._resolve(raw_prediction.shape[1], single)
         if type(raw_prediction) is not np.ndarray:
             return _gpu_losses.rowwise(
                 kind,
@@ -175,7 +181,7 @@ class RowwiseLoss(Loss):
 
     def _report(self, y_true, raw_prediction, sample_weight):
         return _gpu_losses.rowwise(
-            *self._resolve(raw_prediction.shape[1]),
+            *self._resolve(raw_prediction.shape[1], raw_prediction.dtype == np.float32),
             y_true,
             raw_prediction,
             sample_weight,
