@@ -46,6 +46,7 @@ def test_any_forged_leaf_of_a_state_is_refused_or_harmless_thoroughly():
 
 
 ENGINE = ("fits", 0, "engine", "engine")
+SAGA = {"optimizer": "saga", "learning_rate": "optimal"}
 ADAM = {"optimizer": "adam", "batch_size": 7, "average": 3}
 
 
@@ -68,7 +69,7 @@ ADAM = {"optimizer": "adam", "batch_size": 7, "average": 3}
     (ADAM, ("fits",), [], "_kept['fits'] must have 1 items"),
     ({"optimizer": "lbfgs"}, ("fits", 0, "engine", "z"), None, "descent['z'] must be an array"),
     ({"optimizer": "gd"}, ("fits", 0, "engine", "stage"), 1, "descent['stage'] must be at most 0"),
-    ({"optimizer": "saga"}, ("fits", 0, "engine", "smoothness", 2), -1.0,
+    (SAGA, ("fits", 0, "engine", "smoothness", 2), -1.0,
      "descent['smoothness'][2] must be a number in [0, inf)"),
     (ADAM, ("fits", 0, "engine", "scale"), -np.ones(3), "descent['scale'] must be at least 0"),
     (ADAM, ("fits", 0, "engine", "shrunk"), 0.0, "descent['shrunk'] must be a number in (0, 1]"),

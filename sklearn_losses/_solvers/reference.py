@@ -149,11 +149,11 @@ def constants_of(data, method="_start_constant"):
 
 
 def with_unseen(data):
-    """The first part of a stream, and a few samples of each class where it lacks one, or of an event
-    where there was none: what a part lacks may come, and is not to start infinitely far away.
+    """The first part of a stream, and a few samples of each class where it lacks one, or half an
+    event where there was none: what a part lacks may come, and is not to start infinitely far away.
 
-    They are half of the root of the part's samples: the minimax estimate of a proportion (Lehmann
-    and Casella, Theory of Point Estimation, 1998, example 5.1.7).
+    Of classes they are half of the root of the part's samples: the minimax estimate of a proportion
+    (Lehmann and Casella, Theory of Point Estimation, 1998, example 5.1.7).
     """
     loss, xp = data.losses[0], array_namespace(data.y)
     y, weight, offset = data.y, data.sample_weight, data.offset
@@ -171,7 +171,8 @@ def with_unseen(data):
     if y.ndim == 1 and len(xp.unique(y)) >= len(more) and len(more) > 1:
         return data
     weight = xp.ones(len(y)) if weight is None else weight
-    half = np.full(len(more), 0.5 * math.sqrt(len(y)) * float(weight.mean()))
+    count = math.sqrt(len(y)) if len(more) > 1 else 1.0
+    half = np.full(len(more), 0.5 * count * float(weight.mean()))
     parts = {"y": xp.concatenate([y, in_namespace(more, xp)])}
     parts["sample_weight"] = xp.concatenate([weight, in_namespace(half, xp)])
     if offset is not None:
