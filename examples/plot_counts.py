@@ -52,12 +52,15 @@ for name, model, given in (
     ("poisson, offset", poisson, offset_test),
     ("negative binomial, offset", binomial, offset_test),
 ):
-    skill = d2_loss_score(y_test, model.predict(X_test, offset=given), loss="poisson")
+    y_pred = model.predict(X_test, offset=given)
+    skill = d2_loss_score(y_test, y_pred, loss="poisson", offset=offset_test)
     print(f"{name:<34}{model.coef_.round(3)!s:<26}{model.intercept_[0]:>10.3f}{skill:>8.3f}")
 
 # %%
-# D2 is the share of the Poisson deviance that the model saves beside a constant: most of it is
-# the exposure. The intercept is the logarithm of a yearly rate only with the offset.
+# D2 is the share of the Poisson deviance that the model saves beside a constant rate, which has
+# the exposures too: with ``offset``, knowing them is no skill, and not knowing them is worse than
+# the constant. The intercept is the logarithm of a yearly rate only with the offset.
+# ``poisson.score(X_test, y_test, offset=offset_test)`` is the same number.
 #
 # Calibration by exposure
 # -----------------------

@@ -324,7 +324,7 @@ def _skill(loss, y_true, raw_prediction, sample_weight, offset):
         constant = xp.full(raw_prediction.shape, constant)
     else:
         offset = kernel_array(offset, "offset")
-        if loss.is_multiclass and offset.ndim == 1:
+        if offset.ndim < raw_prediction.ndim:
             offset = offset[:, None]
         constant = xp.ascontiguousarray(offset + constant)
     worst = loss(y_true, constant, sample_weight)

@@ -7,7 +7,7 @@ from scipy import optimize, special
 from test_losses import both_settings
 
 import sklearn_losses as sl
-from sklearn_losses.losses import POINTWISE, ROWWISE
+from sklearn_losses.losses import POINTWISE, ROWWISE, constants
 
 # What the settings of the other tests leave out.
 MORE = {
@@ -283,6 +283,21 @@ def test_convex_says_whether_the_loss_is(loss):
     chord = (loss.loss(y, a) + loss.loss(y, b)) / 2
     above = middle > chord + 1e-12 * (1 + abs(chord))
     assert not above.any() if loss.convex else above.any()
+
+
+@pytest.mark.parametrize("loss", [x for x in settings(POINTWISE) if x.convex], ids=repr)
+def test_a_part_of_the_samples_tells_where_to_look_alone(loss, monkeypatch):
+    # Sorted, with weights in one part alone: a part may be anything.
+    y, weight, offset = problem(loss, n=700)
+    order = np.argsort(y)
+    y, weight = y[order], np.where(np.arange(700) % 10, weight, 0)
+    for w in (None, weight):
+        want = loss.fit_intercept_only(y, w, offset)
+        with monkeypatch.context() as few:
+            few.setattr(constants, "FEW", 20)
+            got = loss.fit_intercept_only(y, w, offset)
+        least, other = (mean_at(loss, y, c, w, offset) for c in (want, got))
+        assert other == pytest.approx(least, rel=1e-14, abs=1e-14)
 
 
 def test_a_users_loss_is_not_held_to_be_convex():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import sklearn
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import PoissonRegressor
 from sklearn.metrics import d2_pinball_score, d2_tweedie_score, mean_tweedie_deviance, r2_score
 from sklearn.model_selection import GridSearchCV, cross_validate
@@ -215,6 +216,30 @@ def test_a_score_that_is_not_defined_is_refused():
         model.score(X, COUNTS[1:])
 
 
+@pytest.mark.parametrize("size", [1e307, 1e-300, 5e-324])
+def test_weights_of_any_size_count_relatively_in_scores(size):
+    weight = (WEIGHT > 0).astype(float)
+    labels = np.minimum(COUNTS, 1)
+    for model, y in (
+        (exact("squared_error"), NUMBERS),
+        (exact("poisson"), COUNTS),
+        (SGDClassifierX("log_loss", random_state=0), labels),
+    ):
+        model.fit(X, y)
+        want = model.score(X, y, weight)
+        assert model.score(X, y, weight * size) == pytest.approx(want, rel=1e-12)
+    model = exact("squared_error").fit(X, NUMBERS)
+    for wrong in (0 * weight, weight * np.nan, weight[1:]):
+        with pytest.raises(ValueError, match=r"[Ww]eight|inconsistent"):
+            model.score(X, NUMBERS, wrong)
+
+
+def test_a_model_that_is_not_fitted_has_no_score():
+    for model in (SGDRegressorX(), SGDClassifierX()):
+        with pytest.raises(NotFittedError):
+            model.score(X, COUNTS)
+
+
 def test_early_stopping_scores_the_models_own_loss_with_the_offset():
     class Watched(SGDRegressorX):
         def score(self, X, y, sample_weight=None, offset=None):
@@ -374,7 +399,14 @@ def test_scores_of_a_devices_arrays_are_the_cpus(device, narrow):
             "sample_weight": xp.asarray(WEIGHT),
             "offset": None if offset is None else xp.asarray(offset),
         }
-        for metric in (None, "d2", "r2"):
+        for size, metric in ((1, None), (1, "d2"), (1, "r2"), (1e307, "r2"), (5e-324, "r2")):
+            if size != 1:
+                there["sample_weight"] = xp.asarray(np.sign(WEIGHT) * size)
+                want = model.score(data, y, np.sign(WEIGHT), offset, metric=metric)
+                got = model.score(xp.asarray(data), xp.asarray(y), **there, metric=metric)
+                assert got == pytest.approx(want, rel=1e-4 if narrow else 1e-9)
+                there["sample_weight"] = xp.asarray(WEIGHT)
+                continue
             want = model.score(data, y, WEIGHT, offset, metric=metric)
             got = model.score(xp.asarray(data), xp.asarray(y), **there, metric=metric)
             assert type(got) is float and got == pytest.approx(want, rel=1e-4 if narrow else 1e-9)

@@ -21,7 +21,7 @@ from sklearn_losses._states import array_like, list_of, number
 from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
 from sklearn_losses.linear_model._docs import documented
 from sklearn_losses.linear_model._parameters import gives_probability, takes_streams
-from sklearn_losses.linear_model._scores import accuracy
+from sklearn_losses.linear_model._scores import accuracy, summable
 from sklearn_losses.linear_model._targets import (
     are_names,
     class_data,
@@ -576,7 +576,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             if on_device(y) and on_device(y_pred):
                 return accuracy(y, y_pred, sample_weight)
             y, y_pred, sample_weight = to_host((y, y_pred, sample_weight))
-            return accuracy_score(y, y_pred, sample_weight=sample_weight)
+            return accuracy_score(y, y_pred, sample_weight=summable(sample_weight))
 
     @available_if(gives_probability)
     def predict_proba(self, X, offset=None):

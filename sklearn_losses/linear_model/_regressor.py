@@ -6,6 +6,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_losses._array import (
     array_namespace,
@@ -22,7 +23,7 @@ from sklearn_losses.linear_model._auto_scale import with_numbers
 from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
 from sklearn_losses.linear_model._docs import documented
 from sklearn_losses.linear_model._parameters import takes_streams
-from sklearn_losses.linear_model._scores import d2, r2
+from sklearn_losses.linear_model._scores import d2, r2, summable
 from sklearn_losses.linear_model._validation import one_column, shape_of, with_offset
 from sklearn_losses.links import IdentityLink
 
@@ -457,6 +458,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         """
         if metric not in ("r2", "d2", None):
             raise ValueError(f"metric must be 'r2', 'd2' or None; got {metric!r}")
+        check_is_fitted(self)
         self._warn_without_offset(offset)
         with self._computing_on(X, y, sample_weight, offset) as xp:
             one_target = len(shape_of(y)) == 1
@@ -474,7 +476,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
                 y = xp.broadcast_to(y[:, None], y_pred.shape)
             if xp is not np:
                 return r2(y, y_pred, sample_weight)
-            return float(r2_score(y, y_pred, sample_weight=sample_weight))
+            return float(r2_score(y, y_pred, sample_weight=summable(sample_weight)))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -18,6 +18,29 @@ def _doubles(x):
     return device_array(x) if on_device(x) else np.asarray(x, dtype=np.float64)
 
 
+def summable(sample_weight):
+    """Weights whose largest is near 1, so that no sum of them overflows or is lost; what is
+    wrong with them stays wrong.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,) or None
+
+    Returns
+    -------
+    sample_weight : array of the same shape and dtype float64, or None
+    """
+    if sample_weight is None:
+        return None
+    weight = _doubles(sample_weight).astype(np.float64, copy=False)
+    if not weight.size:
+        return weight
+    if on_device(weight):  # without waiting for it
+        return weight / weight.max()
+    # By a power of two, which changes no digit of a score.
+    return np.ldexp(weight, -np.frexp(weight.max())[1])
+
+
 def _arguments(y, y_pred, sample_weight):
     """CuPy arrays whose shapes fit: y, predictions, weights."""
     y = device_array(y)
@@ -59,7 +82,7 @@ def accuracy(y, y_pred, sample_weight=None):
     xp = array_namespace(y_pred)
     right = y == y_pred
     right = right.all(axis=1) if right.ndim == 2 else right
-    weight = xp.ones(len(y)) if sample_weight is None else sample_weight
+    weight = xp.ones(len(y)) if sample_weight is None else summable(sample_weight)
     # A label that is not a number equals none, and would count as wrong: the sum tells.
     sums = [(right * weight).sum(), weight.sum(), y.sum(dtype=np.float64) * 0]
     hits, total, nothing = xp.stack([x.astype(np.float64) for x in sums]).get().tolist()
@@ -89,7 +112,7 @@ def r2(y, y_pred, sample_weight=None):
         return math.nan
     xp = array_namespace(y_pred)
     y, y_pred = (x.astype(np.float64).reshape(len(x), -1) for x in (y, y_pred))
-    weight = xp.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
+    weight = xp.ones(len(y)) if sample_weight is None else summable(sample_weight)
     weight = weight[:, None]
     mean = (weight * y).sum(axis=0) / weight.sum()
     left = (weight * (y - y_pred) ** 2).sum(axis=0)

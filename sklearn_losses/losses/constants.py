@@ -42,22 +42,13 @@ def checked_offset(offset, shapes, places):
 
 
 def scaled_weight(weight):
-    """Weights divided by a power of 2, so that no sum of them overflows or is lost.
-
-    Parameters
-    ----------
-    weight : array of shape (n_samples,) or None
-
-    Returns
-    -------
-    weight : array of shape (n_samples,) and dtype float64, or None
-    """
+    """Weights in float64, or None, divided by a power of two, so that the largest lies in [0.5, 1):
+    then the size of all changes nothing, not even by rounding."""
     if weight is None:
         return None
-    weight = weight.astype(np.float64)
+    weight = weight.astype(np.float64, copy=False)
     exponent = int(np.frexp(float(weight.max()))[1])
-    # In two steps: 2.0**1074 is none.
-    return weight * 2.0 ** -(exponent // 2) * 2.0 ** -(exponent - exponent // 2)
+    return array_namespace(weight).ldexp(weight, -exponent)
 
 
 def mean(x, weight=None):

@@ -152,10 +152,9 @@ class PointwiseLoss(TakesAuto, Loss):
                 y_true, xp.zeros(y_true.shape[0], dtype=y_true.dtype), sample_weight
             )
             if offset is not None:
-                shapes = [y_true.shape]
-                if len(members) > 1:
-                    shapes.append((y_true.shape[0], len(members)))
+                shapes = [y_true.shape, (y_true.shape[0], len(members))]
                 offset = constants.checked_offset(offset, shapes, {"y_true": y_true})
+                offset = offset[:, 0] if offset.shape[1:] == (1,) else offset
             best = self._constants(members, y_true, sample_weight, offset)
             if len(members) == 1 and not self._holds_several():
                 return y_true.dtype.type(best[0])
@@ -179,12 +178,15 @@ class PointwiseLoss(TakesAuto, Loss):
         y_true = kernel_array(y_true, "y_true")
         with computing_on(y_true=y_true, sample_weight=sample_weight) as xp:
             interval = self._members()[0].interval_y_pred
+            # A link that clips has its ends inside, though the best raw prediction is infinite.
+            low, high = not interval.low_inclusive, not interval.high_inclusive
+            low, high = low or self.task == "binary", high or self.task == "binary"
             counted = y_true if sample_weight is None else y_true[xp.asarray(sample_weight) > 0]
             moved = None
             inside = 0.5 / (y_true.shape[0] + 1)
-            if counted.size and not interval.low_inclusive and counted.max() <= interval.low:
+            if counted.size and low and counted.max() <= interval.low:
                 moved = interval.low + inside
-            elif counted.size and not interval.high_inclusive and counted.min() >= interval.high:
+            elif counted.size and high and counted.min() >= interval.high:
                 moved = interval.high - inside
             if moved is not None:
                 y_true = xp.full(y_true.shape, moved, dtype=y_true.dtype)
@@ -192,7 +194,7 @@ class PointwiseLoss(TakesAuto, Loss):
             if moved is None or not self.gives_probability:
                 return best
             # Where one class alone counts for so little that the other is best at any share.
-            reach = y_true.dtype.type(abs(self.link.link(moved)))
+            reach = y_true.dtype.type(np.log((1 - inside) / inside))
             low, high = (0, 0) if offset is None else (float(offset.max()), float(offset.min()))
             return np.clip(best, -reach - low, reach - high).astype(y_true.dtype)
 
