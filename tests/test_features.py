@@ -36,9 +36,9 @@ STEPS = [name for name in OPTIMIZERS if name not in FULL_BATCH + MEMORY]
 CLASSES = [name for name, cls in LOSSES.items() if cls.task != "regression"]
 PROBABILITY = [name for name in CLASSES if LOSSES[name]().gives_probability]
 # Optimizers that end at the minimiser, and what they need for it.
-EXACT = {name: {"optimizer": name, "tol": 1e-13, "max_iter": 20_000} for name in FULL_BATCH}
+EXACT = {name: {"optimizer": name, "tol": 1e-9, "max_iter": 20_000} for name in FULL_BATCH}
 EXACT |= {
-    name: {"optimizer": name, "tol": 1e-14, "max_iter": 20_000, "learning_rate": "optimal"}
+    name: {"optimizer": name, "tol": 1e-9, "max_iter": 20_000, "learning_rate": "optimal"}
     for name in MEMORY
 }
 
