@@ -103,3 +103,19 @@ def test_the_objective_is_right_where_the_scale_of_the_weights_is_folded(dtype):
     np.testing.assert_allclose(model.coef_, w, rtol=1e-4 if dtype == np.float32 else 1e-9)
     rtol = 1e-4 if dtype == np.float32 else 1e-9
     np.testing.assert_allclose(model.loss_curve_[0], total / len(Y), rtol=rtol)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_steps_that_ended_short_of_the_minimum_say_so(optimizer):
+    """One row far out hides what the others could still gain."""
+    x, y = np.vstack([X, [[1e4] * 3]]), np.r_[Y, 3.0]
+    message = said(SGDRegressorX(optimizer=optimizer, batch_size=64, random_state=0), x, y)
+    assert "ended short of the minimum" in message and "optimizer='lbfgs'" in message
+    assert not said(SGDRegressorX(optimizer=optimizer, batch_size=64, random_state=0), X, Y)
+
+
+def test_a_stream_that_begins_with_one_class_starts_at_the_minimax_proportion():
+    model = SGDClassifierX("log_loss", optimizer="adam", batch_size=100, learning_rate="constant")
+    model.set_params(eta0=1e-12).partial_fit(X[:100], np.zeros(100), classes=[0, 1])
+    # (0 + sqrt(n) / 2) / (n + sqrt(n))
+    np.testing.assert_allclose(model.predict_proba(X)[:, 1], 5 / 110, rtol=1e-6)

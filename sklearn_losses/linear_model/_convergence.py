@@ -16,7 +16,7 @@ from sklearn_losses._solvers.full_batch import LimitedMemoryBFGS
 from sklearn_losses._solvers.reference import problem_of, reference_of
 from sklearn_losses.optimizers import get_optimizer
 
-# The same of a fit that makes no noise.
+# What `NOISE` is of steps, of a fit that makes none.
 EXACT = 1e-6
 # Root mean squares of columns, and spreads of y, that scikit-learn's steps are made for.
 LEAST, MOST = 0.1, 10.0
