@@ -16,7 +16,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = "sklearn_losses/_kernels"
-MODULES = ["_threads", "_pointwise", "_rowwise", "_sgd", "_batch", "_steps"]
+MODULES = ["_threads", "_pointwise", "_rowwise", "_columns", "_sgd", "_batch", "_steps"]
 
 # No -ffast-math: NaN and infinity must keep their meaning. No -march=native: a wheel runs on other
 # machines than the one that built it; simd.h clones the hot loops for wider instruction sets.

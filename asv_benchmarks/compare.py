@@ -349,7 +349,7 @@ def peers():
         functions = torch.nn.functional
         cases = {
             "log_loss": (sl.HalfBinomialLoss(), functions.binary_cross_entropy_with_logits),
-            "huber": (sl.HuberLoss(), functions.huber_loss),
+            "huber": (sl.HuberLoss(1.0), functions.huber_loss),
             "poisson": (sl.HalfPoissonLoss(), functions.poisson_nll_loss),
         }
         for name, (loss, theirs) in cases.items():

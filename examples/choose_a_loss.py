@@ -63,7 +63,7 @@ def diabetes_with_outliers():
     outliers = rng.rand(len(y)) < 0.2
     corrupt[outliers] += rng.uniform(500, 2000, size=outliers.sum())
     # A unit that the outliers do not move: the middle half of the targets is about 1.35 wide, as a
-    # standard normal's. The losses' own parameters (delta=1, c=4.685, ...) are made for that.
+    # standard normal's.
     low, median, high = np.percentile(corrupt, [25, 50, 75])
     unit = (high - low) / 1.35
     # Each fold trains on corrupt targets and is scored on the clean ones of the rows left out: the

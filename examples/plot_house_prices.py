@@ -101,7 +101,7 @@ def model(loss, **params):
 
 losses = {
     "squared_error": "squared_error",
-    "huber": HuberLoss(delta=0.3),
+    "huber": HuberLoss("auto"),
     "median": PinballLoss(quantile=0.5),
     "gamma": "gamma",
 }
@@ -124,7 +124,10 @@ for name, fitted in models.items():
 #
 # Residuals, and how hard each sample pulls
 # -----------------------------------------
-# Huber's loss stops growing pulls at `delta`: every residual beyond it has the same colour.
+# Huber's loss stops growing pulls at `delta`: every residual beyond it has the same colour. "auto"
+# has found it in the units of the prices.
+
+print(models["huber"][-1].loss_)
 
 ResidualDisplay.from_estimator(
     models["huber"], X_test, y_test, unit=unit, scatter_kw={"s": 4, "alpha": 0.6}

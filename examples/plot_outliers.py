@@ -23,7 +23,7 @@ from sklearn_losses import (
 # %%
 # The losses
 # ----------
-# Noise has the standard deviation 1, and so the thresholds are in its units.
+# For the picture noise has the standard deviation 1, and the thresholds are in its units.
 
 losses = {
     "squared_error": "squared_error",
@@ -52,11 +52,11 @@ def data(share, seed, n=300):
 
 
 def fitted(loss, X, y):
-    # Redescending losses have several minima: they start from Huber's fit.
-    model = SGDRegressorX(optimizer="lbfgs", alpha=0, max_iter=200)
-    start = model.set_params(loss=HuberLoss(delta=1.35)).fit(X, y)
-    first = {"coef_init": start.coef_, "intercept_init": start.intercept_}
-    return model.set_params(loss=loss).fit(X, y, **first)
+    # In real units nobody knows the noise: "auto" estimates it with the fit. Redescending losses,
+    # which have several minima, then start from Huber's fit.
+    if not isinstance(loss, str):
+        loss = type(loss)("auto")
+    return SGDRegressorX(loss, optimizer="lbfgs", alpha=0, max_iter=200).fit(X, y)
 
 
 shares = np.array([0, 0.05, 0.1, 0.2, 0.3, 0.4])

@@ -8,15 +8,15 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 
-def check_number(owner, name, value, interval):
+def check_number(owner, name, value, interval, also=""):
     """`value` as a float, or the error that names the owner, the parameter, the value and what is
-    allowed.
+    allowed (in the interval, and `also`).
     """
     if isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_):
         number = as_float(value)
         if number is not None and interval.contains(number):
             return number
-    raise ValueError(f"{owner}: {name} must be a number in {interval}; got {_short(value)}")
+    raise ValueError(f"{owner}: {name} must be a number in {interval}{also}; got {_short(value)}")
 
 
 def as_float(value):

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import numpy as np
 
 from sklearn_losses._array import common_namespace, device_array
+from sklearn_losses._curvature import softmax_hessian_product
 from sklearn_losses.losses import CompiledLoss
-from sklearn_losses.objectives import softmax_hessian_product
 
 try:
     import torch
@@ -19,10 +19,19 @@ except ImportError as error:
         "as_torch needs PyTorch: pip install torch, or 'sklearn-losses[integrations]'"
     ) from error
 
+
+def _mean(value, weight):
+    if weight is None:
+        return value.mean()
+    total = weight.sum()
+    # Where nothing counts the mean is 0, as that of torch's binary_cross_entropy and huber_loss.
+    return value.sum() / torch.where(total == 0, 1, total)
+
+
 REDUCTIONS = {
     "none": lambda value, weight: value,
     "sum": lambda value, weight: value.sum(),
-    "mean": lambda value, weight: value.mean() if weight is None else value.sum() / weight.sum(),
+    "mean": _mean,
 }
 
 
@@ -57,6 +66,14 @@ def _empty(shape, like):
     return torch.empty(shape, dtype=like.dtype, device=like.device)
 
 
+def _where_counted(result, weight):
+    """Results of the samples, those of weight 0 selected away: 0 times infinity is NaN."""
+    if weight is not None:
+        uncounted = (weight == 0).reshape(-1, *[1] * (result.ndim - 1))
+        result.masked_fill_(uncounted, 0)
+    return result
+
+
 class _Value(torch.autograd.Function):
     """Loss of each sample."""
 
@@ -70,6 +87,9 @@ class _Value(torch.autograd.Function):
                 loss.loss(*arguments)
             else:
                 loss.loss_gradient(*arguments, _array(gradient))
+        _where_counted(value, weight)
+        if gradient is not None:
+            _where_counted(gradient, weight)
         ctx.save_for_backward(raw, y_true, weight, gradient)
         ctx.loss = loss
         return value
@@ -92,7 +112,7 @@ class _Gradient(torch.autograd.Function):
         gradient = _empty(raw.shape, raw)
         with _in_turn(raw):
             loss.gradient(_array(y_true), _array(raw), _array(weight), _array(gradient))
-        return gradient
+        return _where_counted(gradient, weight)
 
     @staticmethod
     def backward(ctx, vector):
@@ -104,7 +124,7 @@ class _Gradient(torch.autograd.Function):
             _array(product)[...] = _hessian_product(
                 ctx.loss, _array(y_true), _array(raw), _array(weight), _array(vector)
             )
-        return product, *[None] * 3
+        return _where_counted(product, weight), *[None] * 3
 
 
 def _hessian_product(loss, y_true, raw, weight, vector):
@@ -152,6 +172,7 @@ class TorchLoss(torch.nn.Module):
         raw_prediction : Tensor of any shape, or of shape (n_samples, n_classes)
         y_true : Tensor of the same shape, or of shape (n_samples,)
         sample_weight : Tensor of the shape of the losses, or None, default=None
+            Not negative.
 
         Returns
         -------
@@ -193,11 +214,23 @@ class TorchLoss(torch.nn.Module):
             raise ValueError(
                 f"sample_weight must have shape {tuple(shape)}; got {tuple(sample_weight.shape)}"
             )
-        with _in_turn(raw):  # on a CUDA device the one thing here that the host waits for
+        if sample_weight is not None:
+            _check_weight(sample_weight)
+        with _in_turn(raw):  # on a CUDA device the host waits for this, and for the weights' check
             loss._checked_target(_array(y_true), loss._shaped(_array(raw)))
         weight = None if sample_weight is None else sample_weight.reshape(-1)
         value = _Value.apply(raw, y_true, weight, loss)
         return REDUCTIONS[self.reduction](value.reshape(shape), weight)
+
+
+def _check_weight(weight):
+    negative = weight < 0
+    if negative.any():
+        first = tuple(negative.nonzero()[0].tolist())
+        index = first[0] if len(first) == 1 else first
+        raise ValueError(
+            f"sample_weight must not be negative; got {weight[first].item()} at index {index}"
+        )
 
 
 def _check_tensor(name, tensor):

@@ -47,6 +47,10 @@ class _Traced:
         self.name = name
         self.ndim = ndim
 
+    @property
+    def dtype(self):
+        return self.graph.dtype
+
     def __array_namespace__(self, api_version=None):
         return self.graph
 
@@ -133,8 +137,8 @@ class _Graph:
         )
         return _Traced(self, names[0], max(x.ndim for x in inputs) if ndim is None else ndim)
 
-    def asarray(self, x):
-        return x if isinstance(x, _Traced) else self.constant(x)
+    def asarray(self, x, dtype=None):
+        return x if isinstance(x, _Traced) else self.constant(x, dtype)
 
     def ones_like(self, x):
         return self.where(x == x, 1.0, 1.0)
@@ -150,6 +154,12 @@ class _Graph:
         # exp(x) - 1 = 2 tanh(x / 2) / (1 - tanh(x / 2)), where the left side cancels.
         t = self.tanh(x / 2)
         return self.where(self.abs(x) < 0.5, 2 * t / (1 - t), self.exp(x) - 1)
+
+    def log1p(self, x):
+        # What 1 + x rounds off is a factor that its logarithm has as well (Kahan).
+        u = 1 + x
+        same = u == 1
+        return self.where(same, x, self.log(u) * (x / self.where(same, 1.0, u - 1)))
 
     def _reduce(self, op, x, axis, keepdims):
         options = {"keepdims": int(keepdims), "ndim": x.ndim if keepdims else x.ndim - 1}
@@ -217,8 +227,8 @@ def _record(model, method, raw):
     except (AttributeError, TypeError) as error:
         raise NotImplementedError(
             f"{model.loss_!r} has no ONNX form: its link {model.loss_.link!r} must be made of "
-            f"arithmetic and the functions where, clip, sum, max, expm1, {', '.join(_FUNCTIONS)} "
-            f"of array_namespace(raw_prediction); {error}"
+            f"arithmetic and the functions where, clip, sum, max, expm1, log1p, "
+            f"{', '.join(_FUNCTIONS)} of array_namespace(raw_prediction); {error}"
         ) from error
     return made
 

@@ -380,8 +380,9 @@ def make_loss_scorer(loss, *, response_method=None):
         - a loss whose link gives probabilities: `predict_proba`, clipped to ``[eps, 1 - eps]``, eps
           being that of its dtype, as scikit-learn's `log_loss` does;
         - any other loss: `decision_function`, as margins or as a score for each class;
-        - `ModifiedHuber`, whose probabilities do not tell raw predictions beyond 1:
-          `decision_function`, or `predict_proba` where there is none.
+        - a loss whose probabilities do not tell all raw predictions apart (`ModifiedHuber`,
+          `FocalLoss`, `MulticlassFocal`, `AsymmetricLoss`, `LDAM`, `HalfMultinomialLoss` with
+          smoothing): `decision_function`, or `predict_proba` where there is none.
 
     Returns
     -------

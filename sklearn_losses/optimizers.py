@@ -36,8 +36,10 @@ class Optimizer(Parametric):
     name : str
         What the estimators' `optimizer` and `get_optimizer` accept for it.
     recommended_rate : float or None
-        The constant learning rate that ``learning_rate="optimal"`` stands for; None where it is
-        another rule, which the class's docstring says.
+        The learning rate that ``learning_rate="optimal"`` begins with; None where it is
+        `smooth_share` over the smoothness of the batches' gradients.
+    smooth_share : float
+        The share of that.
     full_batch : bool
         Whether each iteration takes all samples, and finds the length of its step itself.
     memory : {"saga", "svrg"} or None
@@ -48,10 +50,15 @@ class Optimizer(Parametric):
     recommended_rate = None
     full_batch = False
     memory = None
+    smooth_share = 0.5
 
     # Factor of the rate that "optimal" gives to `SGD`, where `recommended_rate` is None.
     def _share_of_sgds_rate(self):
         return 1.0
+
+    # Whether "optimal" falls with the steps; `smooth`: the loss has a derivative everywhere.
+    def _rate_decays(self, smooth):
+        return True
 
     def _kernel_params(self):
         """The kernel's name and its parameters, checked."""
@@ -65,7 +72,10 @@ class Optimizer(Parametric):
 class SGD(Optimizer):
     """Stochastic gradient descent: ``w -= eta * g``.
 
-    ``learning_rate="optimal"`` is Bottou's ``1 / (alpha * (t0 + t - 1))``.
+    Like all optimizers here it steps in coordinates in which columns of X, and y, are of like size
+    (see the user guide, "Scales and units"), so that rates have no unit.
+    ``learning_rate="optimal"`` is ``1 / (2 * L)`` with L the expected smoothness of the gradients
+    of batches [1]_, and falls as ``1 / sqrt(1 + (t - 1) / 1000)``.
 
     On sparse data a step moves the features that the batch has. The L2 and L1 penalties of the
     steps that left a feature alone are made up for, at the rate of the moment, before it is next
@@ -77,6 +87,9 @@ class SGD(Optimizer):
 
     References
     ----------
+    .. [1] Gower, R. M., Loizou, N., Qian, X., Sailanbayev, A., Shulgin, E. and Richtarik, P.
+       (2019). SGD: general analysis and improved rates. ICML, proposition 3.8.
+
     Robbins, H. and Monro, S. (1951). A stochastic approximation method. Annals of Mathematical
     Statistics 22, 400-407. Tsuruoka, Y., Tsujii, J. and Ananiadou, S. (2009). Stochastic gradient
     descent training for L1-regularized log-linear models with cumulative penalty. ACL, 477-485.
@@ -165,7 +178,8 @@ class AdaGrad(Optimizer):
     L1 is taken by the composite mirror step: soft thresholding by ``alpha`` times the coordinate's
     own length of step. A weight does not move before its first gradient, not by L1 either. On
     sparse data s of a feature that the batch does not have stays as it is; its weight moves by the
-    penalty alone, as `SGD` says. ``learning_rate="optimal"`` is 0.01.
+    penalty alone, as `SGD` says. ``learning_rate="optimal"`` is 0.5, in coordinates of like size:
+    the sum of squares makes it fall.
 
     Parameters
     ----------
@@ -181,21 +195,24 @@ class AdaGrad(Optimizer):
     --------
     >>> from sklearn_losses import AdaGrad
     >>> AdaGrad().recommended_rate
-    0.01
+    0.5
     """
 
     name = "adagrad"
-    recommended_rate = 0.01
+    recommended_rate = 0.5
     _parameter_intervals = {"eps": _POSITIVE}
 
     def __init__(self, eps=1e-10):
         self.eps = eps
 
+    def _rate_decays(self, smooth):
+        return False
+
 
 class RMSProp(Optimizer):
     """``v = rho * v + (1 - rho) * g**2; w -= eta * g / (sqrt(v) + eps)``.
 
-    L1 and sparse data: as `AdaGrad`. ``learning_rate="optimal"`` is 0.001.
+    L1 and sparse data: as `AdaGrad`. ``learning_rate="optimal"``: as `Adam`.
 
     Parameters
     ----------
@@ -217,7 +234,7 @@ class RMSProp(Optimizer):
     """
 
     name = "rmsprop"
-    recommended_rate = 0.001
+    recommended_rate = 0.01
     _parameter_intervals = {"rho": _FRACTION, "eps": _POSITIVE}
 
     def __init__(self, rho=0.9, eps=1e-8):
@@ -238,14 +255,15 @@ class Adam(Optimizer):
     ``eta / (sqrt(v / (1 - beta2**t)) + eps)`` (Yun, Lozano and Yang, 2021), and not at all before a
     weight's first gradient. On sparse data the moments of a feature that the batch does not have
     stay as they are, t counts all steps, and the weight moves by the penalty alone, as `SGD` says.
-    ``learning_rate="optimal"`` is 0.001.
+    ``learning_rate="optimal"`` is 0.01, in coordinates of like size, and falls as
+    ``1 / sqrt(1 + (t - 1) / 1000)``.
 
     Parameters
     ----------
     beta1, beta2 : float, default=0.9, 0.999
         In [0, 1).
     eps : float, default=1e-8
-        In (0, inf).
+        In (0, inf); relative to the size of a gradient at the start.
     amsgrad : bool, default=False
         Whether the largest v so far stands for v in the step.
 
@@ -264,7 +282,7 @@ class Adam(Optimizer):
     """
 
     name = "adam"
-    recommended_rate = 0.001
+    recommended_rate = 0.01
     _parameter_intervals = {"beta1": _FRACTION, "beta2": _FRACTION, "eps": _POSITIVE}
 
     def __init__(self, beta1=0.9, beta2=0.999, eps=1e-8, amsgrad=False):
@@ -286,7 +304,7 @@ class AdamW(Optimizer):
     The L2 penalty is not part of g, so that its strength does not depend on the size of a feature's
     gradients; the limit is then not the minimiser of the L2-penalised objective. L1 is taken as by
     `Adam`. On sparse data as `Adam`; the decay of missed steps is made up for at the rate of the
-    moment. ``learning_rate="optimal"`` is 0.001.
+    moment. ``learning_rate="optimal"``: as `Adam`.
 
     Parameters
     ----------
@@ -307,7 +325,7 @@ class AdamW(Optimizer):
     """
 
     name = "adamw"
-    recommended_rate = 0.001
+    recommended_rate = 0.01
     _parameter_intervals = {"beta1": _FRACTION, "beta2": _FRACTION, "eps": _POSITIVE}
 
     def __init__(self, beta1=0.9, beta2=0.999, eps=1e-8):
@@ -321,7 +339,7 @@ class NAdam(AdamW):
 
     In the step of `Adam`, ``m / (1 - beta1**t)`` becomes
     ``beta1 * m / (1 - beta1**(t + 1)) + (1 - beta1) * g / (1 - beta1**t)``. The L2 penalty is part
-    of g; L1 and sparse data: as `Adam`. ``learning_rate="optimal"`` is 0.002.
+    of g; L1, sparse data and ``learning_rate="optimal"``: as `Adam`.
 
     Parameters
     ----------
@@ -339,11 +357,11 @@ class NAdam(AdamW):
     --------
     >>> from sklearn_losses import NAdam
     >>> NAdam().recommended_rate
-    0.002
+    0.01
     """
 
     name = "nadam"
-    recommended_rate = 0.002
+    recommended_rate = 0.01
 
 
 class SAGA(Optimizer):
@@ -355,10 +373,11 @@ class SAGA(Optimizer):
     moves the features that the batch has, with the mean and the penalties of a feature taken as
     often as its samples over what is expected (Pedregosa, Leblond and Lacoste-Julien, 2017).
 
-    ``learning_rate="optimal"`` is ``1 / (3 L)``, with L the largest second derivative of the loss
-    seen on up to 4096 samples (at the start, at the best constant, and after each epoch) times the
-    largest squared norm of a sample, plus the L2 penalty; for a loss without derivative, the rule
-    of `SGD`. A fit ends when an epoch changes no weight by more than `tol` times the largest one.
+    ``learning_rate="optimal"`` is ``1 / (3 * L)``, with L the expected smoothness of the gradients
+    of batches (see `SGD`) by the largest second derivative of the loss seen on up to 4096 samples,
+    at the start and after each epoch; for a loss without derivative it falls as that of `SGD`. An
+    epoch that ends above where the fit started is made again with a quarter of the rate. `tol`: see
+    the user guide, "When a fit ends".
 
     References
     ----------
@@ -381,6 +400,10 @@ class SAGA(Optimizer):
 
     name = "saga"
     memory = "saga"
+    smooth_share = 1.0 / 3.0
+
+    def _rate_decays(self, smooth):
+        return not smooth
 
     def _kernel_params(self):
         return "SGD", np.array(self._numbers(), dtype=np.float64)
@@ -427,8 +450,7 @@ class GD(Optimizer):
     Each iteration takes all samples. The first trial step has the Barzilai-Borwein length, and is
     halved until the quadratic model with that step bounds the loss (Beck and Teboulle, 2009); L1
     and bounds are taken by the proximal step. `learning_rate`, `eta0` and `batch_size` have no
-    effect. A fit ends when no coordinate of the gradient of the objective (of its generalised
-    gradient, with L1 or bounds) exceeds `tol`.
+    effect. `tol`: see the user guide, "When a fit ends".
 
     References
     ----------
@@ -453,8 +475,8 @@ class LBFGS(Optimizer):
     L1 is solved exactly, by splitting each weight into its positive and its negative part; bounds
     are L-BFGS-B's own. Losses without derivative are refused, but for those that have a smooth
     counterpart, which is followed to its limit: "quantile", "absolute_error" and "hinge".
-    `learning_rate`, `eta0`, `batch_size` and `shuffle` have no effect. A fit ends when no
-    coordinate of the projected gradient exceeds `tol`.
+    `learning_rate`, `eta0`, `batch_size` and `shuffle` have no effect. `tol`: see the user guide,
+    "When a fit ends".
 
     Parameters
     ----------

@@ -213,10 +213,15 @@ class Descent:
     def evaluate(self, rows):
         return self.losses(rows, self.X[rows] @ self.w.T + self.b)
 
+    def gradient_of(self, c, rows):
+        return c.T @ self.X[rows] / len(rows), c.mean(axis=0)
+
+    def model(self):
+        return self.w.copy(), self.b.copy()
+
     def full_gradient(self):
         """Of the weights and the intercepts, from what is remembered."""
-        rows = self.rows
-        return self.table[rows].T @ self.X[rows] / len(rows), self.table[rows].mean(axis=0)
+        return self.gradient_of(self.table[self.rows], self.rows)
 
     def remember(self):
         self.table[self.rows] = self.evaluate(self.rows)[1]
@@ -237,7 +242,7 @@ class Descent:
             if self.entries is not None and start + batch_size >= len(self.rows):
                 self.make_up(np.ones(self.X.shape[1], dtype=bool), rates[step])
             if 0 < self.average_from <= self.t:
-                self.iterates.append((self.w.copy(), self.b.copy()))
+                self.iterates.append(self.model())
             self.t += 1
         norm = np.sqrt(np.mean(squares))
         if self.memory is not None:
@@ -260,7 +265,7 @@ class Descent:
             self.missed += ~touched
         value, c = self.evaluate(batch)
         change = c - self.table[batch] if self.memory else c
-        g, g_b = change.T @ self.X[batch] / len(batch), change.mean(axis=0)
+        g, g_b = self.gradient_of(change, batch)
         squared_norm = self.squared_norm(g, g_b)
         scale = min(1.0, self.clip_norm / np.sqrt(squared_norm)) if squared_norm > 0 else 1.0
         move = self.reduced_step if self.memory else self.plain_step

@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import test_coordinates as coordinates
 from test_optimizers import (
     CASES,
     HOST,
@@ -29,7 +30,7 @@ from sklearn_losses import CompiledLoss, get_loss, losses
 from sklearn_losses._kernels import _gpu, _gpu_batch, _gpu_steps
 from sklearn_losses._kernels._batch import Problem
 from sklearn_losses._kernels._steps import shuffled
-from sklearn_losses._solvers.rates import largest_squared_norm
+from sklearn_losses._solvers.coordinates import largest_norm
 
 
 class Device:
@@ -68,6 +69,49 @@ def test_steps_are_the_papers(name, layout, case, side):
 @pytest.mark.parametrize("name", ["momentum", "adamw", "saga"])
 def test_steps_are_the_papers_for_all_kinds_of_losses(name, setup, layout, case, side):
     check_steps(name, layout, setup, side=side, **CASES[case])
+
+
+@pytest.mark.parametrize("changes", [False, True], ids=["", "changing"])
+@pytest.mark.parametrize("case", coordinates.CASES)
+@pytest.mark.parametrize("layout", ["dense", "csr"])
+@pytest.mark.parametrize("name", STEPPERS)
+def test_steps_are_the_papers_on_the_transformed_problem(name, layout, case, changes, side):
+    setup, settings = coordinates.CASES[case]
+    coordinates.check_coordinates(name, layout, setup, changes=changes, side=side, **settings)
+
+
+@pytest.mark.parametrize("case", coordinates.MORE_CASES)
+@pytest.mark.parametrize("layout", ["dense", "csr"])
+@pytest.mark.parametrize("name", ["sgd", "adam", "saga"])
+def test_steps_of_many_weights_are_the_papers_on_the_transformed_problem(name, layout, case, side):
+    setup, settings = coordinates.MORE_CASES[case]
+    coordinates.check_coordinates(name, layout, setup, changes=True, side=side, **settings)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "saga"])
+def test_columns_far_from_0_are_fitted_in_float32(name, side):
+    coordinates.check_far_columns(name, side)
+
+
+@pytest.mark.parametrize("name", STEPPERS)
+@pytest.mark.parametrize("layout", ["dense", "csr"])
+def test_new_coordinates_alone_move_no_weight(name, layout, side):
+    coordinates.check_at_rest(name, layout, side)
+
+
+@pytest.mark.parametrize("name", ["adam", "svrg"])
+def test_what_was_saved_follows_to_other_coordinates(name, side):
+    coordinates.check_what_was_saved(name, side)
+
+
+@pytest.mark.parametrize("memory", [None, "svrg"])
+def test_a_problem_s_gradient_has_no_centre(memory, side):
+    coordinates.check_gradient_has_no_centre(memory, side)
+
+
+@pytest.mark.parametrize("layout, fit_intercept", [("csr", True), ("dense", False)])
+def test_a_centre_needs_dense_rows_and_an_intercept(layout, fit_intercept, side):
+    coordinates.check_refusal(layout, fit_intercept, side)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -207,7 +251,9 @@ def test_bits_do_not_depend_on_the_order_of_the_blocks(setup, layout, side):
     for reverse in repeats:
         if reverse is not None:
             side.device.settings["reverse_blocks"] = reverse
-        engine = make(side, setup(600), layout=layout, clip_norm=1.0, batch_size=300)
+        center = np.ones(11) if layout == "dense" else None
+        options = {"layout": layout, "clip_norm": 1.0, "center": center, "batch_size": 300}
+        engine = make(side, setup(600), **options)
         found.append(weights_after(side, engine, batch_size=300, seed=1))
     for coef, intercept in found[1:]:
         np.testing.assert_array_equal(coef, found[0][0])
@@ -226,9 +272,14 @@ def test_a_replayed_graph_has_the_bits_of_launches_one_by_one(name, layout, side
         engine = make(side, setup, layout=layout, name=name, penalty="elasticnet", average=3)
         found.append(weights_after(side, engine, epochs=3, seed=5))
         assert bool(engine.graphs) == (steps > 0)
-    for coef, intercept in found[1:]:
-        np.testing.assert_array_equal(coef, found[0][0])
-        np.testing.assert_array_equal(intercept, found[0][1])
+        # Of other coordinates, and with a centre of other launches.
+        for center in (np.ones(11), np.full(11, 0.5), None) if layout == "dense" else (None,):
+            engine.set_coordinates(np.full((3, 11), 0.5), np.full(3, 2.0), center)
+            found[-1] += weights_after(side, engine, epochs=2, seed=6)
+        assert bool(engine.graphs) == (steps > 0)
+    for arrays in found[1:]:
+        for got, wanted in zip(arrays, found[0], strict=True):
+            np.testing.assert_array_equal(got, wanted)
 
 
 def test_a_growing_batch_makes_its_own_graphs(side):
@@ -317,9 +368,11 @@ def test_the_longest_row_is_the_cpus(layout, scale, side):
     rng = np.random.RandomState(0)
     X = layout(rng.randn(60, 9) * (rng.rand(60, 9) > 0.6) * scale)
     rows = np.arange(1, 60, 2)
+    center = np.zeros(9) if sp.issparse(X) else rng.randn(9) * scale
+    unit = 10.0 ** rng.uniform(-2, 2, 9)
     with np.errstate(over="ignore"):
-        expected = largest_squared_norm(X, rows)
-        found = largest_squared_norm(side.take(X), rows)
+        expected = largest_norm(X, rows, center, unit)
+        found = largest_norm(side.take(X), rows, center, unit)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 

@@ -67,7 +67,8 @@ WEIGHTS = {
         SGDRegressorX(),
         SGDClassifierX(),
         SGDClassifierX("multinomial", batch_size=8),
-        SGDRegressorX(optimizer="lbfgs"),
+        # A check compares minima of more weights than samples, to the last digits.
+        SGDRegressorX(optimizer="lbfgs", tol=1e-10, alpha=0.1),
         SGDClassifierX("log_loss", optimizer="lbfgs"),
         SGDClassifierX("multinomial", optimizer="lbfgs"),
     ],
@@ -111,27 +112,36 @@ def test_dense_and_sparse_data_give_the_same_model(name, batch_size):
 
 @pytest.mark.parametrize("name", ["huber", "log_loss", "multinomial", "poisson"])
 def test_a_batch_steps_on_the_mean_gradient(name):
-    """Against the step written out in NumPy."""
+    """Against the step in NumPy: it starts at the best constant, sees columns from their
+    means, and is taken in units of 1 / sqrt(size**2 * curvature + alpha)."""
     y, batch, eta, alpha = target(name), 16, 0.1, 0.3
     y = BINARY if name == "log_loss" else y
     weight = np.random.RandomState(1).uniform(0.5, 2, N)
     params = {"shuffle": False, "batch_size": batch, "max_iter": 3, "alpha": alpha}
     model = model_of(name, learning_rate="constant", eta0=eta, **params)
-    model.fit(X, y, sample_weight=weight)
+    x = X * [1.0, 100.0, 1e-3, 1.0] + [0.0, 700.0, 0.0, -3.0]
+    model.fit(x, y, sample_weight=weight)
     weight = weight / weight.mean()  # they count relative to their mean
     loss = model.loss_
     outputs = 3 if name == "multinomial" else 1
-    w, b = np.zeros((outputs, D)), np.zeros(outputs)
+    y = y.astype(float)
+    start = np.atleast_1d(loss.fit_intercept_only(y, weight))
+    raw = np.tile(start, (N, 1)) if outputs > 1 else np.full(N, start[0])
+    curvature = np.average(loss.gradient_hessian(y, raw)[1].reshape(N, -1), axis=0, weights=weight)
+    mean = np.average(x, axis=0, weights=weight)
+    size = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=weight))
+    w, b = np.zeros((outputs, D)), start.copy()  # b: the intercept at the mean
     for _ in range(3):
-        for start in range(0, N, batch):
-            rows = slice(start, start + batch)
-            raw = X[rows] @ w.T + b
-            g = loss.gradient(y[rows].astype(float), raw if outputs > 1 else raw[:, 0])
+        for first in range(0, N, batch):
+            rows = slice(first, first + batch)
+            seen = x[rows] - mean
+            raw = seen @ w.T + b
+            g = loss.gradient(y[rows], raw if outputs > 1 else raw[:, 0])
             g = g.reshape(len(raw), -1) * weight[rows, None] / len(raw)
-            w = w * (1 - eta * alpha) - eta * g.T @ X[rows]
-            b = b - eta * g.sum(axis=0)
+            w = w - eta * (g.T @ seen + alpha * w) / (size**2 * curvature[:, None] + alpha)
+            b = b - eta * g.sum(axis=0) / curvature
     np.testing.assert_allclose(np.atleast_2d(model.coef_), w, rtol=1e-9)
-    np.testing.assert_allclose(model.intercept_, b, rtol=1e-9)
+    np.testing.assert_allclose(model.intercept_, b - w @ mean, rtol=1e-9)
 
 
 def test_root_mean_squared_error_names_its_replacement():
@@ -205,7 +215,8 @@ def test_two_classes_of_a_row_wise_loss_have_one_row(name):
     assert raw.shape == (N,)
     np.testing.assert_array_equal(model.predict(X), (raw > 0).astype(int))
     if model.loss_.gives_probability:
-        np.testing.assert_allclose(model.predict_proba(X)[:, 1], 1 / (1 + np.exp(-raw)))
+        both = model.loss_.predict(np.stack([0 * raw, raw], axis=1))
+        np.testing.assert_allclose(model.predict_proba(X), both)
     # What goes on starts where it ended: one row is enough to know both.
     two = clone(model).set_params(max_iter=2, tol=None, shuffle=False, average=False).fit(X, BINARY)
     more = clone(two).set_params(max_iter=1).fit(X, BINARY).partial_fit(X, BINARY)
@@ -386,5 +397,7 @@ def test_probabilities_are_there_where_the_loss_gives_them(name, y):
     proba = model.fit(X, y).predict_proba(X)
     assert proba.shape == (N, len(np.unique(y))) and (proba >= 0).all()
     np.testing.assert_allclose(proba.sum(axis=1), 1)
+    if name in ("asymmetric", "logit_adjusted", "ldam"):
+        return  # labels are those of another mixture than the data's: see test_probabilities.py
     # Where several probabilities round to 1, one of them is the prediction's.
     np.testing.assert_array_equal(proba[np.arange(N), model.predict(X)], proba.max(axis=1))

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn_losses import HalfBinomialLoss, HalfSquaredError, Hinge, HuberLoss, get_optimizer
 from sklearn_losses._solvers import choose_descent
 from sklearn_losses._solvers.fit import Data, Model
+from sklearn_losses._solvers.reference import reference_of
 from sklearn_losses.linear_model import SGDClassifierX, SGDRegressorX
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -185,11 +186,12 @@ def test_ctrl_c_is_seen_within_an_epoch(interruptible):
     model = SGDRegressorX()
     for batch_size in (1, 32):
         calls.clear()
-        settings = model.set_params(batch_size=batch_size)._settings(1, get_optimizer("sgd"), 3)
+        model.set_params(batch_size=batch_size)
+        settings = model._settings(1, get_optimizer("sgd"), 3, HalfSquaredError())
         kind = choose_descent(HalfSquaredError(), settings, plain=True)
         start = Model(np.zeros((1, 3)), np.zeros(1))
         data = Data(x, y, [HalfSquaredError()])
-        descent = kind(data, settings, HalfSquaredError(), start, seed=0)
+        descent = kind(data, settings, start, reference_of(data, settings), seed=0)
         with pytest.raises(KeyboardInterrupt):
             descent.epoch(0, Stop())
         assert max(np.diff(calls)) < 1

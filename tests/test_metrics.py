@@ -134,7 +134,7 @@ def test_every_loss_scores_a_search_and_a_cross_validation(loss):
         else:
             codes = np.searchsorted(fitted.classes_, y[test])
             raw = fitted.decision_function(X[test])
-            if loss.gives_probability and loss.name != "modified_huber":
+            if loss.gives_probability and not loss.in_y_pred_range([0.0]):  # one to one
                 proba = fitted.predict_proba(X[test])
                 raw = loss.link.link(proba if loss.is_multiclass else proba[:, 1])
             want = loss(codes, raw)

@@ -86,7 +86,7 @@ def sample(n=10_000):
 @pytest.mark.parametrize("kind", ["function", "compiled"])
 def test_an_own_huber_gives_the_numbers_of_the_built_in_one(kind, compiled):
     own = sl.FunctionLoss(*huber_functions()) if kind == "function" else compiled
-    built_in = sl.HuberLoss()
+    built_in = sl.HuberLoss(1.0)
     check_loss(own)
     for dtype in (np.float64, np.float32):
         y, raw = (a.astype(dtype) for a in sample())
@@ -109,7 +109,7 @@ def test_an_own_huber_trains_the_model_of_the_built_in_one(kind, compiled, batch
     settings = {"batch_size": batch_size, "random_state": 0, "max_iter": 5, "tol": None}
     models = [
         make_pipeline(StandardScaler(), sl.SGDRegressorX(loss=loss, **settings)).fit(X[:100], y)
-        for loss in (own, sl.HuberLoss())
+        for loss in (own, sl.HuberLoss(1.0))
     ]
     np.testing.assert_allclose(models[0][-1].coef_, models[1][-1].coef_, rtol=1e-10)
     assert models[0].score(X[:100], y) == pytest.approx(models[1].score(X[:100], y))
@@ -257,7 +257,7 @@ def test_check_loss_finds_a_wrong_domain_and_a_wrong_minimum():
         def _check_y(self, y):
             pass
 
-        def _best_constant(self, y, weight):
+        def _best_constant(self, y, weight, offset):
             return 100.0
 
     functions = (lambda y, raw: (raw - y) ** 2, lambda y, raw: 2 * (raw - y))

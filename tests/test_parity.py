@@ -383,7 +383,7 @@ def test_too_few_epochs_warn(kind):
     with pytest.warns(ConvergenceWarning, match="Maximum number of iteration reached"):
         ours.fit(x, y)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.filterwarnings("error", "Maximum number of iteration")
         ours.set_params(tol=None).fit(x, y)
 
 

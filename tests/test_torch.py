@@ -302,6 +302,56 @@ def test_nan_in_a_raw_prediction_gives_nan():
     assert torch.equal(raw.grad.isnan(), torch.tensor([False, True]))
 
 
+@pytest.mark.parametrize("bad", [float("inf"), float("-inf"), float("nan")])
+@every_loss
+def test_a_sample_of_weight_zero_counts_for_nothing_whatever_its_loss(loss, bad):
+    raw, y, weight = sample(loss)
+    weight[::3] = 0
+    kept = weight > 0
+    broken = raw.detach().clone()
+    broken[~kept] = bad
+    broken.requires_grad_()
+    clean = raw.detach()[kept].requires_grad_()
+    for reduction in ("mean", "sum", "none"):
+        module = sl.as_torch(loss, reduction)
+        value, want = module(broken, y, weight), module(clean, y[kept], weight[kept])
+        if reduction == "none":
+            assert not value[~kept].any()
+            value, want = value.sum(), want.sum()
+        torch.testing.assert_close(value, want)
+        [gradient] = torch.autograd.grad(value, broken)
+        torch.testing.assert_close(gradient[kept], torch.autograd.grad(want, clean)[0])
+        assert not gradient[~kept].any()
+
+
+def test_a_sample_of_weight_zero_counts_for_nothing_in_a_second_backward_pass():
+    for name in ("log_loss", "poisson", "multinomial"):
+        raw, y, weight = sample(DIFFERENTIATED[name])
+        weight[::3] = 0
+        broken = raw.detach().clone()
+        broken[::3] = float("inf")
+        broken.requires_grad_()
+        [first] = torch.autograd.grad(
+            sl.as_torch(name)(broken, y, weight), broken, create_graph=True
+        )
+        [second] = torch.autograd.grad((first * first.detach()).sum(), broken)
+        assert second.isfinite().all() and not second[::3].any() and second.any()
+
+
+def test_weights_that_are_all_zero_give_zero_as_in_torch():
+    for reduction in ("mean", "sum", "none"):
+        raw, y = torch.randn(5, requires_grad=True), torch.zeros(5)
+        ours = sl.as_torch("log_loss", reduction)(raw, y, torch.zeros(5))
+        theirs = F.binary_cross_entropy_with_logits(
+            raw, y, weight=torch.zeros(5), reduction=reduction
+        )
+        assert torch.equal(ours, theirs)
+        assert not torch.autograd.grad(ours.sum(), raw)[0].any()
+        rows = torch.randn(5, 3, requires_grad=True)
+        value = sl.as_torch("multinomial", reduction)(rows, torch.arange(5) % 3, torch.zeros(5))
+        assert not value.any() and not torch.autograd.grad(value.sum(), rows)[0].any()
+
+
 def test_a_module_is_copied_saved_and_shown():
     module = sl.as_torch(sl.HuberLoss(delta=2.0), "sum")
     assert repr(module) == "TorchLoss(HuberLoss(delta=2.0), reduction='sum')"
@@ -326,6 +376,7 @@ def test_bad_input_is_named():
         (ValueError, r"y_true must not require a gradient", (raw, y.clone().requires_grad_())),
         (ValueError, r"y_true must lie in \[0, 1\]; got 2.0 at index 0", (raw, 2 * y)),
         (ValueError, r"sample_weight must have shape \(3,\); got \(2,\)", (raw, y, y[:2])),
+        (ValueError, r"sample_weight must not be negative; got -1.0 at index 0", (raw, y, -y)),
     ]
     for error, message, arguments in cases:
         with pytest.raises(error, match=message):
@@ -341,6 +392,11 @@ def test_bad_input_is_named():
         sl.as_torch("root_mean_squared_error")
     with pytest.raises(ValueError, match=r"delta must be a number in \(0, inf\)"):
         sl.as_torch(sl.HuberLoss(delta=-1))
+    with pytest.raises(ValueError, match=r"as_torch takes a loss of one output; got PinballLoss"):
+        sl.as_torch(sl.PinballLoss(quantile=[0.1, 0.9]))
+    grid = torch.tensor([[1.0, 1.0], [1.0, -2.0]])
+    with pytest.raises(ValueError, match=r"must not be negative; got -2.0 at index \(1, 1\)"):
+        module(torch.zeros(2, 2), torch.ones(2, 2), grid)
 
 
 def test_nothing_warns():

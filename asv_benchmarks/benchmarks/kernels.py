@@ -17,7 +17,7 @@ NAMES = ["huber", "log_loss"] if SMOKE else [cls.name for cls in POINTWISE]
 IN_SKLEARN = {
     "squared_error": sklearn_loss.HalfSquaredError,
     "absolute_error": sklearn_loss.AbsoluteError,
-    "huber": lambda: sklearn_loss.HuberLoss(delta=1.0),
+    "huber": lambda: sklearn_loss.HuberLoss(delta=0.1),
     "quantile": lambda: sklearn_loss.PinballLoss(quantile=0.5),
     "poisson": sklearn_loss.HalfPoissonLoss,
     "gamma": sklearn_loss.HalfGammaLoss,

@@ -73,6 +73,7 @@ cdef extern from "batch.h" namespace "sl" nogil:
         double* w
         double* g
         double* s[3]
+        const double* unit
         const double* low
         const double* high
         double* average
@@ -83,8 +84,10 @@ cdef extern from "batch.h" namespace "sl" nogil:
         int level, optimizer
         void* w
         void* s[3]
+        const void* unit
         const void* low
         const void* high
+        const double* center
         double* average
         double* g
         Py_ssize_t size
@@ -113,6 +116,8 @@ cdef extern from "batch.h" namespace "sl" nogil:
     void step_intercepts(const Run& run, const Slab64& slab, double* mean)
     void shuffle_rows(const int32_t* rows, int32_t* to, Py_ssize_t n, uint64_t seed, int level)
     int states_of(int optimizer)
+    int state_power(int optimizer, int state)
+    double intercept_shift(const Run& run, Py_ssize_t k)
     const char** optimizer_names()
 
 cdef extern from "pool.h" namespace "sl" nogil:

@@ -396,8 +396,13 @@ cdef class Problem:
         coef_gradient : ndarray of shape (n_outputs, n_features), float64
         intercept_gradient : ndarray of shape (n_outputs,), float64
         """
+        cdef const double* center = self.run.center
         self.set_weights(coef, intercept)
-        value = self.full_gradient(NO_MEMORY)
+        self.run.center = NULL  # which is of steps
+        try:
+            value = self.full_gradient(NO_MEMORY)
+        finally:
+            self.run.center = center
         return (
             value, np.array(self.by_output(self.g[:self.run.size])), self.intercept_gradient[:self.n_outputs].copy()
         )

@@ -19,7 +19,7 @@ from sklearn_losses._kernels._gpu_batch import (
     working_on,
     wrapper,
 )
-from sklearn_losses._kernels._steps import n_states, shuffled
+from sklearn_losses._kernels._steps import n_states, shuffled, state_powers
 
 REDUCTIONS = {None: 0, "saga": 1, "svrg": 2}
 # From so many rows on the device makes the order of an epoch by itself: `Order::LEAST`, samples.h.
@@ -39,11 +39,13 @@ def steps_text(optimizer, single, wide, sparse):
     """Kernels of an optimizer's steps."""
     fit = fit_type(single, wide)
     flag = "true" if sparse else "false"
-    text = wrapper(fit, "clipped", "", f"columns<sl::{optimizer}, {flag}, 1, true>")
+    columns = f"columns<sl::{optimizer}, {flag}"
+    text = wrapper(fit, "clipped", "", f"{columns}, 1, true, false>")
     for rows in (1,) if sparse else (1, WARPS):
-        text += wrapper(
-            fit, f"columns_{rows}", "", f"columns<sl::{optimizer}, {flag}, {rows}, false>"
-        )
+        text += wrapper(fit, f"columns_{rows}", "", f"{columns}, {rows}, false, false>")
+    if not sparse:
+        text += wrapper(fit, "centered", "", f"{columns}, 1, true, true>")
+        text += wrapper(fit, "shift", "", f"shift<sl::{optimizer}>")
     if sparse:
         text += wrapper(fit, "touch", "", f"touch<sl::{optimizer}>")
         text += wrapper(fit, "rest", "", f"rest<sl::{optimizer}>")
@@ -60,7 +62,8 @@ class Engine(Problem):
     ----------
     X, y, losses, n_outputs, **problem
         As `Problem` takes them.
-    coef, intercept, optimizer, params, memory, l1, l2, low, high, clip_norm, average, share
+    coef, intercept, optimizer, params, memory, l1, l2, low, high, unit, intercept_unit, center, \
+clip_norm, average, share
         As `_steps.Engine` takes them; arrays of either side.
     """
 
@@ -80,6 +83,9 @@ class Engine(Problem):
         l2=0.0,
         low=None,
         high=None,
+        unit=None,
+        intercept_unit=None,
+        center=None,
         clip_norm=None,
         average=0,
         share=None,
@@ -89,6 +95,8 @@ class Engine(Problem):
         self.memory = memory
         self.average_from = average
         self.clips = clip_norm is not None
+        self.powers = state_powers(optimizer)
+        self.centered = False
         self.penalised = memory is None and (l1 > 0.0 or l2 > 0.0)
         text = steps_text(optimizer, self.single, self.wide, self.sparse)
         self.steppers = _gpu.kernels(HEADER, text)
@@ -117,6 +125,7 @@ class Engine(Problem):
         self.scalars_kept = (0.0, 1.0, 1.0, 0.0)
         self.plans = {}
         self.graphs = {}
+        self.set_coordinates(unit, intercept_unit, center)
 
     def _allocate_steps(self, n_states, share):
         """State that lasts, in one array for each type, so that it is kept in as many copies."""
@@ -159,8 +168,48 @@ class Engine(Problem):
                 self.members["count"] = xp.zeros(2 * self.n_features, np.int32)
         if self.sparse:
             self.members["mark"] = xp.zeros(self.n_features, np.int32)
+        self.members |= {"unit": xp.ones(size, self.dtype), "intercept_unit": xp.ones(K)}
+        if not self.sparse and self.fit_intercept:
+            self.members |= {"center": xp.zeros(self.n_features), "shift": xp.zeros(K)}
         self.order = self.members["order"] = xp.zeros(max(self.n_rows, 1), np.int32)
         self.part = xp.zeros(SUMS_OF_SURVEY * MOST_SURVEY_BLOCKS)
+
+    def set_coordinates(self, unit, intercept_unit, center):
+        """Take other units and another centre, as the constructor does; what the optimizer remembers
+        follows, here and at the last `save`."""
+        if center is not None and "center" not in self.members:
+            raise ValueError("center needs dense rows and an intercept")
+        with working_on(self.device):
+            if unit is not None:
+                self._set_units(unit, 1.0 if intercept_unit is None else intercept_unit)
+            if "center" in self.members:
+                self._set_center(0.0 if center is None else center)
+        if self.centered != (center is not None):
+            self.centered = center is not None
+            self.graphs.clear()  # of other launches
+
+    def _set_units(self, unit, intercept_unit):
+        xp, n = self.xp, len(self.powers)
+        old = self.by_output(self.members["unit"]), self.members["intercept_unit"]
+        new = [xp.empty_like(array) for array in old]
+        for array, given in zip(new, (unit, intercept_unit), strict=True):
+            array[...] = in_namespace(np.float64(given) if np.isscalar(given) else given, xp)
+        growth = [a.astype(np.float64) / b for a, b in zip(new, old, strict=True)]
+        for parts in (self._parts(self.stores), self._parts(self.kept)):
+            for i, power in enumerate(self.powers):
+                for state, factor in zip((parts[2 + i], parts[2 + n + i]), growth, strict=True):
+                    state[...] = (state * factor ** float(power)).astype(state.dtype)
+        for array, values in zip(old, new, strict=True):
+            array[...] = values
+
+    def _set_center(self, center):
+        xp, here = self.xp, self.members["center"]
+        old = here.copy()
+        here[...] = in_namespace(np.float64(center) if np.isscalar(center) else center, xp)
+        if self.memory is not None:
+            for parts in (self._parts(self.stores), self._parts(self.kept)):
+                mean = self.by_output(parts[-2])  # is seen from the centre
+                mean += (old - here) * parts[-1][:, None]
 
     # ----------------------------------------------------------------------------------- the epoch
 
@@ -169,9 +218,18 @@ class Engine(Problem):
         they are not finite."""
         with working_on(self.device):
             self.full_gradient(RECORD)
-            self.members["mean"][...] = self.members["total"]
-            self.members["intercept_mean"][...] = self.members["intercept_gradient"]
+            mean, intercept_mean = self.members["mean"], self.members["intercept_mean"]
+            mean[...] = self.members["total"]
+            intercept_mean[...] = self.members["intercept_gradient"]
+            if self.centered:
+                self.by_output(mean)[...] -= self.members["center"] * intercept_mean[:, None]
             return not float(self.clock[clock_positions()["BAD"]])
+
+    def memory_gradient(self):
+        """As `_steps.Engine.memory_gradient`, seen from the centre too; of CuPy arrays."""
+        with working_on(self.device):
+            mean, intercept_mean = self.members["mean"], self.members["intercept_mean"]
+            return self.by_output(mean).copy(), intercept_mean.copy()
 
     def epoch(self, rates, batch_size, seed=None, stop=None):
         """One pass over the rows, a step for each batch.
@@ -291,12 +349,15 @@ class Engine(Problem):
             blocks = min(MOST_BLOCKS, blocks_for(n, WARPS))
             self.steppers("touch")((blocks,), (BLOCK,), (plan.fit,))
         self.add_rows(plan, -1, n, first=first)
-        if self.clips:
+        if self.clips or self.centered:
             self.combine(plan, -1, n)
-            columns, blocks = "clipped", blocks_for(max(self.size, 1))
+            columns = "centered" if self.centered else "clipped"
+            blocks = blocks_for(max(self.size, 1))
         else:
             columns, blocks = f"columns_{plan.rows_a_column}", plan.column_blocks
         self.steppers(columns)((blocks,), (BLOCK,), (plan.fit,))
+        if self.centered:
+            self.steppers("shift")((self.n_outputs,), (BLOCK,), (plan.fit,))
 
     def _survey(self, plan):
         """Keep the state where it is finite; the clock, as a dict, comes to the host."""

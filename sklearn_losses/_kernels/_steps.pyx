@@ -10,7 +10,7 @@ from libc.stdint cimport int32_t, uint64_t
 from sklearn_losses._kernels._arrays cimport kinds_of
 from sklearn_losses._kernels._batch cimport (
     BETWEEN_LOOKS, CALL_COST, CHANGE, CHANGE_AND_RECORD, DONE, MORE, NO_MEMORY, RECORD, Move, Problem, Run, Slab64, Status,
-    optimizer_names, shuffle_rows, states_of, step_intercepts,
+    intercept_shift, optimizer_names, shuffle_rows, state_power, states_of, step_intercepts,
 )
 from sklearn_losses._kernels._pointwise cimport simd_level_in_use
 
@@ -33,6 +33,22 @@ def n_states(optimizer):
     n_states : int
     """
     return states_of(KINDS[optimizer])
+
+
+def state_powers(optimizer):
+    """How what an optimizer remembers of a coordinate follows a new unit.
+
+    Parameters
+    ----------
+    optimizer : str
+        A name in `KINDS`.
+
+    Returns
+    -------
+    powers : tuple of int, of `n_states`
+        State i is multiplied by ``(new / old) ** powers[i]``.
+    """
+    return tuple(state_power(KINDS[optimizer], i) for i in range(n_states(optimizer)))
 
 
 def shuffled(cnp.ndarray rows, uint64_t seed):
@@ -76,6 +92,12 @@ cdef class Engine(Problem):
         Weights of the penalties, alpha included.
     low, high : ndarray of shape (n_features,) or None
         Bounds of the weights.
+    unit : ndarray of shape (n_outputs, n_features) or None
+        Positive. Steps are taken in the coordinates ``w / unit``, with the penalty and the bounds of w; None: 1.
+    intercept_unit : ndarray of shape (n_outputs,) or None
+        The same, of the intercepts.
+    center : ndarray of shape (n_features,) or None
+        Steps see X less this, and the intercept that goes with it; dense X and ``fit_intercept`` only.
     clip_norm : float or None
         The most that the norm of the gradient of a batch may be.
     average : int
@@ -91,16 +113,17 @@ cdef class Engine(Problem):
     cdef Py_ssize_t steps
     cdef object memory
     cdef list live, kept
-    cdef tuple scalars_kept
+    cdef tuple scalars_kept, powers
     cdef list states, intercept_states
-    cdef cnp.ndarray average, intercept_average, mean, intercept_mean, table, params
+    cdef cnp.ndarray average, intercept_average, mean, intercept_mean, table, params, unit, intercept_unit, center
     cdef double* intercept_states_at[3]
     cdef double* intercept_average_at
     cdef double* intercept_mean_at
 
     def __init__(
         self, X, y, losses, n_outputs, *, coef, intercept, str optimizer, params, memory=None, double l1=0.0,
-        double l2=0.0, low=None, high=None, clip_norm=None, Py_ssize_t average=0, share=None, **problem
+        double l2=0.0, low=None, high=None, unit=None, intercept_unit=None, center=None, clip_norm=None,
+        Py_ssize_t average=0, share=None, **problem
     ):
         cdef Run* run = &self.run
         cdef int i
@@ -126,10 +149,14 @@ cdef class Engine(Problem):
         states = [self.by_output(state) for state in self.states]
         self.live = [self.by_output(self.w), self.intercept, *states, *self.intercept_states]
         if low is not None:
-            low, high = (self.own(bound, self.dtype, (self.n_features,)) for bound in (low, high))
             weights = self.by_output(self.w)
             np.clip(weights, low, high, out=weights)
+            low, high = (self.of_weights(bound) for bound in (low, high))
+            self.keep += [low, high]
             run.low, run.high = cnp.PyArray_DATA(<cnp.ndarray> low), cnp.PyArray_DATA(<cnp.ndarray> high)
+        self.unit, self.intercept_unit = np.ones_like(self.w), np.ones(n_outputs)
+        run.unit = cnp.PyArray_DATA(self.unit)
+        self.center, self.powers = np.zeros(self.n_features), state_powers(optimizer)
         if average:
             self.average = np.zeros(run.size)
             self.intercept_average = np.zeros(n_outputs)
@@ -157,6 +184,40 @@ cdef class Engine(Problem):
         run.penalised = memory is None and (l1 > 0.0 or l2 > 0.0)
         self.kept = [array.copy("C") for array in self.live]
         self.scalars_kept = (self.average_a, self.average_b, self.t, self.l1_so_far)
+        self.set_coordinates(unit, intercept_unit, center)
+
+    cdef cnp.ndarray of_weights(self, array):
+        """An array with an element for each weight, in their layout, of one that goes with (n_outputs, n_features)."""
+        cdef cnp.ndarray made = np.empty_like(self.w)
+        self.by_output(made)[...] = array
+        return made
+
+    def set_coordinates(self, unit, intercept_unit, center):
+        """Take other units and another centre, as the constructor does; what the optimizer remembers follows, here and at
+        the last `save`."""
+        cdef Py_ssize_t i, n = len(self.powers)
+        if center is not None and (self.rows.sparse or not self.run.task.fit_intercept):
+            raise ValueError("center needs dense rows and an intercept")
+        if unit is not None:
+            new = self.of_weights(unit)
+            new_intercept = np.ones(self.n_outputs) if intercept_unit is None else np.asarray(intercept_unit, np.float64)
+            growth, intercept_growth = self.by_output(new.astype(np.float64) / self.unit), new_intercept / self.intercept_unit
+            for arrays in (self.live, self.kept):
+                for i in range(n):
+                    arrays[2 + i] *= growth ** float(self.powers[i])
+                    arrays[2 + n + i] *= intercept_growth ** float(self.powers[i])
+            self.unit[...] = new
+            self.intercept_unit[...] = new_intercept
+        moved = self.center.copy()
+        self.center[...] = 0.0 if center is None else center
+        self.run.center = NULL
+        if center is not None:
+            self.run.center = <const double*> cnp.PyArray_DATA(self.center)
+        moved -= self.center
+        if self.memory is not None and moved.any():
+            for arrays in (self.live, self.kept):  # mean gradients are seen from the centre
+                mean = self.by_output(arrays[len(arrays) - 2])
+                mean += moved * arrays[len(arrays) - 1][:, None]
 
     def remember(self):
         """Fill the memory of a variance-reduced method with the gradients of all rows; False where they are not
@@ -165,6 +226,11 @@ cdef class Engine(Problem):
         self.mean[:] = self.g[:self.run.size]
         self.intercept_mean[:] = self.intercept_gradient[:self.n_outputs]
         return bool(np.isfinite(value))
+
+    def memory_gradient(self):
+        """The mean of the remembered gradients, seen from the centre, of shape (n_outputs, n_features), and that of the
+        intercepts, of shape (n_outputs,)."""
+        return np.array(self.by_output(self.mean)), self.intercept_mean.copy()
 
     def epoch(self, const double[::1] rates, Py_ssize_t batch_size, seed=None, stop=None):
         """One pass over the rows, a step for each batch.
@@ -217,7 +283,10 @@ cdef class Engine(Problem):
             status = self.share_pass(work)
         norm = sqrt(self.norm_sum / max(self.steps, 1))
         if self.memory is not None:
-            norm = np.sum(self.mean**2) + (np.sum(self.intercept_mean**2) if run.task.fit_intercept else 0.0)
+            mean, intercept_mean = self.memory_gradient()
+            if run.center != NULL:
+                mean += intercept_mean[:, None] * self.center
+            norm = np.sum(mean**2) + (np.sum(intercept_mean**2) if run.task.fit_intercept else 0.0)
             norm = float(np.sqrt(norm))
         return self.loss_sum / max(self.n_rows, 1), norm, status == DONE
 
@@ -309,15 +378,19 @@ cdef class Engine(Problem):
 
     cdef void move_intercepts(self) noexcept nogil:
         cdef Slab64 slab
-        cdef Py_ssize_t i
+        cdef Py_ssize_t i, k
         slab.w = <double*> self.run.intercept
         slab.g = self.run.intercept_gradient
+        slab.unit = <const double*> cnp.PyArray_DATA(self.intercept_unit)
         slab.low = slab.high = NULL
         slab.average = NULL
         slab.n = self.n_outputs
         for i in range(3):
             slab.s[i] = self.intercept_states_at[i]
         step_intercepts(self.run, slab, self.intercept_mean_at)
+        if self.run.center != NULL:
+            for k in range(self.n_outputs):
+                slab.w[k] += intercept_shift(self.run, k)
 
     def square_norm(self):
         """Of the weights as they are."""

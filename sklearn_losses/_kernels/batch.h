@@ -197,8 +197,10 @@ struct Run {
     int level, optimizer;
     void* w;
     void* s[3];
-    const void* low;
+    const void* unit;  // of each weight: its coordinate is w / unit
+    const void* low;   // of each weight; null: no bounds
     const void* high;
+    const double* center;  // of each feature: steps see X less these; null: dense only, and not without an intercept
     double* average;
     double* g;   // dense: the sums of the pieces, one after the other; CSR: 0 where no row of the batch has an entry
     Index size;  // of the weights
@@ -227,18 +229,15 @@ struct Passes {
 
 inline Index blocks_of(Index n) { return (n + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS; }
 
-// Dense weights are stepped in blocks: of all outputs together, or, where features have bounds, of one output.
-inline Index block_width(const Run& run) { return run.low ? run.task.n_features : run.size; }
-inline Index count_blocks(const Run& run) {
-    return block_width(run) ? run.size / block_width(run) * blocks_of(block_width(run)) : 0;
-}
+// Dense weights are stepped in blocks of all outputs together.
+inline Index count_blocks(const Run& run) { return blocks_of(run.size); }
 
 template <class T, class I>
 struct PassesOf {
     static Slab<T> slab(const Run& run) {
         return {static_cast<T*>(run.w), run.g,
                 {static_cast<T*>(run.s[0]), static_cast<T*>(run.s[1]), static_cast<T*>(run.s[2])},
-                static_cast<const T*>(run.low), static_cast<const T*>(run.high), run.average, run.size};
+                static_cast<const T*>(run.unit), static_cast<const T*>(run.low), static_cast<const T*>(run.high), run.average, run.size};
     }
     static Reduced<T> reduced(const Run& run) { return {run.mean, run.mean_keep, run.count, run.share, run.batch}; }
 
@@ -304,16 +303,25 @@ struct PassesOf {
             run.norms[block] = norm;
         } else {
             Index n;
-            double* g = run.g + block_start(run, block, &n);
-            dense_kernels<T>(run.level).combine(g, n, run.n_pieces, run.size, run.norms + block);
+            const Index start = block_start(run, block, &n);
+            dense_kernels<T>(run.level).combine(run.g + start, n, run.n_pieces, run.size, run.norms + block);
+            if (run.center) center(run, start, n);
         }
         if (run.steps_at_once) update(run_, block);
     }
     static Index block_start(const Run& run, int block, Index* n) {
-        const Index width = block_width(run), blocks = blocks_of(width);
-        const Index column = (block % blocks) * BLOCK_COLUMNS, left = width - column;
+        const Index start = Index(block) * BLOCK_COLUMNS, left = run.size - start;
         *n = left < BLOCK_COLUMNS ? left : Index(BLOCK_COLUMNS);
-        return (block / blocks) * width + column;
+        return start;
+    }
+    // The gradient where the features are centred and the intercept is that of the centre.
+    static void center(const Run& run, Index start, Index n) {
+        const Index width = run.task.n_features;
+        for (Index i = start; i < start + n;) {
+            const Index k = i / width, first = k * width, stop = first + width < start + n ? first + width : start + n;
+            const double all = run.intercept_gradient[k];
+            for (; i < stop; ++i) run.g[i] -= all * run.center[i - first];
+        }
     }
     static void update(void* run_, int block) {
         Run& run = *static_cast<Run*>(run_);
@@ -331,11 +339,12 @@ struct PassesOf {
             return;
         }
         Index n;
-        const Index start = block_start(run, block, &n), column = start % run.task.n_features;
+        const Index start = block_start(run, block, &n);
         const auto from = [](auto* array, Index at) { return array ? array + at : nullptr; };
         const Slab<T> part = {all.w + start, all.g + start,
                               {from(all.s[0], start), from(all.s[1], start), from(all.s[2], start)},
-                              from(all.low, column), from(all.high, column), from(all.average, start), n};
+                              from(all.unit, start), from(all.low, start), from(all.high, start),
+                              from(all.average, start), n};
         if (run.mean) {
             Reduced<T> terms = reduced(run);
             terms.mean += start;
@@ -415,6 +424,14 @@ inline Passes passes_for(bool single, bool wide) {
     if (single) return wide ? passes_of<float, std::int64_t>() : passes_of<float, std::int32_t>();
     return wide ? passes_of<double, std::int64_t>() : passes_of<double, std::int32_t>();
 }
+// How much the intercept of output k moves with the weights' changes, which stand in g, so that its value at the centre
+// stays.
+inline double intercept_shift(const Run& run, Index k) {
+    const double* moved = run.g + k * run.task.n_features;
+    double sum = 0.0;
+    for (Index j = 0; j < run.task.n_features; ++j) sum += run.center[j] * moved[j];
+    return -sum;
+}
 // The intercepts' step: in double, without penalty or bounds.
 inline void step_intercepts(const Run& run, const Slab<double>& slab, double* mean) {
     Move move = run.move;
@@ -456,6 +473,7 @@ inline void shuffle_rows(const std::int32_t* rows, std::int32_t* to, Index n, st
     }
 }
 inline int states_of(int optimizer) { return optimizer_mover<double>(optimizer, 0).states; }
+inline int state_power(int optimizer, int state) { return optimizer_mover<double>(optimizer, 0).powers[state]; }
 
 }  // namespace sl
 

@@ -51,7 +51,11 @@ struct Fit {
     T* s2;
     double* intercept;
     double* intercept_states;  // (3, n_outputs)
-    const T* low;
+    const T* unit;  // of each weight: its coordinate is w / unit
+    const double* intercept_unit;
+    const double* center;  // of each feature: steps see X less these; null: CSR, or no intercept
+    double* shift;         // of the intercepts, with the weights' changes, so that their values at the centre stay
+    const T* low;  // of each feature; null: no bounds
     const T* high;
     double* average;
     double* intercept_average;

@@ -7,7 +7,7 @@
 //   dense:               scores     losses  dense_gradient            columns
 //   CSR:                 touch      sparse_scores  losses  scatter    columns
 //
-// and with a bound on the gradient's norm `combine` and then `columns`.
+// with a bound on the gradient's norm, or a centre, `combine` and then `columns`; and with a centre then `shift`.
 #ifndef SKLEARN_LOSSES_DEVICE_STEPS_H
 #define SKLEARN_LOSSES_DEVICE_STEPS_H
 
@@ -31,10 +31,10 @@ SL_FN Moment moment_of(const F& f, bool ended = false) {
     return m;
 }
 template <class F>
-SL_FN Prox<typename F::Real> prox_of(const F& f, long long feature, typename F::Real l1) {
+SL_FN Prox<typename F::Real> prox_of(const F& f, long long i, long long feature, typename F::Real l1) {
     using T = typename F::Real;
-    if (f.low) return {l1, f.low[feature], f.high[feature]};
-    return {l1, -inf_<T>(), inf_<T>()};
+    if (f.low) return {l1, f.low[feature], f.high[feature], f.unit[i]};
+    return {l1, -inf_<T>(), inf_<T>(), f.unit[i]};
 }
 // The penalty of the steps that a feature missed, at the present rate.
 template <template <class> class O, class F>
@@ -46,17 +46,18 @@ SL_FN void make_up(const F& f, const Moment& m, long long feature, int missed, d
         if (from == T(0)) continue;
         T state[3];
         for (int k = 0; k < O<T>::STATES; ++k) state[k] = f.state(k)[i];
-        Shrinkage<double> step = missed_step(optimizer, state, m, f.l1), all = {1.0, 0.0};
+        Shrinkage<double> step = missed_step(optimizer, state, m, f.l1, double(f.unit[i])), all = {1.0, 0.0};
         for (int left = missed; left > 0; left >>= 1) {  // the step's power, by squaring
             if (left & 1) all = step.after(all);
             step = step.after(step);
         }
+        const Prox<T> prox = prox_of(f, i, feature, T(0));
         T to = T(all(double(from)));
         if constexpr (O<T>::CUMULATIVE) {
-            to = optimizer.penalised(to, state);
+            to = optimizer.penalised(to / prox.unit, state, prox.unit) * prox.unit;
             f.s0[i] = state[0];
         }
-        to = prox_of(f, feature, T(0))(to, T(0));
+        to = clamp_(to, prox.low, prox.high);
         f.w[i] = to;
         if (f.average) f.average[i] -= average * (double(to) - double(from));
     }
@@ -128,17 +129,22 @@ SL_FN double collect(const F& f) {
     }
     return norm;
 }
+// The share of the batch's change that enters the mean of the remembered gradients.
+template <class F>
+SL_FN double kept_share(const F& f, const Part& rows) {
+    return f.reduced == SAGA_MEMORY ? double(rows.n) / double(f.n_rows) : 0.0;
+}
 // In the last block: step the intercepts, in double, without penalty or bounds, and go on to the next step.
-template <template <class> class O, class F>
+template <template <class> class O, bool CENTERED, class F>
 SL_FN void advance(const F& f, Moment m, double scale, double keep) {
     const double l1_so_far = m.l1_so_far, t = f.clock[CLOCK_T];
     const bool averages = f.average_from > 0 && double(f.average_from) <= t;
     const double share = averages ? 1.0 / (t - double(f.average_from) + 1.0) : 0.0;
     m.l2 = m.l1_so_far = 0.0;
-    const Prox<double> prox = {0.0, -inf_<double>(), inf_<double>()};
     const int K = int(f.n_outputs);
     for (int k = threadIdx.x; k < K; k += BLOCK) {
         if (f.fit_intercept) {
+            const Prox<double> prox = {0.0, -inf_<double>(), inf_<double>(), f.intercept_unit[k]};
             const double g = f.intercept_gradient[k];
             if (f.reduced != NOT_REDUCED) {
                 f.intercept[k] = reduced_step(m, f.intercept[k], scale * g, f.intercept_mean[k], 1.0, prox);
@@ -147,9 +153,10 @@ SL_FN void advance(const F& f, Moment m, double scale, double keep) {
                 const O<double> optimizer(m);
                 double state[3];
                 for (int i = 0; i < O<double>::STATES; ++i) state[i] = f.intercept_states[i * K + k];
-                f.intercept[k] = optimizer(f.intercept[k], scale * g, state, prox);
+                f.intercept[k] = scaled_step(optimizer, m, f.intercept[k], scale * g, state, prox);
                 for (int i = 0; i < O<double>::STATES; ++i) f.intercept_states[i * K + k] = state[i];
             }
+            if constexpr (CENTERED) f.intercept[k] -= fresh(f.shift + k);
         }
         f.intercept_gradient[k] = 0.0;
         if (averages) f.intercept_average[k] += share * (f.intercept[k] - f.intercept_average[k]);
@@ -223,20 +230,20 @@ SL_FN void combine(const Fit<T, I>* fit, long long start, long long count) {
         if (threadIdx.x == 0 && all > f.clip_norm) f.clock[CLOCK_SCALE] = f.clip_norm / all;
     }
 }
-// A thread a coordinate. CLIPPED: `combine` has been here.
-template <template <class> class O, bool SPARSE, int ROWS, bool CLIPPED, class T, class I>
+// A thread a coordinate. COMBINED: `combine` has been here. CENTERED: changes into `total`, for `shift`.
+template <template <class> class O, bool SPARSE, int ROWS, bool COMBINED, bool CENTERED, class T, class I>
 SL_FN void columns(const Fit<T, I>* fit) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
     const Part rows(f, -1, 0, 0.0, 0);
     const Moment m = moment_of(f);
     const double scale = f.clock[CLOCK_SCALE], average = f.clock[CLOCK_A];
-    const double keep = f.reduced == SAGA_MEMORY ? double(rows.n) / double(f.n_rows) : 0.0;
+    const double keep = kept_share(f, rows);
     const int step = int(f.clock[CLOCK_STEP]) + 1;
     long long i;
     bool acts;
     double g;
-    if constexpr (CLIPPED) {
+    if constexpr (COMBINED) {
         i = thread_number();
         acts = i < f.size();
         if constexpr (SPARSE) acts = acts && f.mark[i / f.n_outputs] == step;
@@ -248,7 +255,8 @@ SL_FN void columns(const Fit<T, I>* fit) {
     }
     if (acts) {
         const long long feature = SPARSE ? i / f.n_outputs : i % f.n_features;
-        const Prox<T> prox = prox_of(f, feature, T(f.l1));
+        const Prox<T> prox = prox_of(f, i, feature, T(f.l1));
+        if constexpr (CENTERED) g -= f.center[feature] * f.intercept_gradient[i / f.n_features];
         const T from = f.w[i];
         T to;
         if (f.reduced != NOT_REDUCED) {
@@ -261,18 +269,35 @@ SL_FN void columns(const Fit<T, I>* fit) {
             const O<T> optimizer(m);
             T state[3];
             for (int k = 0; k < O<T>::STATES; ++k) state[k] = f.state(k)[i];
-            const T l2 = T(O<T>::DECOUPLED ? 0.0 : m.l2);
-            to = optimizer(from, T(scale) * T(g) + l2 * from, state, prox);
+            to = scaled_step(optimizer, m, from, T(scale) * T(g), state, scaled_prox(prox));
+            to = clamp_(to, prox.low, prox.high);  // w / unit * unit may be an ulp beyond
             for (int k = 0; k < O<T>::STATES; ++k) f.state(k)[i] = state[k];
         }
         f.w[i] = to;
         if (f.average) f.average[i] -= average * (double(to) - double(from));
+        if constexpr (CENTERED) f.total[i] = double(to) - double(from);
     }
     if constexpr (SPARSE)
         if (f.count && i < f.size() && i % f.n_outputs == 0) f.count[(step + 1) % 2 * f.n_features + i / f.n_outputs] = 0;
+    if constexpr (!CENTERED)  // where `shift` does
+        if (last_block(f.ticket)) {
+            if constexpr (!COMBINED) collect(f);
+            advance<O, false>(f, m, scale, keep);
+        }
+}
+// After `columns` with a centre: what the weights' changes move the intercepts by. A block an output.
+template <template <class> class O, class T, class I>
+SL_FN void shift(const Fit<T, I>* fit) {
+    const Fit<T, I> f = members(fit);
+    if (given_up(f)) return;
+    const long long k = blockIdx.x;
+    double sum = 0.0;
+    for (long long j = threadIdx.x; j < f.n_features; j += BLOCK) sum += f.center[j] * f.total[k * f.n_features + j];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) f.shift[k] = sum;
     if (last_block(f.ticket)) {
-        if constexpr (!CLIPPED) collect(f);
-        advance<O>(f, m, scale, keep);
+        const Part rows(f, -1, 0, 0.0, 0);
+        advance<O, true>(f, moment_of(f), f.clock[CLOCK_SCALE], kept_share(f, rows));
     }
 }
 
@@ -291,7 +316,10 @@ SL_FN void survey(const Fit<T, I>* fit, const T* kept, double* part) {
         absolute += abs_(w);
         largest = max_(largest, abs_(w));
         change = max_(change, moved);
-        if (f.mean) mean += f.mean[i] * f.mean[i];
+        if (f.mean) {  // that of X as it stands
+            const double all = f.center ? f.center[i % f.n_features] * f.intercept_mean[i / f.n_features] : 0.0;
+            mean += (f.mean[i] + all) * (f.mean[i] + all);
+        }
     }
     double sums[6] = {block_sum(bad), block_sum(square), block_sum(absolute), block_sum(mean), block_max(largest),
                       block_max(change)};

@@ -14,6 +14,7 @@ struct Slab {
     T* w;
     double* g;
     T* s[3];
+    const T* unit;
     const T* low;
     const T* high;
     double* average;
@@ -25,17 +26,11 @@ struct Move {
     double l1, scale, average;
 };
 
-template <class T, class O>
-SL_FN T move_one(const O& optimizer, const Slab<T>& slab, Index i, T g, const Prox<T>& prox) {
-    T state[3];
-    for (int k = 0; k < O::STATES; ++k) state[k] = slab.s[k][i];
-    const T to = optimizer(slab.w[i], g, state, prox);
-    for (int k = 0; k < O::STATES; ++k) slab.s[k][i] = state[k];
-    return to;
-}
+// The proximal operator of a weight.
 template <class T>
-SL_FN Prox<T> prox_of(const Slab<T>& slab, Index feature, T l1) {
-    return slab.low ? Prox<T>{l1, slab.low[feature], slab.high[feature]} : Prox<T>{l1, -inf_<T>(), inf_<T>()};
+SL_FN Prox<T> weights_prox(const Slab<T>& slab, Index i, T l1) {
+    if (slab.low) return {l1, slab.low[i], slab.high[i], slab.unit[i]};
+    return {l1, -inf_<T>(), inf_<T>(), slab.unit[i]};
 }
 
 // All coordinates of a run. g receives the changes.
@@ -44,23 +39,25 @@ struct MoveBody {
     static SL_FN void run(const Move* move, const Slab<T>* slab_) {
         const Slab<T> slab = *slab_;
         const O<T> optimizer(move->moment);
-        const T scale = T(move->scale), l1 = T(move->l1), l2 = T(O<T>::DECOUPLED ? 0.0 : move->moment.l2);
+        const T scale = T(move->scale), l1 = T(move->l1);
         T* __restrict w = slab.w;
         double* __restrict g = slab.g;
         T* __restrict s0 = slab.s[0];
         T* __restrict s1 = slab.s[1];
         T* __restrict s2 = slab.s[2];
+        const T* __restrict unit = slab.unit;
         const T* __restrict low = slab.low;
         const T* __restrict high = slab.high;
         SL_INDEPENDENT
         for (Index i = 0; i < slab.n; ++i) {
-            Prox<T> prox = {l1, -inf_<T>(), inf_<T>()};
-            if constexpr (BOUNDED) prox = {l1, low[i], high[i]};
+            Prox<T> prox = {l1 * unit[i], -inf_<T>(), inf_<T>(), unit[i]};
+            if constexpr (BOUNDED) prox = scaled_prox<T>({l1, low[i], high[i], unit[i]});
             T state[3];
             if constexpr (O<T>::STATES > 0) state[0] = s0[i];
             if constexpr (O<T>::STATES > 1) state[1] = s1[i];
             if constexpr (O<T>::STATES > 2) state[2] = s2[i];
-            const T to = optimizer(w[i], scale * T(g[i]) + l2 * w[i], state, prox);
+            T to = scaled_step(optimizer, move->moment, w[i], scale * T(g[i]), state, prox);
+            if constexpr (BOUNDED) to = clamp_(to, low[i], high[i]);  // w / unit * unit may be an ulp beyond
             if constexpr (O<T>::STATES > 0) s0[i] = state[0];
             if constexpr (O<T>::STATES > 1) s1[i] = state[1];
             if constexpr (O<T>::STATES > 2) s2[i] = state[2];
@@ -75,13 +72,17 @@ struct MoveTouchedBody {
     static SL_FN void run(const Move* move, const Slab<T>* slab_, const std::int32_t* at, Index n, Index n_outputs) {
         const Slab<T> slab = *slab_;
         const O<T> optimizer(move->moment);
-        const T scale = T(move->scale), l1 = T(move->l1), l2 = T(O<T>::DECOUPLED ? 0.0 : move->moment.l2);
+        const T scale = T(move->scale), l1 = T(move->l1);
         for (Index j = 0; j < n; ++j) {
-            const Prox<T> prox = prox_of(slab, at[j], l1);
             SL_INDEPENDENT
             for (Index i = at[j] * n_outputs; i < (at[j] + 1) * n_outputs; ++i) {
+                const Prox<T> prox = weights_prox(slab, i, l1);
                 const T from = slab.w[i];
-                const T to = move_one(optimizer, slab, i, scale * T(slab.g[i]) + l2 * from, prox);
+                T state[3];
+                for (int k = 0; k < O<T>::STATES; ++k) state[k] = slab.s[k][i];
+                T to = scaled_step(optimizer, move->moment, from, scale * T(slab.g[i]), state, scaled_prox(prox));
+                to = clamp_(to, prox.low, prox.high);
+                for (int k = 0; k < O<T>::STATES; ++k) slab.s[k][i] = state[k];
                 slab.w[i] = to;
                 slab.g[i] = 0.0;
                 if (slab.average) slab.average[i] -= move->average * (double(to) - double(from));
@@ -93,7 +94,7 @@ struct MoveTouchedBody {
 // the vectors.
 struct Missed {
     enum { MOST = 64 };
-    Index n, at[MOST], feature[MOST];
+    Index n, at[MOST];
     std::int32_t steps[MOST], longest;
     double w[MOST];
     Shrinkage<double> step[MOST];
@@ -132,11 +133,10 @@ struct RestBody {
                 T state[3];
                 for (int k = 0; k < O<T>::STATES; ++k) state[k] = slab.s[k][i];
                 some.at[some.n] = i;
-                some.feature[some.n] = at[j];
                 some.steps[some.n] = missed[j];
                 some.longest = missed[j] > some.longest ? missed[j] : some.longest;
                 some.w[some.n] = double(from);
-                some.step[some.n++] = missed_step(optimizer, state, move->moment, move->l1);
+                some.step[some.n++] = missed_step(optimizer, state, move->moment, move->l1, double(slab.unit[i]));
                 if (some.n == Missed::MOST) settle(optimizer, slab, *move, some);
             }
         settle(optimizer, slab, *move, some);
@@ -147,8 +147,10 @@ struct RestBody {
             const Index i = some.at[m];
             const T from = slab.w[i];
             T to = T(some.w[m]);
-            if constexpr (O<T>::CUMULATIVE) to = optimizer.penalised(to, slab.s[0] + i);
-            to = prox_of(slab, some.feature[m], T(0))(to, T(0));
+            const Prox<T> prox = weights_prox(slab, i, T(0));
+            if constexpr (O<T>::CUMULATIVE)
+                to = optimizer.penalised(to / prox.unit, slab.s[0] + i, prox.unit) * prox.unit;
+            to = clamp_(to, prox.low, prox.high);
             slab.w[i] = to;
             if (slab.average) slab.average[i] -= move.average * (double(to) - double(from));
         }
@@ -175,9 +177,9 @@ struct ReducedBody {
         for (Index j = 0; j < n; ++j) {
             const Index feature = at ? Index(at[j]) : j, first = at ? feature * n_outputs : j;
             const double share = at ? double(reduced.count[feature]) / (reduced.share[feature] * reduced.batch) : 1.0;
-            const Prox<T> prox = prox_of(slab, feature, T(move->l1));
             SL_INDEPENDENT
             for (Index i = first; i < first + n_outputs; ++i) {
+                const Prox<T> prox = weights_prox(slab, i, T(move->l1));
                 const double from = double(slab.w[i]), g = slab.g[i];
                 const T to = reduced_step(move->moment, from, move->scale * g, reduced.mean[i], share, prox);
                 reduced.mean[i] += reduced.keep * g;
@@ -205,7 +207,7 @@ struct Mover {
     MoveSignature<T>* bounded;
     MoveTouchedSignature<T>* touched;
     RestSignature<T>* rest;
-    int states;
+    int states, powers[3];
 };
 template <template <class> class O, class T>
 Mover<T> mover_of(int level) {
@@ -213,7 +215,8 @@ Mover<T> mover_of(int level) {
     return {Cloned<MoveBody<O, T, false>, MoveSignature<T>>::at(level),
             Cloned<MoveBody<O, T, true>, MoveSignature<T>>::at(level),
             Cloned<MoveTouchedBody<O, T>, MoveTouchedSignature<T>>::at(narrow),
-            Cloned<RestBody<O, T>, RestSignature<T>>::at(level), O<T>::STATES};
+            Cloned<RestBody<O, T>, RestSignature<T>>::at(level), O<T>::STATES,
+            {O<T>::POWER0, O<T>::POWER1, O<T>::POWER2}};
 }
 template <class T>
 Mover<T> optimizer_mover(int kind, int level) {

@@ -3,6 +3,9 @@
 // The penalty's L2 part is in the gradient already (unless `decoupled`); its L1 part and the bounds are the proximal
 // operator's, which each optimizer calls with the length of its own step for this coordinate, so that the fixed points
 // are those of the penalised objective. Compiled for the CPU (batch.h) and for the device from this one text.
+//
+// A coordinate is a weight over its unit, so that steps do not depend on the units of X and y: `scaled_step` goes there
+// and back. POWERi says how state i follows a new unit: it is multiplied by (new / old)^POWERi.
 #ifndef SKLEARN_LOSSES_OPTIMIZERS_H
 #define SKLEARN_LOSSES_OPTIMIZERS_H
 
@@ -16,10 +19,11 @@ SL_FN T clamp_(T x, T low, T high) {
     return at_least > high ? high : at_least;
 }
 
-// prox of length * (l1 |w| + indicator of [low, high]): soft thresholding, then projection.
+// prox of length * (l1 |w| + indicator of [low, high]): soft thresholding, then projection. All are the coordinate's,
+// whose unit the weight is measured in.
 template <class T>
 struct Prox {
-    T l1, low, high;
+    T l1, low, high, unit;
     SL_FN T operator()(T w, T length) const {
         const T left = abs_(w) - length * l1;
         const T soft = left <= T(0) ? T(0) : (w < T(0) ? -left : left);
@@ -57,7 +61,7 @@ SL_FN T scaled_length(T rate, T second, T eps) {
 
 template <class T>
 struct SGD {
-    enum { STATES = 0, DECOUPLED = 0, CUMULATIVE = 0 };
+    enum { STATES = 0, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = 0, POWER1 = 0, POWER2 = 0 };
     T rate;
     SL_FN explicit SGD(const Moment& m) : rate(T(m.rate)) {}
     SL_FN T operator()(T w, T g, T*, const Prox<T>& prox) const { return prox(w - rate * g, rate); }
@@ -69,17 +73,17 @@ struct SGD {
 // up of itself.
 template <class T>
 struct CumulativeSGD {
-    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 1 };
+    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 1, POWER0 = 1, POWER1 = 0, POWER2 = 0 };
     T rate, l1_so_far;
     SL_FN explicit CumulativeSGD(const Moment& m) : rate(T(m.rate)), l1_so_far(T(m.l1_so_far)) {}
-    SL_FN T penalised(T w, T* s) const {
-        const T down = w - (l1_so_far + s[0]), up = w + (l1_so_far - s[0]);
+    SL_FN T penalised(T w, T* s, T unit) const {
+        const T all = l1_so_far * unit, down = w - (all + s[0]), up = w + (all - s[0]);
         const T to = w > T(0) ? (down < T(0) ? T(0) : down) : (w < T(0) ? (up > T(0) ? T(0) : up) : w);
         s[0] += to - w;
         return to;
     }
     SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
-        return clamp_(penalised(w - rate * g, s), prox.low, prox.high);
+        return clamp_(penalised(w - rate * g, s, prox.unit), prox.low, prox.high);
     }
     SL_FN T length(const T*) const { return rate; }
 };
@@ -88,7 +92,7 @@ struct CumulativeSGD {
 // penalty and bounds that is nothing.
 template <class T>
 struct Momentum {
-    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0 };
+    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = -1, POWER1 = 0, POWER2 = 0 };
     T rate, momentum;
     SL_FN explicit Momentum(const Moment& m) : rate(T(m.rate)), momentum(T(m.params[0])) {}
     SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
@@ -104,7 +108,7 @@ struct Momentum {
 // exactly 0; it takes in what the bounds cut off.
 template <class T>
 struct Nesterov {
-    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0 };
+    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = -1, POWER1 = 0, POWER2 = 0 };
     T rate, momentum;
     SL_FN explicit Nesterov(const Moment& m) : rate(T(m.rate)), momentum(T(m.params[0])) {}
     SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
@@ -119,7 +123,7 @@ struct Nesterov {
 
 template <class T>
 struct AdaGrad {
-    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0 };
+    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = 2, POWER1 = 0, POWER2 = 0 };
     T rate, eps;
     SL_FN explicit AdaGrad(const Moment& m) : rate(T(m.rate)), eps(T(m.params[0])) {}
     SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
@@ -132,7 +136,7 @@ struct AdaGrad {
 
 template <class T>
 struct RMSProp {
-    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0 };
+    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = 2, POWER1 = 0, POWER2 = 0 };
     T rate, rho, rest, eps;
     SL_FN explicit RMSProp(const Moment& m)
         : rate(T(m.rate)), rho(T(m.params[0])), rest(T(1.0 - m.params[0])), eps(T(m.params[1])) {}
@@ -161,7 +165,7 @@ struct AdamTerms {
 
 template <class T>
 struct Adam : AdamTerms<T> {
-    enum { STATES = 2, DECOUPLED = 0, CUMULATIVE = 0 };
+    enum { STATES = 2, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = 1, POWER1 = 2, POWER2 = 0 };
     SL_FN explicit Adam(const Moment& m) : AdamTerms<T>(m) {}
     SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
         this->moments(g, s);
@@ -173,7 +177,7 @@ struct Adam : AdamTerms<T> {
 
 template <class T>
 struct AMSGrad : AdamTerms<T> {
-    enum { STATES = 3, DECOUPLED = 0, CUMULATIVE = 0 };
+    enum { STATES = 3, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = 1, POWER1 = 2, POWER2 = 2 };
     SL_FN explicit AMSGrad(const Moment& m) : AdamTerms<T>(m) {}
     SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
         this->moments(g, s);
@@ -186,7 +190,7 @@ struct AMSGrad : AdamTerms<T> {
 
 template <class T>
 struct AdamW : AdamTerms<T> {
-    enum { STATES = 2, DECOUPLED = 1, CUMULATIVE = 0 };
+    enum { STATES = 2, DECOUPLED = 1, CUMULATIVE = 0, POWER0 = 1, POWER1 = 2, POWER2 = 0 };
     T kept;
     SL_FN explicit AdamW(const Moment& m) : AdamTerms<T>(m), kept(T(1.0 - m.rate * m.l2)) {}
     SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
@@ -199,7 +203,7 @@ struct AdamW : AdamTerms<T> {
 
 template <class T>
 struct NAdam : AdamTerms<T> {
-    enum { STATES = 2, DECOUPLED = 0, CUMULATIVE = 0 };
+    enum { STATES = 2, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = 1, POWER1 = 2, POWER2 = 0 };
     T ahead;  // bias correction of the first moment one step on
     SL_FN explicit NAdam(const Moment& m)
         : AdamTerms<T>(m), ahead(T(1.0 / (1.0 - m.power1 * m.params[0]))) {}
@@ -212,18 +216,32 @@ struct NAdam : AdamTerms<T> {
     SL_FN T length(const T* s) const { return this->length_of(s[1]); }
 };
 
+// The proximal operator of a coordinate, of that of its weight.
+template <class T>
+SL_FN Prox<T> scaled_prox(const Prox<T>& p) {
+    return {p.l1 * p.unit, p.low / p.unit, p.high / p.unit, p.unit};
+}
+// A weight's step: w and g, without the penalty, are those of the weight; `prox` and `state` are the coordinate's.
+template <class T, class O>
+SL_FN T scaled_step(const O& optimizer, const Moment& m, T w, T g, T* state, const Prox<T>& prox) {
+    const T l2 = T(O::DECOUPLED ? 0.0 : m.l2);
+    return optimizer(w / prox.unit, prox.unit * (g + l2 * w), state, prox) * prox.unit;
+}
+
 // The step of variance-reduced methods: `mean` is the mean over all samples of the gradients that are remembered, g the
 // batch's mean change to them. Of sparse rows, the terms that all samples have in common count for a feature as often as
 // the batch's rows have it, over how often that is expected: `share` (Pedregosa, Leblond & Lacoste-Julien, 2017).
+// `prox` is the weight's.
 template <class T>
 SL_FN T reduced_step(const Moment& m, double w, double g, double mean, double share, const Prox<T>& prox) {
-    return prox(T(w - m.rate * (g + share * (mean + m.l2 * w))), T(m.rate * share));
+    const double length = m.rate * double(prox.unit) * double(prox.unit);
+    return prox(T(w - length * (g + share * (mean + m.l2 * w))), T(length * share));
 }
 
-// One step that a coordinate missed: the penalty alone moves it.
+// One step that a weight missed: the penalty alone moves it. `state` is the coordinate's.
 template <class O, class T>
-SL_FN Shrinkage<double> missed_step(const O& optimizer, const T* state, const Moment& m, double l1) {
-    const double length = double(optimizer.length(state));
+SL_FN Shrinkage<double> missed_step(const O& optimizer, const T* state, const Moment& m, double l1, double unit) {
+    const double length = double(optimizer.length(state)) * unit * unit;
     const double decay = (O::DECOUPLED ? m.rate : length) * m.l2;
     return {decay > 1.0 ? 0.0 : 1.0 - decay, O::CUMULATIVE ? 0.0 : length * l1};
 }

@@ -4,38 +4,30 @@ import math
 
 import numpy as np
 
-from sklearn_losses._array import array_namespace, in_namespace
+from sklearn_losses._array import array_namespace, on_device, to_host
+from sklearn_losses._solvers.coordinates import (
+    RENEWED,
+    Columns,
+    Coordinates,
+    LossUnits,
+    Sample,
+    center_of,
+    columns_of,
+    curvature_units,
+    loss_units,
+    spread_units,
+)
 from sklearn_losses._solvers.engines import engine_class
 from sklearn_losses._solvers.fit import Epoch, Model
-from sklearn_losses._solvers.rates import LipschitzRate, Rates, size_of_batches
+from sklearn_losses._solvers.gap import Gap, tolerated
+from sklearn_losses._solvers.rates import Rates, Smoothness, size_of_batches
+from sklearn_losses._solvers.reference import problem_of
 
-
-def relative_weights(data):
-    """Factor that makes the mean weight of the training samples 1, so that 2 is two copies."""
-    if data.sample_weight is None:
-        return 1.0
-    weight, rows = data.sample_weight, data.training_rows()
-    if rows is not None:
-        weight = weight[in_namespace(rows, array_namespace(weight))]
-    total = float(weight.sum())
-    return len(weight) / total if total > 0 else 1.0
-
-
-def problem_of(data, settings, *, batch_size, relative=True):
-    """The keyword arguments that `Problem` and `Engine` share."""
-    return {
-        "target": data.target,
-        "negative": data.negative,
-        "rows": data.training_rows(),
-        "sample_weight": data.sample_weight,
-        "weight_factor": relative_weights(data) if relative else 1.0,
-        "weight_positive": data.weight_positive,
-        "weight_negative": data.weight_negative,
-        "offset": data.offset,
-        "fit_intercept": settings.fit_intercept,
-        "batch_size": batch_size,
-        "n_threads": settings.n_threads,
-    }
+# A recommended rate is divided by this when a fit has blown up, so often at most.
+SHORTER = 4.0
+MOST_RETRIES = 30
+# An epoch blew up where its mean loss, above the floor, is so many times that of the best constant.
+BLOWN_UP = 4.0
 
 
 def share_of_rows(data):
@@ -65,35 +57,50 @@ class Batches:
     ----------
     data : Data
     settings : Settings
-    loss : Loss
-        That the estimator was given.
     model : Model
         Where to start.
+    reference : Reference
     seed : int
         Of the order of the samples.
-    relative : bool
-        Whether sample weights count relative to their mean.
+    units : LossUnits or None
+        Of what a stream has begun with; None: those of the data.
+    stream : bool
+        Whether the data are a part of a stream: sample weights count as they are, not relative to
+        their mean, and the columns' scales are those of all parts so far.
     """
 
-    def __init__(self, data, settings, loss, model, *, seed, relative=True):
+    noisy, exact = True, False
+
+    def __init__(self, data, settings, model, reference, *, seed, units=None, stream=False):
         optimizer = settings.optimizer
-        kernel, params = optimizer._kernel_params()
-        if optimizer.name == "sgd" and settings.l1:
-            kernel = "CumulativeSGD"
         self.settings = settings
+        self.reference = reference
         self.seed = seed
+        self.stream = stream
         self.n_rows = data.n_training()
-        self.rates = Rates(settings, loss)
         self.memory = optimizer.memory
         self.own_criterion = self.memory is not None
         self.snapshots = getattr(optimizer, "every", None)
-        self.lipschitz = None
-        sparse = hasattr(data.X, "indptr")
-        if self.memory and settings.learning_rate == "optimal" and loss.differentiable:
-            self.lipschitz = LipschitzRate(data, settings)
-            self.lipschitz.see_constant()
+        self.adapts = optimizer.recommended_rate is not None  # the length of each coordinate's step
+        self.X = data.X
+        self.columns = columns_of(data)
+        sample = Sample(data)
+        self.units = units or loss_units(sample, reference.constants)
+        self.center = center_of(data.X, self.columns, settings.fit_intercept)
+        self.scale = self._scale()
+        smoothness = None
+        if settings.recommended and not self.adapts:
+            center = np.zeros(data.X.shape[1]) if self.center is None else self.center
+            smoothness = Smoothness(
+                data, sample, center, self.scale, self.units.length, reference.constants
+            )
+        self.rates = Rates(settings, smoothness)
+        kernel, params = optimizer._kernel_params()
+        if optimizer.name == "sgd" and settings.l1:
+            kernel = "CumulativeSGD"
         growing = hasattr(settings.batch_size, "size")
         largest = self.n_rows if growing else size_of_batches(settings.batch_size, 0, self.n_rows)
+        sparse = hasattr(data.X, "indptr")
         self.engine = engine_class(data.X)(
             data.X,
             data.y,
@@ -102,7 +109,7 @@ class Batches:
             coef=model.coef,
             intercept=model.intercept,
             optimizer=kernel,
-            params=params,
+            params=self._with_scaled_eps(optimizer, params),
             memory=self.memory,
             l1=settings.l1,
             l2=settings.l2,
@@ -111,9 +118,41 @@ class Batches:
             clip_norm=settings.clip_norm,
             average=settings.average,
             share=share_of_rows(data) if sparse and self.memory else None,
-            **problem_of(data, settings, batch_size=largest, relative=relative),
+            **problem_of(data, settings, batch_size=largest, relative=not stream),
         )
+        self.engine.set_coordinates(**self._coordinates().arguments())
         self.t = 1.0
+        self.gap = Gap()
+
+    # ------------------------------------------------------------------------------- coordinates
+
+    def _scale(self):
+        # By entry: a rare feature's steps are as long as another's, where a row has it.
+        about = 0.0 if self.center is None else self.center
+        return self.columns.scales(about, per_entry=True)
+
+    def _coordinates(self):
+        # A stream may bring sparse parts after dense ones.
+        center = None if hasattr(self.X, "indptr") else self.center
+        if self.adapts:
+            spread = self.units.spread
+            return Coordinates(spread_units(self.scale, spread), spread, center)
+        length = self.units.length
+        unit = curvature_units(self.scale, length, self.settings.l2)
+        return Coordinates(unit, np.sqrt(length), center)
+
+    def _with_scaled_eps(self, optimizer, params):
+        """An eps that stands beside sizes of gradients, in their unit."""
+        names = list(type(optimizer)._parameter_intervals)
+        if "eps" not in names:
+            return params
+        sizes = self.units.slope * self.units.spread
+        params = params.copy()
+        if (sizes > 0).any():
+            params[names.index("eps")] *= sizes[sizes > 0].min()
+        return params
+
+    # ------------------------------------------------------------------------------------ epochs
 
     @property
     def rate(self):
@@ -124,33 +163,87 @@ class Batches:
         self.rates.eta = value
 
     def epoch(self, number, stop):
+        """One pass; with a recommended rate one that blew up is made again with shorter steps."""
+        before = None
+        if self.settings.recommended and on_device(self.X):
+            before = self.engine.get_state()  # a device keeps what it ends with by itself
+        for _ in range(MOST_RETRIES):
+            epoch = self._pass(number, stop)
+            if not self.settings.recommended or not self._blew_up(epoch):
+                break
+            self.engine.set_state(self.engine.get_state() if before is None else before)
+            self.rates.shrunk /= SHORTER
+        return self._after(epoch)
+
+    def _pass(self, number, stop):
         size = size_of_batches(self.settings.batch_size, number, self.n_rows)
         steps = math.ceil(self.n_rows / size)
-        due = number == 0 if self.memory == "saga" else self.memory and number % self.snapshots == 0
-        if due and not self.engine.remember():
-            return Epoch(math.nan, math.nan, math.nan, self.rate, 0, finite=False)
-        if self.lipschitz is not None:
-            rate = self.lipschitz.see(self.engine.coef(), self.engine.intercepts())
-            rates = np.full(steps, rate)
-        else:
-            rates = self.rates.of_epoch(number, self.t, steps)
+        rates = self.rates.of_epoch(number, self.t, steps, size)
+        if self.memory:
+            due = number == 0 if self.memory == "saga" else number % self.snapshots == 0
+            if due and not self.engine.remember():
+                return Epoch(math.nan, math.nan, math.nan, float(rates[-1]), 0, finite=False)
         seed = None
         if self.settings.shuffle:
             # Odd multipliers: different epochs and seeds have different streams.
             seed = (self.seed * 0x9E3779B97F4A7C15 + number * 0xD1B54A32D192ED03 + 1) % 2**64
         loss, norm, finite = self.engine.epoch(rates, size, seed, stop)
-        self.t += steps
-        ended = None
-        objective = math.nan
-        change, largest = self.engine.change() if self.own_criterion else (math.inf, 0.0)
-        if finite and self.engine.save():
-            objective = loss + self.settings.penalty_of(self.engine)
-            tol = self.settings.tol
-            if tol is not None and (change <= tol * largest or largest == change == 0.0):
-                ended = "converged"
-        else:
-            finite = False
-        return Epoch(loss, objective, norm, float(rates[-1]), steps, finite, ended)
+        return Epoch(loss, math.nan, norm, float(rates[-1]), steps, finite)
+
+    def _blew_up(self, epoch):
+        if not (epoch.finite and math.isfinite(epoch.loss)):
+            return True
+        if self.stream:
+            return False
+        reference = self.reference
+        largest = BLOWN_UP * (reference.objective - reference.floor)
+        return epoch.loss - reference.floor > max(largest, 1e-300)
+
+    def _after(self, epoch):
+        if not (epoch.finite and self.engine.save()):
+            epoch.finite = False
+            return epoch
+        self.t += epoch.steps
+        epoch.objective = epoch.loss + self.settings.penalty_of(self.engine)
+        if self.memory:
+            self._see_memory(epoch)
+        return epoch
+
+    def _see_memory(self, epoch):
+        """Whether a variance-reduced method has converged, by the gradient that it remembers."""
+        smoothness, tol = self.rates.smoothness, self.settings.tol
+        if smoothness is not None and self.settings.smooth:
+            smoothness.see(self.engine.coef(), self.engine.intercepts())
+        if tol is None:
+            return
+        z, gradient, free = self._memorised()
+        self.gap.see(z, gradient)
+        gap = self.gap.estimate(gradient, free)
+        if self.gap.knows() and gap <= tolerated(tol, self.reference, epoch.objective):
+            epoch.ended = "converged"
+
+    def _memorised(self):
+        """Coordinates, the remembered gradient of the objective there, and which can move."""
+        mean, intercept_mean = to_host(self.engine.memory_gradient())
+        coef, intercept = to_host((self.engine.coef(), self.engine.intercepts()))
+        settings, made = self.settings, self._coordinates()
+        coef = np.asarray(coef, dtype=np.float64)
+        gradient = mean + settings.l2 * coef
+        down, up = gradient - settings.l1, gradient + settings.l1
+        at_zero = np.where(down > 0, down, np.where(up < 0, up, 0.0))
+        gradient = np.where(coef > 0, up, np.where(coef < 0, down, at_zero))
+        if settings.low is not None:
+            held = ((coef <= settings.low) & (gradient > 0)) | (
+                (coef >= settings.high) & (gradient < 0)
+            )
+            gradient = np.where(held, 0.0, gradient)
+        free = gradient != 0.0
+        parts = [(coef / made.unit, gradient * made.unit, free)]
+        if settings.fit_intercept:
+            at_center = intercept + (0.0 if made.center is None else coef @ made.center)
+            unit = made.intercept_unit
+            parts.append((at_center / unit, intercept_mean * unit, np.ones(len(unit), bool)))
+        return tuple(np.concatenate([np.ravel(p[i]) for p in parts]) for i in range(3))
 
     def save(self):
         return True  # `epoch` does
@@ -162,15 +255,78 @@ class Batches:
         coef, intercept = self.engine.averages()
         return self.model() if coef is None else Model(coef, intercept)
 
+    # ------------------------------------------------------------------------------------- state
+
     def get_state(self):
-        state = {"engine": self.engine.get_state(), "t": self.t, "eta": self.rates.eta}
-        state["seed"] = self.seed
-        if self.lipschitz is not None:
-            state["curvature"] = self.lipschitz.curvature
+        state = {
+            "engine": self.engine.get_state(),
+            "t": self.t,
+            "eta": self.rates.eta,
+            "shrunk": self.rates.shrunk,
+            "seed": self.seed,
+            "columns": vars(self.columns).copy(),
+            "center": self.center,
+            "scale": self.scale,
+            "units": vars(self.units).copy(),
+            "gap": {"pairs": list(self.gap.pairs), "last": self.gap.last},
+        }
+        if self.rates.smoothness is not None:
+            smoothness = self.rates.smoothness
+            state["smoothness"] = (smoothness.largest, smoothness.mean, smoothness.curvature)
         return state
 
     def set_state(self, state):
-        self.engine.set_state(state["engine"])
         self.t, self.rates.eta, self.seed = state["t"], state["eta"], state["seed"]
-        if self.lipschitz is not None:
-            self.lipschitz.curvature = state["curvature"]
+        self.rates.shrunk = state["shrunk"]
+        self.gap.pairs.extend(state["gap"]["pairs"])
+        self.gap.last = state["gap"]["last"]
+        here = self.columns
+        self.columns = Columns(**state["columns"])
+        self.units = LossUnits(**state["units"])
+        self.center, self.scale = state["center"], state["scale"]
+        smoothness = self.rates.smoothness
+        if smoothness is not None and "smoothness" in state:
+            seen = (smoothness.largest, smoothness.mean, smoothness.curvature)
+            kept = state["smoothness"]
+            if self.stream:
+                kept = tuple(map(max, kept, seen))
+            smoothness.largest, smoothness.mean, smoothness.curvature = kept
+            smoothness.length = self.units.length
+        self.engine.set_coordinates(**self._coordinates().arguments())
+        self.engine.set_state(state["engine"])
+        if self.stream:
+            self._renew(here)
+
+    def _renew(self, here):
+        """Take in the columns of another part of a stream.
+
+        Scales that are off by a factor of two are renewed, and centers that are off by half a
+        scale. Where a scale has grown, the steps so far were too long for what comes, and the
+        weight is taken back as Ross, Mineiro and Langford (2013, algorithms 1 and 2) do: by the
+        factor of the scale, or its square where steps are as long as gradients.
+        """
+        self.columns = self.columns.and_then(here)
+        if not hasattr(self.X, "indptr") and self.settings.fit_intercept:
+            mean = self.columns.mean
+            if self.center is None:
+                self.center = mean
+            off = np.abs(mean - self.center) * RENEWED > self.scale
+            self.center = np.where(off, mean, self.center)
+        scale, old = self._scale(), self.scale
+        new = (old == 0) & (scale > 0)
+        grown = (old > 0) & (scale > RENEWED * old)
+        shrunk = (scale > 0) & (scale * RENEWED < old)
+        self.scale = np.where(new | grown | shrunk, scale, old)
+        if grown.any():
+            share = np.where(grown, old / np.where(grown, scale, 1.0), 1.0)
+            state = self.engine.get_state()
+            coef, intercept = state["arrays"][:2]
+            factor = share if self.adapts else share**2
+            xp = array_namespace(coef)
+            kept = (coef * xp.asarray(factor)).astype(coef.dtype)
+            if self.center is not None:  # what is predicted there stays
+                lost = (coef - kept).astype(np.float64)
+                intercept = intercept + lost @ xp.asarray(self.center)
+            state["arrays"][:2] = kept, intercept
+            self.engine.set_state(state)
+        self.engine.set_coordinates(**self._coordinates().arguments())

@@ -34,6 +34,9 @@ class Settings:
     low: np.ndarray | None  # bounds of the weights, (n_features,)
     high: np.ndarray | None
     n_threads: int
+    # Whether the learning rate is what is recommended for the optimizer, and not the user's.
+    recommended: bool
+    smooth: bool  # whether the loss has a derivative everywhere
 
     @property
     def l1(self):
@@ -123,10 +126,11 @@ class Patience:
         self.best = best
         self.count = count
 
-    def see(self, value):
-        """scikit-learn's comparisons: an objective must fall by `tol` or more; one not a number
-        never counts."""
-        self.count = self.count + 1 if self.tol is not None and value > self.best - self.tol else 0
+    def see(self, value, size=1.0):
+        """scikit-learn's comparisons: an objective must fall by `tol`, of `size`, or more; one not
+        a number never counts."""
+        missed = self.tol is not None and value > self.best - self.tol * size
+        self.count = self.count + 1 if missed else 0
         self.best = min(self.best, value)
         return self.count
 
@@ -144,6 +148,8 @@ class Fit:
     settings : Settings
     loss : Loss
         For messages.
+    reference : Reference or None
+        Where `tol` is relative to what a fit can gain; None: `tol` is absolute.
     validate : callable or None
         ``validate(fit) -> (metric, loss)`` after each epoch: what the fit stops on (lower is
         better), and the mean loss on the validation samples.
@@ -166,6 +172,7 @@ class Fit:
         settings,
         loss,
         *,
+        reference=None,
         validate=None,
         restore_best=False,
         state=None,
@@ -174,6 +181,7 @@ class Fit:
         self.descent = descent
         self.settings = settings
         self.loss = loss
+        self.reference = reference
         self.validate = validate
         self.restore_best = restore_best
         self.stop = None
@@ -246,12 +254,12 @@ class Fit:
         self.report(epoch, metric)
         reason = epoch.ended
         if self.validate is not None or not getattr(self.descent, "own_criterion", False):
-            if self.patience.see(metric) >= settings.n_iter_no_change:
+            if self.patience.see(metric, self.size_of(metric)) >= settings.n_iter_no_change:
                 if settings.learning_rate == "adaptive" and self.descent.rate > 1e-6:
                     self.descent.rate /= 5
                     self.patience.count = 0
                 else:
-                    reason = "converged" if self.validate is None else "validation"
+                    reason = self.reason_of_no_change(metric)
                     if settings.verbose > 0:
                         print(
                             f"Convergence after {self.n_iter} epochs took {self.seconds():.2f} "
@@ -263,6 +271,19 @@ class Fit:
             reason = "max_iter"
         self.stop_reason = reason
         return reason is not None
+
+    def size_of(self, metric):
+        """What changes of the metric are measured by: 1 for scores, and in scikit-learn's
+        algorithm."""
+        scored = self.validate is not None and not self.restore_best
+        return 1.0 if self.reference is None or scored else self.reference.size_of(metric)
+
+    def reason_of_no_change(self, metric):
+        if self.validate is not None:
+            return "validation"
+        # What stands still above the best constant has not converged to anything.
+        worse = self.reference is not None and metric > self.reference.objective
+        return "no_progress" if worse else "converged"
 
     def report(self, epoch, metric):
         """scikit-learn's lines."""
@@ -306,7 +327,7 @@ class Fit:
 
     def state(self):
         """What another fit needs to go on from here: a dict that can be pickled."""
-        by_itself = self.stop_reason in ("converged", "validation", "line_search")
+        by_itself = self.stop_reason in ("converged", "no_progress", "validation", "line_search")
         last = {name: values[-1:] for name, values in vars(self.curves).items() if values}
         return {
             "engine": self.descent.get_state(),

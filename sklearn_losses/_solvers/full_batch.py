@@ -1,6 +1,6 @@
 """Descents that take all samples at each iteration: proximal gradient, and SciPy's L-BFGS-B.
 
-The vector of the weights is on the host; of data on a device the objective and its gradient are
+The vector of the coordinates is on the host; of data on a device the objective and its gradient are
 computed there.
 """
 
@@ -13,16 +13,34 @@ from scipy.optimize import minimize
 from threadpoolctl import ThreadpoolController
 
 from sklearn_losses._array import array_namespace, to_host
-from sklearn_losses._solvers.batches import problem_of
+from sklearn_losses._solvers.coordinates import (
+    Coordinates,
+    Sample,
+    columns_of,
+    curvature_units,
+    loss_units,
+)
 from sklearn_losses._solvers.engines import problem_class
 from sklearn_losses._solvers.fit import Epoch, Model
+from sklearn_losses._solvers.gap import Gap, tolerated
+from sklearn_losses._solvers.reference import problem_of
 
-# A loss without derivative is followed through smooth ones whose width falls by this factor, from
-# the spread of the targets to FINEST of it.
-NARROWER = 0.1
-FINEST = 1e-7
-# Where stages before the last end without `tol`.
-STAGE_TOL = 1e-6
+# A loss without derivative is followed through smooth ones, whose width falls from the spread of
+# the targets by this factor, until smoothing changes the objective by less than is tolerated.
+NARROWER = 0.2
+MOST_STAGES = 14
+# Smoothing by a width changes a loss by at most this share of it, times its slope; a stage ends
+# when its own gap is this share of that.
+SMOOTHING = 0.25
+STAGE_SHARE = 0.25
+# What is left for rounding: gaps below so many of the type's roundings of the objective's size.
+ROUNDINGS = 64.0
+# L-BFGS-B begins again from where a line search gave up, so often without a gain at most.
+RESTARTS = 2
+# Changes of the objective below this share of it are taken from its gradients.
+SMALL = 1e-11
+# Where a loss is not finite, its line search is led to this share of the step.
+BACK = 0.1
 
 
 @cache
@@ -31,35 +49,38 @@ def threadpools():
 
 
 def smooth_stages(data):
-    """The data with the losses to minimise one after the other: the loss itself, where it has a
-    derivative."""
+    """Data with the losses to minimise one after the other, and by how much each may be above the
+    loss itself: one of 0, where the loss has a derivative."""
     if all(loss.differentiable for loss in data.losses):
-        return [data]
+        return [(data, 0.0)]
     if any(loss._smoothed(1.0) is None for loss in data.losses):
         raise ValueError(
             f"{data.losses[0]!r} has no derivative, and no smooth counterpart: full-batch "
             "optimizers cannot minimise it; use one that steps, such as optimizer='adagrad'"
         )
-    spread = 1.0
+    width = 1.0
     if data.losses[0].task == "regression":
-        spread = float(array_namespace(data.y).std(data.y)) or 1.0
+        width = float(np.max(Sample(data).spreads()))
     stages = []
-    width = spread
-    while width >= FINEST * spread:
+    for _ in range(MOST_STAGES):
         smoothed = [loss._smoothed(width) for loss in data.losses]
         factor = smoothed[0][1](data.y)
         weight = data.sample_weight
+        error = SMOOTHING * width
         if factor is not None:
             weight = factor if weight is None else weight * factor
-        stages.append(replace(data, losses=[loss for loss, _ in smoothed], sample_weight=weight))
+            error *= float(array_namespace(factor).mean(factor))
+        losses = [loss for loss, _ in smoothed]
+        stages.append((replace(data, losses=losses, sample_weight=weight), error))
         width *= NARROWER
     return stages
 
 
 class Objective:
-    """The smooth part of the objective as a function of one vector: weights, then intercepts."""
+    """The smooth part of the objective as a function of one vector: the weights' coordinates, then
+    the intercepts', at the columns' center."""
 
-    def __init__(self, data, settings, scale):
+    def __init__(self, data, settings, scale, coordinates):
         self.problem = problem_class(data.X)(
             data.X,
             data.y,
@@ -70,86 +91,219 @@ class Objective:
                 "weight_factor": scale,
             },
         )
+        self.dtype = data.X.dtype
+        self.coordinates = coordinates
         self.shape = (data.n_outputs, data.X.shape[1])
         self.n_weights = self.shape[0] * self.shape[1]
         self.fit_intercept = settings.fit_intercept
         self.l2 = settings.l2
+        self.low, self.high = settings.low, settings.high
         self.loss = self.gradient_norm = math.nan
         self.fixed_intercept = np.zeros(data.n_outputs)
 
     def split(self, z):
-        coef = z[: self.n_weights].reshape(self.shape)
-        return coef, z[self.n_weights :] if self.fit_intercept else self.fixed_intercept
+        """Weights, in X's type, and the intercepts that go with what they were rounded to."""
+        made = self.coordinates
+        coef = z[: self.n_weights].reshape(self.shape) * made.unit
+        if self.low is not None:  # over a unit and back may be an ulp away
+            v = z[: self.n_weights].reshape(self.shape)
+            coef = np.where(v <= self.low / made.unit, self.low, coef)
+            coef = np.where(v >= self.high / made.unit, self.high, coef)
+        coef = coef.astype(self.dtype)
+        if not self.fit_intercept:
+            return coef, self.fixed_intercept
+        intercept = z[self.n_weights :] * made.intercept_unit
+        if made.center is not None:
+            intercept = intercept - coef.astype(np.float64) @ made.center
+        return coef, intercept
 
     def join(self, coef, intercept):
-        parts = [np.asarray(coef, dtype=np.float64).ravel()]
-        return np.concatenate([*parts, intercept] if self.fit_intercept else parts)
+        """The vector of a model."""
+        made = self.coordinates
+        coef = np.asarray(coef, dtype=np.float64)
+        parts = [(coef / made.unit).ravel()]
+        if self.fit_intercept:
+            if made.center is not None:
+                intercept = intercept + coef @ made.center
+            parts.append(intercept / made.intercept_unit)
+        return np.concatenate(parts)
 
     def __call__(self, z):
         """Value and gradient; the value is infinite where the loss is not finite."""
         coef, intercept = self.split(z)
-        loss, gradient, intercept_gradient = self.problem.value_gradient(coef, intercept)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._value_gradient(coef, intercept)
+
+    def _value_gradient(self, coef, intercept):
+        made = self.coordinates
+        loss, gradient, of_intercept = self.problem.value_gradient(coef, intercept)
         self.loss = loss
         square = float(np.vdot(gradient, gradient))
         if self.fit_intercept:
-            square += float(np.vdot(intercept_gradient, intercept_gradient))
+            square += float(np.vdot(of_intercept, of_intercept))
         self.gradient_norm = math.sqrt(square) if math.isfinite(square) else math.nan
-        value = loss + 0.5 * self.l2 * float(np.vdot(coef, coef))
-        if not math.isfinite(value):
-            value = math.inf
-        return value, self.join(gradient + self.l2 * coef, intercept_gradient)
+        if made.center is not None:
+            gradient -= of_intercept[:, None] * made.center
+        if self.l2:
+            coef = coef.astype(np.float64, copy=False)
+            loss += 0.5 * self.l2 * float(np.vdot(coef, coef))
+            gradient += self.l2 * coef
+        gradient *= made.unit
+        parts = [gradient.ravel()]
+        if self.fit_intercept:
+            parts.append(of_intercept * made.intercept_unit)
+        whole = np.concatenate(parts) if len(parts) > 1 else parts[0]
+        if not (math.isfinite(loss) and np.isfinite(whole).all()):
+            loss = math.inf
+        return loss, whole
 
 
 class FullBatch:
-    """What both descents share: stages, the state of the model, the optimality condition."""
+    """What both descents share: stages, the state of the model, when it has converged.
+
+    Parameters
+    ----------
+    data : Data
+    settings : Settings
+    model : Model
+        Where to start.
+    reference : Reference
+    """
 
     own_criterion = True
+    noisy, exact = False, True
 
-    def __init__(self, data, settings, loss, model, *, seed=None, relative=True):
+    def __init__(self, data, settings, model, reference, *, seed=None, stream=False):
         model = to_host(model)
         self.settings = settings
+        self.reference = reference
+        self.data = data
         self.stages = smooth_stages(data)
         self.stage = 0
         self.dtype = data.X.dtype
-        scale = problem_of(data, settings, batch_size=1)["weight_factor"]
-        self.objectives = [Objective(stage, settings, scale) for stage in self.stages[:1]]
-        self.scale = scale
-        n_outputs, n_features = self.objectives[0].shape
+        self.weight_factor = problem_of(data, settings, batch_size=1)["weight_factor"]
+        columns = columns_of(data)
+        # Sparse columns as well: what the center takes from all rows is one product of vectors.
+        center = columns.mean if settings.fit_intercept else None
+        scale = columns.scales(0.0 if center is None else center, per_entry=False)
+        length = loss_units(Sample(data), reference.constants).length
+        unit = curvature_units(scale, length, settings.l2)
+        self.coordinates = Coordinates(unit, np.sqrt(length), center)
+        self.objectives = [self._made(self.stages[0][0])]
+        n_outputs = data.n_outputs
         free = np.full(n_outputs if settings.fit_intercept else 0, np.inf)
         low, high = (
-            np.full(n_features, bound) if given is None else given
+            np.full(unit.shape, bound) if given is None else given / unit
             for given, bound in ((settings.low, -np.inf), (settings.high, np.inf))
         )
-        self.low = np.concatenate([np.tile(low, n_outputs).astype(np.float64), -free])
-        self.high = np.concatenate([np.tile(high, n_outputs).astype(np.float64), free])
+        self.low = np.concatenate([low.ravel(), -free])
+        self.high = np.concatenate([high.ravel(), free])
+        self.bounded = settings.low is not None
         self.l1 = np.zeros(len(self.low))
-        self.l1[: n_outputs * n_features] = settings.l1
+        self.l1[: unit.size] = settings.l1 * unit.ravel()
         self.objectives[0].fixed_intercept = np.array(model.intercept, dtype=np.float64)
-        z = self.objectives[0].join(model.coef, model.intercept)
-        self.z = np.clip(z, self.low, self.high)
+        self.z = self.objectives[0].join(model.coef, model.intercept)
+        if self.bounded:
+            self.z = np.clip(self.z, self.low, self.high)
         self.rate = math.nan
+        self.gap = Gap()
+        # Where the stage began, and how far this one and that before went.
+        self.began, self.distance, self.distance_before = self.z, 0.0, 1.0
+        self.true = None  # the loss itself, where stages are smooth ones
+        self.best = (math.inf, None)
+
+    def _made(self, data):
+        # The weights' own factor: those of a smooth counterpart are no weights.
+        return Objective(data, self.settings, self.weight_factor, self.coordinates)
 
     def objective(self):
         """That of the present stage."""
         while len(self.objectives) <= self.stage:
-            made = Objective(self.stages[len(self.objectives)], self.settings, self.scale)
+            made = self._made(self.stages[len(self.objectives)][0])
             made.fixed_intercept = self.objectives[0].fixed_intercept
             self.objectives = [*self.objectives, made]
         return self.objectives[self.stage]
 
-    def violation(self, z, gradient):
-        """The largest coordinate of the least generalised gradient."""
-        down = gradient - self.l1  # the derivative to the left is at least this, to the right ...
-        up = gradient + self.l1
-        least = np.where(
-            z > 0, up, np.where(z < 0, down, np.where(down > 0, down, np.where(up < 0, up, 0.0)))
-        )
-        least = np.where((z <= self.low) & (least > 0), 0.0, least)
-        least = np.where((z >= self.high) & (least < 0), 0.0, least)
-        return float(np.abs(least).max(initial=0.0))
+    def least(self, z, gradient):
+        """The least generalised gradient: 0 where a coordinate is held by penalty or bounds."""
+        if self.settings.l1:
+            down = gradient - self.l1  # the derivative to the left is at least this, to the right
+            up = gradient + self.l1
+            at_zero = np.where(down > 0, down, np.where(up < 0, up, 0.0))
+            gradient = np.where(z > 0, up, np.where(z < 0, down, at_zero))
+        if self.bounded:
+            held = ((z <= self.low) & (gradient > 0)) | ((z >= self.high) & (gradient < 0))
+            gradient = np.where(held, 0.0, gradient)
+        return gradient
+
+    def penalised(self, z, value):
+        return value + float(np.vdot(self.l1, np.abs(z))) if self.settings.l1 else value
+
+    def allowed(self, value):
+        """The gap at which the present stage ends."""
+        tol = self.settings.tol
+        error = self.stages[self.stage][1]
+        if error and self.narrower(error, value):
+            return STAGE_SHARE * error
+        allowed = 0.0 if tol is None else tolerated(tol, self.reference, value)
+        return max(allowed, self.rounding(value)) if error else allowed
+
+    def rounding(self, value):
+        """Gaps that rounding hides: that of values, and of the gradients' coefficients and weights
+        in X's type, whose errors count by their squares."""
+        eps = max(np.finfo(np.float64).eps, float(np.finfo(self.dtype).eps) ** 2)
+        return ROUNDINGS * eps * (abs(value) + self.reference.objective - self.reference.floor)
+
+    def narrower(self, error, value):
+        """Whether another stage follows one with that error."""
+        if self.stage + 1 == len(self.stages):
+            return False
+        tol = self.settings.tol
+        return tol is None or error > tolerated(tol, self.reference, value)
+
+    def reached(self, z, value, gradient, fell):
+        """Whether the stage is at its minimum; `fell`: by how much the last iteration lowered it,
+        or None where no step lowers it any more."""
+        if fell is not None:
+            self.gap.see(z, gradient)
+            self.gap.falls.append(fell)
+        allowed, rounding = self.allowed(value), self.rounding(value)
+        if fell is None:
+            allowed = max(allowed, rounding)
+        elif not self.gap.knows():
+            return False
+        elif len(self.stages) == 1 and self.gap.extrapolated() > max(allowed, rounding):
+            return False
+        return self.estimate(z, self.least(z, gradient)) <= allowed
+
+    def estimate(self, z, least):
+        """Of the gap at z, where the least generalised gradient is `least`."""
+        free = (least != 0.0) if self.settings.l1 or self.bounded else None
+        return self.gap.estimate(least, free)
+
+    def next_stage(self, value):
+        """Go on to the next stage, where another follows."""
+        self.keep_best()
+        if not self.narrower(self.stages[self.stage][1], value):
+            return False
+        self.stage += 1
+        self.gap.forget()
+        self.began, self.distance_before = self.z, self.distance
+        return True
+
+    def keep_best(self):
+        """Of the ends of stages the one with the least loss itself."""
+        if len(self.stages) == 1:
+            return
+        if self.true is None:
+            self.true = self._made(self.data)
+            self.true.fixed_intercept = self.objectives[0].fixed_intercept
+        value = self.penalised(self.z, self.true(self.z)[0])
+        if value <= self.best[0]:
+            self.best = (value, self.z.copy())
 
     def epoch_at(self, z, value, rate, ended=None):
-        objective = value + float(np.vdot(self.l1, np.abs(z)))
+        objective = self.penalised(z, value)
         made = self.objective()
         return Epoch(
             made.loss, objective, made.gradient_norm, rate, 1, math.isfinite(objective), ended
@@ -159,7 +313,8 @@ class FullBatch:
         return bool(np.isfinite(self.z).all())
 
     def model(self):
-        coef, intercept = self.objectives[0].split(self.z)
+        z = self.z if self.best[1] is None else self.best[1]
+        coef, intercept = self.objectives[0].split(z)
         return Model(coef.astype(self.dtype), np.array(intercept, dtype=np.float64))
 
     public_model = model
@@ -173,9 +328,16 @@ class GradientDescent(FullBatch):
         self.length = 1.0
         self.value = self.gradient = None
 
+    def allowed(self, value):
+        # Next to narrow kinks gradients lead nowhere: the stages before are to end close.
+        tol = self.settings.tol
+        allowed = 0.0 if tol is None else tolerated(tol, self.reference, value)
+        return max(allowed, self.rounding(value)) if len(self.stages) > 1 else allowed
+
     def prox(self, z, length):
-        soft = np.copysign(np.maximum(np.abs(z) - length * self.l1, 0.0), z)
-        return np.clip(soft, self.low, self.high)
+        if self.settings.l1:
+            z = np.copysign(np.maximum(np.abs(z) - length * self.l1, 0.0), z)
+        return np.clip(z, self.low, self.high) if self.bounded else z
 
     def epoch(self, number, stop):
         if stop is not None and stop.is_set():
@@ -185,9 +347,6 @@ class GradientDescent(FullBatch):
             self.value, self.gradient = objective(self.z)
             if not math.isfinite(self.value):
                 return self.epoch_at(self.z, math.nan, self.length)
-        tol = self.settings.tol
-        if tol is None and self.stage + 1 < len(self.stages):
-            tol = STAGE_TOL
         length = self.length
         while True:
             z = self.prox(self.z - length * self.gradient, length)
@@ -200,31 +359,36 @@ class GradientDescent(FullBatch):
                 break
             length /= 2
             if length < 1e-300 or not move.any():
-                ended = None if self.next_stage() else "line_search"
+                ended = None
+                if not self.next_stage(self.value):
+                    whole = self.penalised(self.z, self.value)
+                    at_minimum = self.reached(self.z, whole, self.gradient, None)
+                    at_minimum = at_minimum and self.settings.tol is not None
+                    ended = "converged" if at_minimum else "line_search"
+                self.gradient = None if ended is None else self.gradient
                 return self.epoch_at(self.z, self.value, length, ended)
         change = gradient - self.gradient
         curvature = float(np.vdot(move, change))
         square = float(np.vdot(move, move))
         self.length = min(square / curvature, 1e10 * length) if curvature > 0 else 2 * length
+        fell = self.penalised(self.z, self.value) - self.penalised(z, value)
         self.z, self.value, self.gradient = z, value, gradient
         ended = None
-        if tol is not None and self.violation(z, gradient) <= tol:
-            ended = None if self.next_stage() else "converged"
+        if self.reached(z, self.penalised(z, value), gradient, fell):
+            if self.next_stage(value):
+                self.gradient = None
+            elif self.settings.tol is not None:
+                ended = "converged"
         return self.epoch_at(z, value, length, ended)
 
-    def next_stage(self):
-        """Go on to the next stage; False where this is the last."""
-        if self.stage + 1 == len(self.stages):
-            return False
-        self.stage += 1
-        self.gradient = None
-        return True
-
     def get_state(self):
-        return {"z": self.z, "length": self.length, "stage": self.stage}
+        gap = {"pairs": list(self.gap.pairs), "last": self.gap.last}
+        return {"z": self.z, "length": self.length, "stage": self.stage, "gap": gap}
 
     def set_state(self, state):
         self.z, self.length, self.stage = state["z"], state["length"], state["stage"]
+        self.gap.pairs.extend(state["gap"]["pairs"])
+        self.gap.last = state["gap"]["last"]
         self.gradient = None
 
 
@@ -237,27 +401,45 @@ class LimitedMemoryBFGS(FullBatch):
         super().__init__(*args, **kwargs)
         self.start = self.z.copy()
         self.done = 0  # iterations
+        self.split = self.l1 > 0
+        # L-BFGS-B measures differences against 1.
+        size = self.reference.objective - self.reference.floor
+        self.size = size if 0 < size < math.inf else 1.0
+
+    def estimate(self, z, least):
+        if len(self.stages) == 1:
+            return super().estimate(z, least)
+        # Next to kinks curvatures say little. A convex function is at most the gradient times the
+        # distance above its minimum, and a stage is about as far from it as it moved.
+        moved = float(np.linalg.norm(z - self.began))
+        self.distance = max(moved, NARROWER * self.distance_before)
+        return float(np.linalg.norm(least)) * self.distance
 
     def halves(self, z):
         """Of weights: positive and negative parts; intercepts stand in the first half."""
-        positive = np.where(self.l1 > 0, np.maximum(z, 0.0), z)
-        return np.concatenate([positive, np.maximum(-z, 0.0)[self.l1 > 0]])
+        if not self.settings.l1:
+            return z.copy()
+        positive = np.where(self.split, np.maximum(z, 0.0), z)
+        return np.concatenate([positive, np.maximum(-z, 0.0)[self.split]])
 
     def whole_of(self, halves):
         z = halves[: len(self.low)].copy()
-        z[self.l1 > 0] -= halves[len(self.low) :]
+        if self.settings.l1:
+            z[self.split] -= halves[len(self.low) :]
         return z
 
     def split_bounds(self):
-        split = self.l1 > 0
+        if not (self.settings.l1 or self.bounded):
+            return None
+        split = self.split
         low = np.where(split, np.maximum(self.low, 0.0), self.low)
         high = np.where(split, np.maximum(self.high, 0.0), self.high)
-        return list(
-            zip(
+        return np.stack(
+            [
                 np.concatenate([low, np.maximum(-self.high, 0.0)[split]]),
                 np.concatenate([high, np.maximum(-self.low, 0.0)[split]]),
-                strict=True,
-            )
+            ],
+            axis=1,
         )
 
     def run(self, fit):
@@ -265,53 +447,105 @@ class LimitedMemoryBFGS(FullBatch):
         replay, reached = self.done, self.z
         self.z = self.start.copy()
         self.done = 0
+        self.best = (math.inf, None)
         try:
             # L-BFGS-B's own vectors are short: threads in BLAS only wait for each other.
             with threadpools().limit(limits=1, user_api="blas"):
-                for stage in range(len(self.stages)):
-                    self.stage = stage
-                    if not self.minimise(fit, replay):
-                        return
+                while self.minimise(fit, replay):
+                    pass
         except KeyboardInterrupt:
             if self.done < replay:
                 self.z, self.done = reached, replay
             raise
 
     def minimise(self, fit, replay):
-        """One stage; whether another may follow."""
+        """One stage; whether another follows."""
+        before = math.inf
+        tries = RESTARTS
+        while True:
+            ended, value = self.descend(fit, replay)
+            if fit.stop_reason is not None:
+                self.keep_best()
+                return False
+            if ended or tries == 0:
+                break
+            # Rounding or a bad model of the curvature: it may go on with a new one.
+            tries = (
+                RESTARTS
+                if before - value > 1e-9 * abs(before - self.reference.floor)
+                else (tries - 1)
+            )
+            before = value
+        if self.next_stage(value):
+            return True
+        fit.stop_reason = "converged" if ended and self.settings.tol is not None else "line_search"
+        return False
+
+    def descend(self, fit, replay):
+        """L-BFGS-B from the present point: whether it came to the minimum, and the value."""
         objective = self.objective()
-        settings = self.settings
-        last = self.stage + 1 == len(self.stages)
-        split = self.l1 > 0
-        seen = {}
+        size, split, penalised = self.size, self.split, bool(self.settings.l1)
+        seen = {}  # what was evaluated last
+        base = {}  # the last iterate
 
         def function(halves):
             z = self.whole_of(halves)
             value, gradient = objective(z)
-            if not math.isfinite(value) and not seen:
-                raise fit.diverged(self.epoch_at(z, math.nan, math.nan))
-            seen.update(loss=objective.loss, norm=objective.gradient_norm, smooth=value)
-            value += float(np.vdot(self.l1[split], halves[: len(z)][split] + halves[len(z) :]))
-            return value, np.concatenate([gradient + self.l1, (self.l1 - gradient)[split]])
+            whole = self.penalised_halves(halves, value)
+            if not math.isfinite(whole):
+                if not base:
+                    raise fit.diverged(self.epoch_at(z, math.nan, math.nan))
+                return led_back(halves, base)
+            seen.update(z=z, value=value, gradient=gradient, loss=objective.loss)
+            seen["norm"] = objective.gradient_norm
+            if penalised:
+                gradient = np.concatenate([gradient + self.l1, (self.l1 - gradient)[split]])
+            if base and len(self.stages) == 1:
+                change = whole - base["whole"]
+                if abs(change) <= SMALL * (abs(whole) + size):
+                    # By the mean of both slopes, to the third order: rounding hides less of it.
+                    step = halves - base["halves"]
+                    change = 0.5 * float((gradient + base["halves_gradient"]) @ step)
+                whole = base["whole"] + change
+            seen.update(whole=whole, halves_gradient=gradient)
+            if not base:
+                base.update(halves=halves.copy(), **seen)
+            return whole / size, gradient / size
 
-        def made():
-            # Not the value of `function`, in which both parts of a weight may be positive.
-            value = seen["smooth"] + float(np.vdot(self.l1, np.abs(self.z)))
-            return Epoch(seen["loss"], value, seen["norm"], math.nan, 1)
+        def led_back(halves, base):
+            """A parabola along the step whose least value is at BACK of it: L-BFGS-B's line search,
+            which infinity ends, goes there."""
+            step = halves - base["halves"]
+            slope = float(base["halves_gradient"] @ step)
+            slope = slope if slope < 0 else -1.0
+            bend = -slope / BACK
+            value = base["whole"] + slope + bend / 2
+            direction = step * ((slope + bend) / max(float(step @ step), 1e-300))
+            return value / size, direction / size
+
+        state = {"ended": False}
 
         def after(intermediate_result):
             if fit.stop is not None and fit.stop.is_set():
                 raise KeyboardInterrupt
-            self.z = self.whole_of(intermediate_result.x)
+            if not np.array_equal(self.whole_of(intermediate_result.x), seen["z"]):
+                function(intermediate_result.x)
+            fell = base["whole"] - seen["whole"]
+            base.update(halves=intermediate_result.x.copy(), **seen)
+            self.z = seen["z"]
             self.done += 1
-            if self.done <= replay:
-                return
-            fit.begin()
-            if fit.after(made()):
+            reached = self.reached(
+                self.z, self.penalised(self.z, seen["value"]), seen["gradient"], fell
+            )
+            if self.done > replay:
+                fit.begin()
+                if fit.after(self.epoch_at_last(seen)):
+                    raise StopIteration
+            if reached:
+                state["ended"] = True
                 raise StopIteration
 
-        tol = settings.tol
-        result = minimize(
+        minimize(
             function,
             self.halves(self.z),
             jac=True,
@@ -322,27 +556,34 @@ class LimitedMemoryBFGS(FullBatch):
                 "maxiter": 2**31 - 1,
                 "maxfun": 2**31 - 1,
                 "maxls": 50,
-                "maxcor": settings.optimizer.corrections,
-                "gtol": 0.0 if tol is None else tol,
-                "ftol": 0.0 if tol is None else 4 * np.finfo(self.dtype).eps,
+                "maxcor": self.settings.optimizer.corrections,
+                "gtol": 0.0,
+                "ftol": 0.0,
             },
         )
-        if fit.stop_reason is not None:
-            return False
-        self.z = self.whole_of(result.x)
-        if not last:
-            return True
-        if fit.n_iter == 0 and replay == 0:  # it started at the minimum
-            fit.begin()
-            fit.after(made())
-        # SciPy also ends where rounding hides what a step gains.
-        _, gradient = objective(self.z)
-        reached = tol is not None and self.violation(self.z, gradient) <= tol
-        fit.stop_reason = "converged" if reached else "line_search"
-        return False
+        value = self.penalised(base["z"], base["value"])
+        if fit.stop_reason is None and not state["ended"]:
+            self.z = base["z"]
+            if fit.n_iter == 0 and replay == 0:  # it started at the minimum
+                fit.begin()
+                fit.after(self.epoch_at_last(base))
+            state["ended"] = self.reached(self.z, value, base["gradient"], None)
+        return state["ended"], value
+
+    def penalised_halves(self, halves, value):
+        if not self.settings.l1:
+            return value
+        n = len(self.low)
+        return value + float(self.l1[self.split] @ (halves[:n][self.split] + halves[n:]))
+
+    def epoch_at_last(self, seen):
+        # Not the value of L-BFGS-B, in which both parts of a weight may be positive.
+        objective = self.penalised(seen["z"], seen["value"])
+        return Epoch(seen["loss"], objective, seen["norm"], math.nan, 1)
 
     def get_state(self):
-        return {"start": self.start, "done": self.done, "z": self.z}
+        return {"start": self.start, "done": self.done, "z": self.z, "best": self.best}
 
     def set_state(self, state):
         self.start, self.done, self.z = state["start"], state["done"], state["z"]
+        self.best = state["best"]

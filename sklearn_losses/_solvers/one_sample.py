@@ -13,9 +13,10 @@ class OneSample:
     data : Data
         Of one output, with a pointwise loss.
     settings : Settings
-    loss : Loss
     model : Model
         Where to start.
+    reference : Reference or None
+        Not looked at: this is scikit-learn's algorithm.
     seed : int
         Of the order of the samples: the same permutation is applied again before every epoch, as in
         scikit-learn.
@@ -26,11 +27,13 @@ class OneSample:
     """
 
     own_criterion = False
+    noisy, exact = True, False
 
-    def __init__(self, data, settings, loss, model, *, seed, averages=None, t=1.0):
+    def __init__(self, data, settings, model, reference, *, seed, averages=None, t=1.0):
         def factor(given):
             return 1.0 if given is None else float(given[0])
 
+        loss = data.losses[0]
         self.settings = settings
         self.seed = seed
         self.epochs = 0  # since the order was that of the samples

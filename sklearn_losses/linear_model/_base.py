@@ -1,15 +1,16 @@
 """What both estimators share: fits, predictions, and the state between calls. No arithmetic."""
 
 import copy
+import math
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 from numbers import Number
 
 import numpy as np
 from joblib import effective_n_jobs
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone, is_classifier
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted
@@ -19,10 +20,13 @@ from sklearn_losses._kernels._threads import effective_n_threads
 from sklearn_losses._parameters import _same
 from sklearn_losses._sklearn_compat import CALLBACKS_UNDER_WAY, CallbackSupportMixin
 from sklearn_losses._solvers import BATCHES, ONE_SAMPLE, choose_descent
+from sklearn_losses._solvers.coordinates import LossUnits
 from sklearn_losses._solvers.engines import problem_class
 from sklearn_losses._solvers.fit import Fit, Model
 from sklearn_losses._solvers.rates import size_of_batches
+from sklearn_losses._solvers.reference import Reference, constants_of, reference_of
 from sklearn_losses._solvers.run import Hooks, run_fits
+from sklearn_losses.linear_model._convergence import diagnosis_of
 from sklearn_losses.linear_model._parameters import PASSIVE_AGGRESSIVE, Parameters
 from sklearn_losses.linear_model._validation import Validation
 
@@ -135,7 +139,8 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
         def validate(fit):
             model = fit.model()
             judge.__dict__.update(judge._shown(model, xp))
-            return -judge.score(X, y, weight, offset=offset), measure(model)
+            options = {} if offset is None else {"offset": offset}
+            return -judge.score(X, y, weight, **options), measure(model)
 
         return validate
 
@@ -193,10 +198,25 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
                 self.__dict__.update(before | kept)
             raise
 
-    def _start(self, n_outputs, X, start, going_on):
+    def _reference(self, data, settings, kind, start, going_on):
+        """What a fit is measured by, and starts from; None for scikit-learn's algorithm.
+
+        `start`: the coefficients and intercepts that the user gave, each or None.
+        """
+        if kind is ONE_SAMPLE:
+            return None
+        kept = getattr(self, "_kept", None) if going_on else None
+        if kept is not None and kept.get("constants") is not None:
+            constants = kept["constants"]
+            if len(constants) == data.n_outputs:  # of a stream, whose parts end by themselves
+                return Reference(constants, math.nan, math.nan, data.n_training(), False)
+        return reference_of(data, settings)
+
+    def _start(self, n_outputs, X, start, going_on, reference=None, data=None):
         """The model that a fit starts from, and the averages so far.
 
-        `going_on`: from where the last `partial_fit` or `fit` ended.
+        `going_on`: from where the last `partial_fit` or `fit` ended. With a `reference` the
+        intercepts that nobody gave are the best constants.
         """
         xp = array_namespace(X)
         averaging = getattr(self, "_averaging", None) if going_on else None
@@ -210,6 +230,12 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
         coef = weights_from(start[0], (n_outputs, X.shape[1]), "coef_init", xp)
         intercept = weights_from(start[1], (n_outputs,), "intercept_init", xp)
         model = Model(*self._inner_weights(coef.astype(X.dtype), intercept))
+        if reference is not None and start[1] is None and self.fit_intercept:
+            constants = reference.constants
+            if start[0] is not None:
+                raw = np.asarray(to_host(X @ model.coef.astype(np.float64).T))
+                constants = self._constants_beside(data, raw)
+            model.intercept = in_namespace(np.asarray(constants, dtype=np.float64).copy(), xp)
         averages = None
         if self.average:
             # Averaging switched on later: what there is counts for all the steps that it took.
@@ -219,6 +245,29 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
                 model.intercept.copy() if late else xp.zeros_like(model.intercept),
             )
         return model, averages
+
+    @staticmethod
+    def _constants_beside(data, raw):
+        """The best constants beside raw predictions of shape (n_samples, n_outputs)."""
+        xp = array_namespace(data.X)
+        offset = in_namespace(raw, xp)
+        if data.offset is not None:
+            offset = offset + data.offset.reshape(len(raw), -1)
+        return constants_of(replace(data, offset=xp.ascontiguousarray(offset)))
+
+    def _wait(self, X, n_outputs, loss):
+        """What `partial_fit` makes of samples none of which counts: a model of zeros where there is
+        none yet, of which the first sample that counts sees nothing."""
+        if hasattr(self, "coef_"):
+            return
+        xp = array_namespace(X)
+        zeros = Model(xp.zeros((n_outputs, X.shape[1]), dtype=X.dtype), xp.zeros(n_outputs))
+        self.__dict__.update(self._shown(zeros, xp))
+        self.loss_, self.t_, self.n_iter_, self.stop_reason_ = loss, 1.0, 0, "max_iter"
+        for curve in ("loss", "validation", "grad_norm", "learning_rate"):
+            setattr(self, f"{curve}_curve_", [])
+        self._averaging = self._kept = None
+        self._waiting = True
 
     def _inner_weights(self, coef, intercept):
         """From the shapes that users see to those of the solver, one row an output."""
@@ -251,7 +300,8 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
 
     def _kept_states(self, kind, origin, going_on):
         """The states to go on from: None, or one for each fit."""
-        resume = self.warm_start == "resume" and not going_on and hasattr(self, "coef_")
+        fitted = hasattr(self, "coef_") and not getattr(self, "_waiting", False)
+        resume = self.warm_start == "resume" and not going_on and fitted
         # scikit-learn's algorithm goes on from the coefficients in `partial_fit`.
         if not resume and not (going_on and kind is not ONE_SAMPLE):
             return None
@@ -274,7 +324,19 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
         return kept["fits"]
 
     def _solve(
-        self, datas, model, averages, loss, settings, kind, seeds, validations, *, going_on, stream
+        self,
+        datas,
+        model,
+        averages,
+        loss,
+        settings,
+        kind,
+        seeds,
+        validations,
+        reference,
+        *,
+        going_on,
+        stream,
     ):
         """Fits of `datas` (one, or one for each output), from `model`: list of Fit, ended or
         about to be run."""
@@ -290,20 +352,25 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
                     averages.coef[rows], averages.intercept[rows]
                 )
             elif kind is BATCHES:
-                options["relative"] = not stream
+                options["stream"] = stream
+                if states is not None:
+                    options["units"] = LossUnits(**states[i]["engine"]["units"])
             part = Model(model.coef[rows], model.intercept[rows])
-            descent = kind(data, settings, loss, part, **options)
+            descent = kind(data, settings, part, reference, **options)
             state = None if states is None else states[i]
             if not on_device(data.X):
                 state = to_host(state)
             if state is not None and going_on:
                 # The stream goes on; what the last call waited for does not.
                 state = {key: state[key] for key in ("engine", "epochs")}
-            fits.append(Fit(descent, settings, loss, state=state, **validations[i]))
+            fits.append(
+                Fit(descent, settings, loss, reference=reference, state=state, **validations[i])
+            )
         return fits, origin
 
     def _commit(self, fits, origin, X, loss, kind, going_on):
         """Take over what the solver found: one Fit, or one for each output."""
+        self._waiting = False
         if not going_on and not any(fit.epochs_before for fit in fits):
             self.t_ = 1.0
             for curve in ("loss", "validation", "grad_norm", "learning_rate"):
@@ -341,11 +408,14 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
         found = joined([fit.public_model() for fit in fits])
         self.__dict__.update(self._shown(found, array_namespace(X)))
         self._kept = {"of": origin, "fits": [fit.state() for fit in fits]}
+        if fits[0].reference is not None:
+            self._kept["constants"] = fits[0].reference.constants
         if any(fit.interrupted for fit in fits):
             raise KeyboardInterrupt
 
-    def _run(self, fits, origin, X, y, sample_weight, loss, kind, *, going_on, stream):
-        """Make the fits' epochs, and take over the result."""
+    def _run(self, fits, origin, datas, y, sample_weight, loss, kind, *, going_on, stream):
+        """Make the fits' epochs, and take over the result; returns what is to be said of it."""
+        X = datas[0].X
         hooks = None
         if not stream and getattr(self, "_skl_callbacks", None):
 
@@ -359,6 +429,7 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
         self._commit(fits, origin, X, loss, kind, going_on)
         if hooks is not None:
             hooks.close()
+        return None if stream else diagnosis_of(self, datas, fits, fits[0].settings, kind)
 
     def _shown(self, model, xp):
         """The attributes that make a fitted estimator of a model, in the data's namespace."""
@@ -376,6 +447,11 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
                 f"learning_rate={self.learning_rate!r} is defined for optimizer='sgd' with "
                 "batch_size=1, one output, no bounds, clip_norm or offset, and arrays on the host"
             )
+        if kind is ONE_SAMPLE and self.learning_rate == "optimal" and self.alpha == 0:
+            raise ValueError(
+                "alpha must be > 0 since learning_rate is 'optimal'. "
+                "alpha is used to compute the optimal learning rate."
+            )
         if device and kind is BATCHES:
             size = size_of_batches(settings.batch_size, 0, X.shape[0])
             if X.shape[0] > MANY_STEPS * size:
@@ -386,14 +462,8 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
                 )
         return kind
 
-    def _warn_after_fit(self):
-        if self.tol is not None and self.stop_reason_ == "max_iter":
-            warnings.warn(
-                "Maximum number of iteration reached before convergence. "
-                "Consider increasing max_iter to improve the fit.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+    def _warn_after_fit(self, diagnosis):
+        diagnosis.warn(stacklevel=3)
         if self.power_t < 0:
             warnings.warn(
                 "Negative values of power_t are deprecated, as in scikit-learn 1.8. "

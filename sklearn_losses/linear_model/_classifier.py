@@ -28,7 +28,7 @@ from sklearn_losses.linear_model._targets import (
     known_targets,
     read_targets,
 )
-from sklearn_losses.linear_model._validation import shape_of
+from sklearn_losses.linear_model._validation import shape_of, with_offset
 from sklearn_losses.links import IdentityLink
 
 
@@ -199,6 +199,8 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         self.positive = positive
         self.bounds = bounds
 
+    _scikit_learns_rate = ("optimal", 0.01, 0.5)
+
     def _accept_loss(self, loss):
         if loss.task == "regression" and (
             loss.link != IdentityLink() or not loss.in_y_true_range(np.array([-1.0, 1.0]))
@@ -206,6 +208,12 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             raise ValueError(
                 f"{type(loss).__name__} is a loss for y in {loss.interval_y_true}, not for "
                 "classes; use SGDRegressorX"
+            )
+        if not loss.is_multiclass and loss._auto():
+            name = loss._scale.parameter
+            raise ValueError(
+                f"{type(loss).__name__}: {name}='auto' is the scale of a regression's residuals; "
+                f"classes are the targets -1 and 1, for which {name} must be a number"
             )
         if len(loss._members()) > 1:
             raise ValueError(f"{loss!r} is for several outputs of a regression; use SGDRegressorX")
@@ -258,9 +266,10 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         going_on=False,
         stream=False,
     ):
-        X, y = self._validate(X, y, reset=not going_on)
+        met = going_on or (stream and getattr(self, "_waiting", False))
+        X, y = self._validate(X, y, reset=not met)
         known = None
-        if going_on:
+        if met:
             known = known_targets(self.classes_, self._matrix, self._multilabel)
         xp = array_namespace(X)
         targets = read_targets(y, classes, known, loss, xp)
@@ -268,12 +277,18 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         self._matrix = targets.matrix is not None
         self._rowwise = loss.is_multiclass
         n_classes = len(self.classes_)
+        one_row = n_classes == 2 and not self._rowwise and not targets.multilabel
+        checked_weight = self._check_weights(sample_weight, X, may_be_zero=stream)
+        if stream and checked_weight is not None and not checked_weight.any():
+            if self._rowwise:
+                loss = loss._for_classes(n_classes, np.ones(n_classes))
+            return self._wait(X, 1 if one_row else n_classes, loss)
         counts, n_seen = self._count(targets, going_on)
         weights = class_weights(self.class_weight, targets, counts, n_seen)
         if self._rowwise:
             # A class announced to partial_fit and not seen yet counts as seen once.
             loss = loss._for_classes(n_classes, np.maximum(counts, 1.0))
-        settings = self._settings(1 if stream else self.max_iter, optimizer, X.shape[1])
+        settings = self._settings(1 if stream else self.max_iter, optimizer, X.shape[1], loss)
         if self._rowwise and n_classes == 2 and settings.low is not None:
             raise ValueError(
                 f"bounds and positive hold for a row of weights a class, of which "
@@ -284,17 +299,11 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         one_by_one = kind is ONE_SAMPLE and n_classes > 2
 
         def data_of(X, targets, sample_weight, offset, suffix=""):
-            n_outputs = (
-                1 if n_classes == 2 and not self._rowwise and not targets.multilabel else n_classes
-            )
+            n_outputs = 1 if one_row else n_classes
             offset = self._check_offset(offset, X, n_outputs, f"offset{suffix}")
             return class_data(X, targets, sample_weight, offset, loss, weights, one_by_one)
 
-        checked_weight = self._check_weights(sample_weight, X)
         datas = data_of(X, targets, checked_weight, offset)
-        model, averages = self._start(
-            1 if n_classes == 2 and not targets.multilabel else n_classes, X, start, going_on
-        )
         validations = [None] * len(datas)
         if validation is not None:
             X_val, y_val, weight_val, offset_val = validation
@@ -310,6 +319,15 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             )
             for i, data in enumerate(datas)
         ]
+        reference = self._reference(datas[0], settings, kind, start, going_on)
+        model, averages = self._start(
+            1 if n_classes == 2 and not targets.multilabel else n_classes,
+            X,
+            start,
+            going_on,
+            reference,
+            datas[0],
+        )
         fits, origin = self._solve(
             datas,
             model,
@@ -319,10 +337,13 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             kind,
             seeds,
             judged,
+            reference,
             going_on=going_on,
             stream=stream,
         )
-        self._run(fits, origin, X, y, sample_weight, loss, kind, going_on=going_on, stream=stream)
+        return self._run(
+            fits, origin, datas, y, sample_weight, loss, kind, going_on=going_on, stream=stream
+        )
 
     def _hold_out(self, datas, targets, one_by_one, hold):
         """Set the rows that early stopping holds out; returns the seeds of the fits."""
@@ -361,6 +382,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         y_val=None,
         sample_weight_val=None,
         offset_val=None,
+        classes=None,
     ):
         """Fit the model.
 
@@ -377,6 +399,9 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         intercept_init : array-like of shape (n_classes,) or None, default=None
             Intercepts to start from, of shape (1,) for two classes; zeros if None.
         <fit_arrays>
+        classes : array-like of shape (n_classes,) or None, default=None
+            Every label that there is, at least two, where y may lack some, as a fold of a rare
+            class does. `classes_`, and what is predicted, then has all of them. None: those of y.
 
         Returns
         -------
@@ -396,8 +421,10 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             self._unchanged_on_error(),
             self._computing_on(X, y, sample_weight, offset, validation),
         ):
-            self._train(X, y, None, sample_weight, offset, validation, start, loss, optimizer)
-        self._warn_after_fit()
+            diagnosis = self._train(
+                X, y, classes, sample_weight, offset, validation, start, loss, optimizer
+            )
+        self._warn_after_fit(diagnosis)
         return self
 
     @available_if(takes_streams)
@@ -416,6 +443,8 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             Every label that any call will bring; needed in the first call only, and not where y has
             a column for each class.
         sample_weight : array-like of shape (n_samples,) or None, default=None
+            Where all are zero nothing is learned, as if there had been no call; the first call then
+            makes a model of zeros that knows its classes.
         offset : array-like of shape (n_samples,) or (n_samples, n_classes) or None, default=None
 
         Returns
@@ -423,12 +452,13 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         self : SGDClassifierX
             Fitted estimator.
         """
-        going_on = hasattr(self, "classes_")
+        met = hasattr(self, "classes_")
+        going_on = met and not getattr(self, "_waiting", False)
         loss, optimizer = self._check_parameters()
         if self.early_stopping and not going_on:
             raise ValueError("early_stopping should be False with partial_fit")
         columns = len(shape_of(y)) == 2 and shape_of(y)[1] > 1
-        if not going_on and classes is None and not columns:
+        if not met and classes is None and not columns:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         with self._unchanged_on_error(), self._computing_on(X, y, sample_weight, offset):
             self._train(
@@ -482,7 +512,12 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             return raw[:, 0] if raw.shape[1] == 1 else raw
 
     def predict(self, X, offset=None):
-        """The likeliest label of each sample.
+        """The label of each sample: the class of the largest raw prediction, or, of two classes,
+        the second where it is above 0.
+
+        That is the likeliest label, unless the loss is made to favour rare classes:
+        `LogitAdjusted`, `LDAM`, a focal loss with `alpha`, `AsymmetricLoss`. Their labels are the
+        losses' own, while `predict_proba` is of the data as they are.
 
         Parameters
         ----------
@@ -497,7 +532,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             device of X, unless labels are text.
         """
         with computing_on(X=X):
-            raw = self.decision_function(X, offset)
+            raw = with_offset(self.decision_function, X, offset)
             codes = raw.argmax(axis=1) if raw.ndim == 2 else (raw > 0).astype(np.intp)
             return (raw > 0).astype(np.intp) if self._multilabel else self._labels_of(codes)
 
@@ -517,7 +552,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         score : float
         """
         with self._computing_on(X, y, sample_weight, offset):
-            y_pred = self.predict(X, offset)
+            y_pred = with_offset(self.predict, X, offset)
             shape = shape_of(y)
             if len(shape) == 2 and y_pred.ndim == 1 and shape[1] > 1:
                 y = device_array(y) if on_device(y) else np.asarray(y)
@@ -534,6 +569,10 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         There for losses with ``gives_probability`` only. A row-wise loss gives them directly; those
         of one-vs-rest are the binary ones, normalised, as Zadrozny and Elkan recommend (uniform
         where all of them are 0). Where samples have several labels, each label's own.
+
+        They are of the mixture of classes in the data, as `class_weight` and `sample_weight` weigh
+        it. What a loss does to classes beyond that, by focusing, margins, priors or smoothing, its
+        link undoes.
 
         Parameters
         ----------
@@ -553,7 +592,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         SIGKDD, 694-699.
         """
         with computing_on(X=X):
-            return self._proba_of(self.decision_function(X, offset))
+            return self._proba_of(with_offset(self.decision_function, X, offset))
 
     def _proba_of(self, raw):
         """What `predict_proba` returns, in the array namespace of the raw predictions."""
@@ -585,8 +624,8 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         -------
         log_proba : ndarray of shape (n_samples, n_classes)
         """
-        with computing_on(X=X) as xp:
-            return xp.log(self.predict_proba(X, offset))
+        with computing_on(X=X) as xp, np.errstate(divide="ignore"):
+            return xp.log(with_offset(self.predict_proba, X, offset))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -21,9 +21,10 @@ SHARED = {
         Whether the samples are shuffled before each epoch.
     verbose : int, default=0
         Prints a few lines an epoch if positive.
-    epsilon : float, default=0.1
+    epsilon : float or "auto", default=0.1
         The delta of `loss="huber"` and the epsilon of the two epsilon-insensitive losses, where
-        `loss` is a name; a loss object has its own. In [0, inf), for "huber" (0, inf).""",
+        `loss` is a name; a loss object has its own. In [0, inf), for "huber" (0, inf); in the units
+        of y. "auto", for regression, estimates it with the fit.""",
     "schedules": """\
         The length eta of step t:
 

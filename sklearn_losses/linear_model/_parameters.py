@@ -63,7 +63,7 @@ class Parameters:
         "tol": [Interval(Real, 0, None, closed="left"), None],
         "shuffle": ["boolean"],
         "verbose": ["verbose"],
-        "epsilon": [Interval(Real, 0, None, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "n_jobs": [None, Integral],
         "random_state": ["random_state"],
         "learning_rate": [str, Schedule],
@@ -87,6 +87,8 @@ class Parameters:
 
     # The loss with which the passive-aggressive schedules are defined.
     _passive_aggressive_loss = None
+    # The defaults of learning_rate, eta0 and power_t.
+    _scikit_learns_rate = ()
 
     def _resolve_loss(self):
         """The loss object that `loss` stands for."""
@@ -122,18 +124,10 @@ class Parameters:
                 "RootMeanSquaredError is no mean over samples, so stochastic gradients cannot "
                 "minimise it; loss='squared_error' has the same minimiser"
             )
-        by_alpha = optimizer.recommended_rate is None and not optimizer.full_batch
-        if optimizer.memory and loss.differentiable:
-            by_alpha = False
-        if self.learning_rate == "optimal" and self.alpha == 0 and by_alpha:
-            raise ValueError(
-                "alpha must be > 0 since learning_rate is 'optimal'. "
-                "alpha is used to compute the optimal learning rate."
-            )
         loss = self._accept_loss(loss)
         if not loss.is_multiclass:
             # checks the loss's own parameters; a row-wise loss first needs its classes
-            for member in loss._members():
+            for member in loss._with_scale(1.0)._members():
                 member._resolve()
         return loss, optimizer
 
@@ -164,7 +158,15 @@ class Parameters:
             )
         return low, high
 
-    def _settings(self, max_iter, optimizer, n_features):
+    def _takes_recommended_rate(self):
+        """Whether an optimizer beyond scikit-learn's algorithm takes the rate that is recommended
+        for it: nobody has chosen another."""
+        if not isinstance(self.learning_rate, str):
+            return False
+        given = (self.learning_rate, self.eta0, self.power_t)
+        return self.learning_rate == "optimal" or given == self._scikit_learns_rate
+
+    def _settings(self, max_iter, optimizer, n_features, loss):
         low, high = self._bounds(n_features)
         return Settings(
             penalty=self.penalty,
@@ -186,4 +188,6 @@ class Parameters:
             low=low,
             high=high,
             n_threads=effective_n_jobs(self.n_jobs),
+            recommended=self._takes_recommended_rate(),
+            smooth=all(member.differentiable for member in loss._members()),
         )

@@ -15,11 +15,12 @@ from sklearn_losses._array import (
 )
 from sklearn_losses._sklearn_compat import fit_context
 from sklearn_losses._solvers.fit import Data
+from sklearn_losses.linear_model._auto_scale import with_numbers
 from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
 from sklearn_losses.linear_model._docs import documented
 from sklearn_losses.linear_model._parameters import takes_streams
 from sklearn_losses.linear_model._scores import r2
-from sklearn_losses.linear_model._validation import one_column, shape_of
+from sklearn_losses.linear_model._validation import one_column, shape_of, with_offset
 
 
 @documented(passive_aggressive_loss="epsilon_insensitive")
@@ -121,6 +122,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
     }
 
     _passive_aggressive_loss = "epsilon_insensitive"
+    _scikit_learns_rate = ("invscaling", 0.01, 0.25)
 
     def __init__(
         self,
@@ -189,7 +191,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             raise ValueError(f"non_crossing=True orders the quantiles of a loss; {loss!r} has none")
         return loss
 
-    def _data(self, X, y, sample_weight, offset, loss, suffix=""):
+    def _data(self, X, y, sample_weight, offset, loss, suffix="", may_be_zero=False):
         """Checked y, weights and offset, as the solvers take them."""
         y = array_namespace(X).ascontiguousarray(one_column(y), dtype=np.float64)
         if self.non_crossing and y.ndim == 2:
@@ -209,7 +211,9 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             members,
             n_outputs,
             target="separate" if y.ndim == 2 else "shared",
-            sample_weight=self._check_weights(sample_weight, X, f"sample_weight{suffix}"),
+            sample_weight=self._check_weights(
+                sample_weight, X, f"sample_weight{suffix}", may_be_zero=may_be_zero
+            ),
             offset=self._check_offset(offset, X, n_outputs, f"offset{suffix}"),
         )
 
@@ -227,11 +231,19 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         going_on=False,
         stream=False,
     ):
-        X, y = self._validate(X, y, reset=not going_on, y_numeric=True)
-        data = self._data(X, y, sample_weight, offset, loss)
-        settings = self._settings(1 if stream else self.max_iter, optimizer, X.shape[1])
+        waiting = stream and getattr(self, "_waiting", False)
+        X, y = self._validate(X, y, reset=not (going_on or waiting), y_numeric=True)
+        data = self._data(X, y, sample_weight, offset, loss, may_be_zero=stream)
+        if waiting and data.n_outputs != np.size(self.intercept_):
+            raise ValueError(
+                f"y must have {np.size(self.intercept_)} columns, as in the first call to "
+                f"partial_fit; got {data.n_outputs}"
+            )
+        if stream and data.sample_weight is not None and not data.sample_weight.any():
+            return self._wait(X, data.n_outputs, loss)
+        settings = self._settings(1 if stream else self.max_iter, optimizer, X.shape[1], loss)
         kind = self._choose(loss, settings, X, plain=data.n_outputs == 1 and data.offset is None)
-        model, averages = self._start(data.n_outputs, X, start, going_on)
+        datas = [data]
         if validation is None:
             data.held_out = self._held_out(data.y, data.sample_weight)
         else:
@@ -243,6 +255,12 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
                     f"y_val must have the columns of y, {data.y.shape[1:]}; "
                     f"got {validation.y.shape[1:]}"
                 )
+            datas.append(validation)
+        loss, start = with_numbers(
+            self, loss, settings, datas, start, kind=kind, going_on=going_on, stream=stream
+        )
+        reference = self._reference(data, settings, kind, start, going_on)
+        model, averages = self._start(data.n_outputs, X, start, going_on, reference, data)
         # The draws, in this order, are scikit-learn's; the second seeds what it does not use.
         random_state = check_random_state(self.random_state)
         seed = random_state.randint(0, MAX_INT)
@@ -256,10 +274,13 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             kind,
             [seed],
             [self._validation(data, validation, loss, data.y, data.sample_weight)],
+            reference,
             going_on=going_on,
             stream=stream,
         )
-        self._run(fits, origin, X, y, sample_weight, loss, kind, going_on=going_on, stream=stream)
+        return self._run(
+            fits, origin, [data], y, sample_weight, loss, kind, going_on=going_on, stream=stream
+        )
 
     def _public_weights(self, coef, intercept):
         return coef[0] if len(coef) == 1 else coef, intercept
@@ -315,8 +336,8 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             self._unchanged_on_error(),
             self._computing_on(X, y, sample_weight, offset, validation),
         ):
-            self._train(X, y, sample_weight, offset, validation, start, loss, optimizer)
-        self._warn_after_fit()
+            diagnosis = self._train(X, y, sample_weight, offset, validation, start, loss, optimizer)
+        self._warn_after_fit(diagnosis)
         return self
 
     @available_if(takes_streams)
@@ -331,6 +352,8 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         X : {array-like, sparse matrix, CuPy array} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,) or None, default=None
+            Where all are zero nothing is learned, as if there had been no call; the first call then
+            makes a model of zeros.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs) or None, default=None
 
         Returns
@@ -338,7 +361,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         self : SGDRegressorX
             Fitted estimator.
         """
-        going_on = hasattr(self, "coef_")
+        going_on = hasattr(self, "coef_") and not getattr(self, "_waiting", False)
         loss, optimizer = self._check_parameters()
         if self.early_stopping and not going_on:
             raise ValueError("early_stopping should be False with partial_fit")
@@ -407,7 +430,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         score : float
         """
         with self._computing_on(X, y, sample_weight, offset) as xp:
-            y_pred = self.predict(X, offset)
+            y_pred = with_offset(self.predict, X, offset)
             if len(shape_of(y)) == 2 or not self._several():
                 if xp is not np:
                     return r2(y, y_pred, sample_weight)

@@ -4,7 +4,7 @@ probabilities."""
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import column_or_1d, compute_class_weight
+from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
 from sklearn_losses._array import array_namespace, in_namespace, on_device, to_host
@@ -61,7 +61,7 @@ def read_targets(y, classes, known, loss, xp, name="y"):
     y : array-like of shape (n_samples,) or (n_samples, n_classes)
         On a device, or on the host.
     classes : array-like of shape (n_classes,) or None
-        What was given to `partial_fit`.
+        Every label that may come, where the user names them.
     known : Targets or None
         Of an earlier call, with whose classes and kind these must agree.
     loss : Loss
@@ -77,7 +77,15 @@ def read_targets(y, classes, known, loss, xp, name="y"):
     """
     y = y.toarray() if hasattr(y, "toarray") else y
     y = one_column(y if on_device(y) else np.asarray(y))
-    read = _matrix(y, known, loss, name) if y.ndim == 2 else _labels(y, classes, known, name)
+    if y.ndim == 2:
+        read = _matrix(y, known, loss, name)
+        if classes is not None and not np.array_equal(to_host(classes), read.classes):
+            raise ValueError(
+                f"classes names labels; {name} has a column for each of its classes 0, ..., "
+                f"{len(read.classes) - 1}; got classes={classes!r}"
+            )
+    else:
+        read = _labels(y, classes, known, name)
     if known is not None:
         same_kind = (read.matrix is None) == (known.matrix is None)
         if not same_kind or len(read.classes) != len(known.classes):
@@ -188,8 +196,32 @@ def class_weights(class_weight, targets, counts, n_samples):
             "class_weight must be 'balanced' or None where a sample has several labels; "
             f"got {class_weight!r}"
         )
-    of_classes = compute_class_weight(class_weight, classes=targets.classes, y=targets.classes)
-    return of_classes, np.ones(n_classes)
+    return _named_weights(class_weight, targets.classes), np.ones(n_classes)
+
+
+def _named_weights(class_weight, classes):
+    """The weights that a dict has for the classes, 1 where it has none: ndarray of shape
+    (n_classes,).
+
+    scikit-learn's `compute_class_weight` looks labels such as "1" up as the number 1 alone; here
+    they are found by themselves, and that way too.
+    """
+    weights, missing = np.ones(len(classes)), []
+    for i, label in enumerate(classes.tolist()):
+        names = [label]
+        if isinstance(label, str):
+            try:
+                names.append(int(label))
+            except ValueError:
+                pass
+        found = [name for name in names if name in class_weight]
+        if found:
+            weights[i] = class_weight[found[0]]
+        else:
+            missing.append(label)
+    if missing and len(classes) - len(missing) != len(class_weight):
+        raise ValueError(f"The classes, {missing}, are not in class_weight")
+    return weights
 
 
 def lowest_target(loss):

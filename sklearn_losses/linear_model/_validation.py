@@ -29,6 +29,12 @@ def one_column(y):
     return y
 
 
+def with_offset(method, X, offset):
+    """``method(X)``, with the offset where there is one: a method that a subclass overrides, with
+    scikit-learn's signature, need not take it."""
+    return method(X) if offset is None else method(X, offset=offset)
+
+
 def _let_scikit_learn_refuse(x, **options):
     """The error that scikit-learn has for the kind and shape of `x`, from its first rows."""
     part = x[:9] if min(x.shape, default=0) else x
@@ -135,8 +141,9 @@ class Validation:
             **options,
         )
 
-    def _check_weights(self, sample_weight, X, name="sample_weight"):
-        """`sample_weight` in float64, or None where all weights are 1."""
+    def _check_weights(self, sample_weight, X, name="sample_weight", may_be_zero=False):
+        """`sample_weight` in float64, or None where all weights are 1; with `may_be_zero` all of
+        them may be."""
         if sample_weight is None:
             return None
         xp = array_namespace(X)
@@ -144,9 +151,14 @@ class Validation:
             if isinstance(sample_weight, Number):
                 sample_weight = xp.full(X.shape[0], float(sample_weight))
             checked = _doubles(sample_weight, [X.shape[:1]], xp)
-            if checked is not None and checked[2] >= 0 < checked[1]:
+            if checked is not None and checked[2] >= 0 and (checked[1] > 0 or may_be_zero):
                 return checked[0]
             sample_weight, X = to_host(sample_weight), np.broadcast_to(0.0, (X.shape[0], 1))
+        if may_be_zero:
+            given = np.asarray(sample_weight)
+            if given.dtype.kind in REAL and given.size and not given.any():
+                # scikit-learn before 1.9 cannot let them pass: the shape is checked with ones.
+                return 0.0 * check_sample_weight(np.ones(given.shape), X, dtype=np.float64)
         checked = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not checked.any():
             raise ValueError(f"{name}: Sample weights must contain at least one non-zero number.")

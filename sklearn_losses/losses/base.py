@@ -49,10 +49,15 @@ class Loss(Parametric):
     differentiable : bool
         Whether the loss has a derivative everywhere.
     constant_hessian : bool
-        Whether the hessian is 1 for every sample.
+        Whether the hessian is 1 for every sample, whatever its weight: scikit-learn's
+        `HistGradientBoostingRegressor` then asks for none, and takes 1. No loss here sets it, as
+        weights multiply hessians.
     approx_hessian : bool
         Whether `hessian` stands in for a second derivative that is zero or undefined where it
         matters.
+    convex : bool
+        Whether the loss is convex in the raw prediction, so that a minimum is the least. False
+        where that is not known.
     """
 
     name = None
@@ -64,6 +69,7 @@ class Loss(Parametric):
     differentiable = True
     constant_hessian = False
     approx_hessian = False
+    convex = True
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)

@@ -10,8 +10,16 @@ from decimal import Decimal
 import numpy as np
 
 from sklearn_losses._array import array_namespace
+from sklearn_losses._corrected_links import AsymmetricLink, FocalLink, PolyLink
 from sklearn_losses._parameters import check_number, log_in_two
-from sklearn_losses.links import ClippedLinearLink, HalfLogitLink, Interval, LogitLink
+from sklearn_losses.links import (
+    ClippedLinearLink,
+    HalfLogitLink,
+    IdentityLink,
+    Interval,
+    LogitLink,
+)
+from sklearn_losses.losses import constants
 from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE, UNIT, x_log_x
 from sklearn_losses.losses.pointwise import MeanFitMixin, PointwiseLoss
 
@@ -23,9 +31,46 @@ class BinaryLoss(PointwiseLoss):
     n_classes = 2
     interval_y_true = UNIT
 
-    def _constant_grid(self, y):
-        # Past 40 no float64 tells a probability from 1; margins have their kinks at 0 and +-1.
-        return np.concatenate([np.linspace(-40, 40, 81), np.linspace(-1, 1, 41)])
+    def _constant_limits(self, offset):
+        """The constants beyond which every raw prediction is past 40 to the same side."""
+        # Past 40 no float64 tells a probability from 1.
+        if offset is None:
+            return -40.0, 40.0
+        return -40.0 - float(offset.max()), 40.0 - float(offset.min())
+
+    def _best_constant(self, y, weight, offset):
+        low, high = self._constant_limits(offset)
+        if offset is None:
+            # The loss is linear in the target, but for what no raw prediction changes.
+            xp = array_namespace(y)
+            share, rest = constants.mean(y, weight), constants.mean(1 - y, weight)
+            y, weight = xp.asarray([0.0, 1.0]), xp.asarray([rest, share])
+        sums = constants.Sums(self, y, weight, offset)
+        if self.convex:
+            start = 0.0 if offset is None else -constants.mean(offset, weight)
+            return constants.root(sums, lambda sums: (start, 1.0), low, high)
+        return constants.lowest(sums, self._constant_grid(y, weight, offset))
+
+    def _constant_grid(self, y, weight, offset):
+        return np.linspace(*self._constant_limits(offset), 81)
+
+
+class _Hinge(BinaryLoss):
+    """A hinge with its kink at a threshold."""
+
+    differentiable = False
+    approx_hessian = True
+
+    def _best_constant(self, y, weight, offset):
+        # Twice as many kinks as samples, the slope growing by a sample's share at each.
+        xp = array_namespace(y)
+        (threshold,) = self._kernel_params()[1]
+        y = y.astype(np.float64, copy=False)
+        weight = xp.ones(y.shape[0]) if weight is None else weight
+        offset = xp.zeros(y.shape[0]) if offset is None else offset
+        kinks = xp.concatenate([threshold - offset, -threshold - offset])
+        growth = xp.concatenate([weight * y, weight * (1 - y)])
+        return constants.quantiles(kinks, growth, [constants.mean(y, weight)])[0]
 
 
 class HalfBinomialLoss(MeanFitMixin, BinaryLoss):
@@ -54,7 +99,7 @@ class HalfBinomialLoss(MeanFitMixin, BinaryLoss):
         return x_log_x(y) + x_log_x(1 - y)
 
 
-class Hinge(BinaryLoss):
+class Hinge(_Hinge):
     """Hinge loss: the support vector machine's.
 
     - Domain: y_true in [0, 1].
@@ -79,8 +124,6 @@ class Hinge(BinaryLoss):
     """
 
     name = "hinge"
-    differentiable = False
-    approx_hessian = True
     _parameter_intervals = {"threshold": NON_NEGATIVE}
 
     def __init__(self, threshold=1.0):
@@ -90,7 +133,7 @@ class Hinge(BinaryLoss):
         return (SmoothHinge(width), lambda y: None) if self.threshold == 1 else None
 
 
-class Perceptron(BinaryLoss):
+class Perceptron(_Hinge):
     """Perceptron loss: the hinge loss with threshold 0.
 
     - Domain: y_true in [0, 1].
@@ -111,8 +154,6 @@ class Perceptron(BinaryLoss):
     """
 
     name = "perceptron"
-    differentiable = False
-    approx_hessian = True
     _kernel = "Hinge"
 
     def _kernel_params(self):
@@ -228,6 +269,17 @@ class ExponentialLoss(MeanFitMixin, BinaryLoss):
     name = "exponential"
     link = HalfLogitLink()
 
+    def _best_beside(self, y, weight, offset):
+        low, high = self._constant_limits(offset)
+        exp = array_namespace(y).exp
+        # Both sums scaled alike, so that neither overflows where the offsets are of like size.
+        middle = constants.mean(offset)
+        up = constants.mean(y * exp(middle - offset), weight)
+        down = constants.mean((1 - y) * exp(offset - middle), weight)
+        if up > 0 and down > 0:
+            return float(np.log(up) - np.log(down)) / 2 - middle
+        return high if up > 0 else low
+
     def _minus_best_value(self, y):
         return -2 * array_namespace(y).sqrt(y * (1 - y))
 
@@ -236,8 +288,10 @@ class FocalLoss(BinaryLoss):
     """Focal loss: cross-entropy that counts what is already classified well less.
 
     - Domain: y_true in [0, 1].
-    - Link: logit. `predict` gives p, which ranks well but is no calibrated probability unless gamma
-      is 0.
+    - Link: `predict` gives the probability of the positive class in the data, whatever gamma and
+      alpha are: the closed form of Charoenphakdee et al. for a p that minimises the loss. Raw
+      predictions above 0 are still what is called positive, which alpha has a part in. With an
+      alpha of 0 or 1 one class counts nothing, and there is no probability.
     - Formula: ``-alpha_t * (1 - p_t)**gamma * log(p_t)``, where p_t is p for the positive class and
       1 - p for the negative.
 
@@ -254,6 +308,9 @@ class FocalLoss(BinaryLoss):
     Lin, T.-Y., Goyal, P., Girshick, R., He, K. and Dollar, P. (2017). Focal loss for dense object
     detection. ICCV, equation 5.
 
+    Charoenphakdee, N., Vongkulbhisal, J., Chairatanakul, N. and Sugiyama, M. (2021). On focal loss
+    for class-posterior probability estimation: a theoretical perspective. CVPR, theorem 11.
+
     Examples
     --------
     >>> from sklearn_losses import FocalLoss
@@ -262,12 +319,24 @@ class FocalLoss(BinaryLoss):
     """
 
     name = "focal"
-    link = LogitLink()
     _parameter_intervals = {"gamma": NON_NEGATIVE, "alpha": UNIT}
 
     def __init__(self, gamma=2.0, alpha=None):
         self.gamma = gamma
         self.alpha = alpha
+
+    @property
+    def convex(self):
+        return self.gamma == 0
+
+    @property
+    def link(self):
+        gamma, positive, negative = self._kernel_params()[1]
+        if positive == negative and gamma == 0:
+            return LogitLink()
+        if positive == 0 or negative == 0:
+            return IdentityLink()
+        return FocalLink(gamma, positive, negative)
 
     def _kernel_params(self):
         gamma = check_number(type(self).__name__, "gamma", self.gamma, NON_NEGATIVE)
@@ -281,7 +350,7 @@ class PolyLoss(BinaryLoss):
     """Poly-1 loss: cross-entropy with its first polynomial coefficient changed.
 
     - Domain: y_true in [0, 1].
-    - Link: logit. `predict` gives p.
+    - Link: `predict` gives the probability of the positive class, for which p is corrected.
     - Formula: cross-entropy ``+ epsilon * (1 - p_t)``, where p_t is p for the positive class and 1
       - p for the negative.
 
@@ -303,11 +372,19 @@ class PolyLoss(BinaryLoss):
     """
 
     name = "poly"
-    link = LogitLink()
     _parameter_intervals = {"epsilon": Interval(-1, np.inf, low_inclusive=True)}
 
     def __init__(self, epsilon=1.0):
         self.epsilon = epsilon
+
+    @property
+    def convex(self):
+        return self.epsilon <= 1
+
+    @property
+    def link(self):
+        (epsilon,) = self._numbers()
+        return LogitLink() if epsilon == 0 else PolyLink(epsilon)
 
 
 class BrierLoss(MeanFitMixin, BinaryLoss):
@@ -332,6 +409,7 @@ class BrierLoss(MeanFitMixin, BinaryLoss):
 
     name = "brier"
     link = LogitLink()
+    convex = False
 
 
 class AsymmetricLoss(BinaryLoss):
@@ -339,7 +417,11 @@ class AsymmetricLoss(BinaryLoss):
     multi-label data.
 
     - Domain: y_true in [0, 1].
-    - Link: logit. `predict` gives p.
+    - Link: `predict` gives the probability of the positive class, for which p is corrected. What
+      the loss cannot tell, that cannot either: the probability is 0 wherever p is at most `margin`,
+      and with ``gamma_pos=0`` it ends at a bound below 1, past which every p is driven to 1: 0.964
+      with the defaults; with ``gamma_neg=0`` it starts at ``margin / (1 + margin)``. Raw
+      predictions above 0 are still what is called positive.
     - Formula: ``-y_true * (1 - p)**gamma_pos * log(p) - (1 - y_true) * q**gamma_neg * log(1 - q)``,
       ``q = max(p - margin, 0)``.
 
@@ -363,7 +445,6 @@ class AsymmetricLoss(BinaryLoss):
     """
 
     name = "asymmetric"
-    link = LogitLink()
     _parameter_intervals = {
         "gamma_pos": NON_NEGATIVE,
         "gamma_neg": NON_NEGATIVE,
@@ -374,6 +455,15 @@ class AsymmetricLoss(BinaryLoss):
         self.gamma_pos = gamma_pos
         self.gamma_neg = gamma_neg
         self.margin = margin
+
+    @property
+    def convex(self):
+        return self.gamma_pos == self.gamma_neg == self.margin == 0
+
+    @property
+    def link(self):
+        params = self._numbers()
+        return AsymmetricLink(*params) if any(params) else LogitLink()
 
     def _kernel_params(self):
         gamma_pos, gamma_neg, margin = self._numbers()

@@ -15,6 +15,7 @@ from sklearn_losses._array import (
     on_device,
 )
 from sklearn_losses.links import IdentityLink, Interval, Link
+from sklearn_losses.losses import constants
 from sklearn_losses.losses.pointwise import PointwiseLoss
 from sklearn_losses.losses.regression import HalfSquaredError
 
@@ -93,6 +94,9 @@ class _OwnLoss(PointwiseLoss):
     def approx_hessian(self):
         return self._hessian is None
 
+    # Nobody has proved it.
+    convex = False
+
     def _check_declaration(self):
         owner = type(self).__name__
         if not isinstance(self.link, Link):
@@ -104,10 +108,20 @@ class _OwnLoss(PointwiseLoss):
         if self.task not in _TASKS:
             raise ValueError(f"{owner}: task must be one of {_TASKS}; got {self.task!r}")
 
-    def _constant_grid(self, y):
-        if isinstance(self.link, IdentityLink) and self.task == "regression":
-            return super()._constant_grid(y)
-        return np.linspace(-40, 40, 161)
+    def _constant_grid(self, y, weight, offset):
+        if self.task == "binary":
+            grid = np.linspace(-40, 40, 161)
+        else:
+            # Each target's own prediction, where the link gives it.
+            xp = array_namespace(y)
+            least = 10 * np.finfo(y.dtype).eps
+            interval = self.interval_y_pred
+            low = interval.low if interval.low_inclusive else interval.low + least
+            high = interval.high if interval.high_inclusive else interval.high - least
+            y = self.link.link(xp.clip(y.astype(np.float64), low, high))
+            grid = constants.spread_grid(y if offset is None else y - offset)
+            return np.concatenate([grid, np.linspace(grid[0], grid[-1], 65)])
+        return grid if offset is None else grid - constants.mean(offset)
 
 
 class FunctionLoss(_OwnLoss):

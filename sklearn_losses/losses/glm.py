@@ -6,14 +6,42 @@ Terms in y_true alone are dropped, as scikit-learn does; `constant_to_optimal_ze
 
 import numpy as np
 
-from sklearn_losses._array import array_namespace, to_host
+from sklearn_losses._array import array_namespace
 from sklearn_losses._parameters import log_in_two
 from sklearn_losses.links import Interval, Log1pLink, LogLink
+from sklearn_losses.losses import constants
 from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE, x_log_x
 from sklearn_losses.losses.pointwise import MeanFitMixin, PointwiseLoss
 
 
-class HalfPoissonLoss(MeanFitMixin, PointwiseLoss):
+class _Tweedie(MeanFitMixin, PointwiseLoss):
+    """A Tweedie deviance, whose best constant has a closed form beside an offset too."""
+
+    def _best_beside(self, y, weight, offset):
+        # The root of sum(exp((2 - power) * raw) - y * exp((1 - power) * raw)), raw = best + offset.
+        power = self._power()
+        above = _log_sum(y, weight, (1 - power) * offset)
+        below = _log_sum(None, weight, (2 - power) * offset)
+        if above is None:
+            least = np.log(10 * np.finfo(y.dtype).eps)
+            above = least + _log_sum(None, weight, (1 - power) * offset)
+        return above - below
+
+
+def _log_sum(y, weight, exponent):
+    """Logarithm of ``sum(weight * y * exp(exponent))``; None where the sum is not positive."""
+    xp = array_namespace(exponent)
+    factor = xp.ones(exponent.shape[0]) if weight is None else weight
+    if y is not None:
+        factor = factor * y
+    largest = float(xp.where(factor != 0, exponent, -np.inf).max())
+    if largest == -np.inf:
+        return None
+    total = float((factor * xp.exp(xp.minimum(exponent - largest, 0))).sum())
+    return largest + float(np.log(total)) if total > 0 else None
+
+
+class HalfPoissonLoss(_Tweedie):
     """Half the Poisson deviance, for counts and rates.
 
     - Domain: y_true in [0, inf).
@@ -36,11 +64,14 @@ class HalfPoissonLoss(MeanFitMixin, PointwiseLoss):
     link = LogLink()
     interval_y_true = NON_NEGATIVE
 
+    def _power(self):
+        return 1.0
+
     def _minus_best_value(self, y):
         return x_log_x(y) - y
 
 
-class HalfGammaLoss(MeanFitMixin, PointwiseLoss):
+class HalfGammaLoss(_Tweedie):
     """Half the gamma deviance, for positive amounts whose spread grows with their size.
 
     - Domain: y_true in (0, inf).
@@ -63,11 +94,14 @@ class HalfGammaLoss(MeanFitMixin, PointwiseLoss):
     link = LogLink()
     interval_y_true = POSITIVE
 
+    def _power(self):
+        return 2.0
+
     def _minus_best_value(self, y):
         return -array_namespace(y).log(y) - 1
 
 
-class HalfTweedieLoss(MeanFitMixin, PointwiseLoss):
+class HalfTweedieLoss(_Tweedie):
     """Half the Tweedie deviance: for 1 < power < 2, amounts that are often exactly zero.
 
     - Domain: y_true in (-inf, inf) for power <= 0, [0, inf) for 0 < power < 2, (0, inf) for power
@@ -110,6 +144,13 @@ class HalfTweedieLoss(MeanFitMixin, PointwiseLoss):
         if power <= 0:
             return Interval()
         return NON_NEGATIVE if power < 2 else POSITIVE
+
+    def _power(self):
+        return self._numbers()[0]
+
+    @property
+    def convex(self):
+        return 1 <= self._power() <= 2
 
     def _kernel_params(self):
         params = self._numbers()
@@ -180,6 +221,11 @@ class NegativeBinomial(MeanFitMixin, PointwiseLoss):
         (theta,) = self._numbers()
         return self._kernel, [theta, *log_in_two(theta)]
 
+    def _best_beside(self, y, weight, offset):
+        sums = constants.Sums(self, y, weight, offset)
+        start = HalfPoissonLoss()._best_beside(y, weight, offset)
+        return constants.root(sums, lambda sums: (start, 1.0))
+
     def _minus_best_value(self, y):
         (theta,) = self._numbers()
         return x_log_x(y) - (y + theta) * array_namespace(y).log(y + theta)
@@ -204,6 +250,6 @@ class SquaredLogError(PointwiseLoss):
     link = Log1pLink()
     interval_y_true = Interval(-1, np.inf)
 
-    def _best_constant(self, y, weight):
-        xp = array_namespace(y)
-        return to_host(xp.average(xp.log1p(y.astype(np.float64)), weights=weight))
+    def _best_constant(self, y, weight, offset):
+        logarithm = array_namespace(y).log1p(y.astype(np.float64))
+        return constants.mean(logarithm if offset is None else logarithm - offset, weight)

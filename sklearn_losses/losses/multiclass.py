@@ -6,8 +6,14 @@ rows of probabilities ("categorical" targets). ``p = softmax(raw_prediction)``.
 
 import numpy as np
 
-from sklearn_losses._array import array_namespace
-from sklearn_losses.links import IdentityLink, Interval
+from sklearn_losses._array import array_namespace, to_host
+from sklearn_losses._corrected_links import (
+    LDAMLink,
+    MulticlassFocalLink,
+    ShiftedSoftmaxLink,
+    SmoothedSoftmaxLink,
+)
+from sklearn_losses.links import IdentityLink, Interval, SoftmaxLink
 from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE, x_log_x
 from sklearn_losses.losses.rowwise import RowwiseLoss
 
@@ -16,7 +22,8 @@ class HalfMultinomialLoss(RowwiseLoss):
     """Multinomial logistic loss: the cross-entropy of the softmax.
 
     - Domain: y_true holds class codes, or rows of probabilities.
-    - Link: softmax; `predict` gives the classes' probabilities.
+    - Link: softmax; `predict` gives the classes' probabilities, without the smoothing: ``(p -
+      label_smoothing / n_classes) / (1 - label_smoothing)``, or 0 where that is negative.
     - Formula: ``logsumexp(raw) - sum(y * raw)``, y being the one-hot row of a code, smoothed to
       ``(1 - label_smoothing) * y + label_smoothing / n_classes``.
 
@@ -46,6 +53,11 @@ class HalfMultinomialLoss(RowwiseLoss):
     def __init__(self, n_classes=None, label_smoothing=0.0):
         super().__init__(n_classes)
         self.label_smoothing = label_smoothing
+
+    @property
+    def link(self):
+        (smoothing,) = self._numbers()
+        return SmoothedSoftmaxLink(smoothing) if smoothing else SoftmaxLink()
 
     def _minus_best_value(self, y):
         (smoothing,) = self._numbers()
@@ -104,7 +116,10 @@ class MulticlassFocal(RowwiseLoss):
     """Focal loss of the softmax's probability of the true class.
 
     - Domain: y_true holds class codes.
-    - Link: softmax. `predict` gives p, which is no calibrated probability unless gamma is 0.
+    - Link: `predict` gives the classes' probabilities in the data, whatever gamma and alpha are:
+      the closed form of Charoenphakdee et al. for a p that minimises the loss. The largest raw
+      prediction is still the class that is predicted, which alpha has a part in. Where an alpha is
+      0, that class counts nothing, and there are no probabilities.
     - Formula: ``-alpha_y * (1 - p_y)**gamma * log(p_y)``.
 
     Parameters
@@ -120,6 +135,9 @@ class MulticlassFocal(RowwiseLoss):
     ----------
     Lin, T.-Y., Goyal, P., Girshick, R., He, K. and Dollar, P. (2017). Focal loss for dense object
     detection. ICCV.
+
+    Charoenphakdee, N., Vongkulbhisal, J., Chairatanakul, N. and Sugiyama, M. (2021). On focal loss
+    for class-posterior probability estimation: a theoretical perspective. CVPR, theorem 11.
 
     Examples
     --------
@@ -137,6 +155,18 @@ class MulticlassFocal(RowwiseLoss):
         self.gamma = gamma
         self.alpha = alpha
 
+    @property
+    def convex(self):
+        return self.gamma == 0
+
+    @property
+    def link(self):
+        (gamma,) = self._numbers()
+        if self.alpha is None:
+            return MulticlassFocalLink(gamma) if gamma else SoftmaxLink()
+        alpha = self._per_class("alpha", self._classes(np.size(to_host(self.alpha))), NON_NEGATIVE)
+        return MulticlassFocalLink(gamma, tuple(alpha.tolist())) if alpha.all() else IdentityLink()
+
     def _row_params(self, n_classes):
         weights = (
             np.ones(n_classes)
@@ -150,8 +180,9 @@ class LogitAdjusted(RowwiseLoss):
     """Logit-adjusted cross-entropy, for classes of very different frequency.
 
     - Domain: y_true holds class codes, or rows of probabilities.
-    - Link: softmax of the unadjusted raw predictions, which rank the classes as if they were
-      balanced.
+    - Link: `predict` gives the classes' probabilities in the data, the softmax of the adjusted raw
+      predictions ``raw_k + tau * log(priors_k)``. The largest raw prediction itself is the class
+      that is predicted, as if the classes were balanced: the two may differ.
     - Formula: the multinomial loss of ``raw_k + tau * log(priors_k)``.
 
     Parameters
@@ -191,6 +222,14 @@ class LogitAdjusted(RowwiseLoss):
             bound.priors = class_counts
         return bound
 
+    @property
+    def link(self):
+        (tau,) = self._numbers()
+        if self.priors is None or tau == 0:
+            return SoftmaxLink()
+        n_classes = self._classes(np.size(to_host(self.priors)))
+        return ShiftedSoftmaxLink(tuple(self._row_params(n_classes).tolist()))
+
     def _row_params(self, n_classes):
         (tau,) = self._numbers()
         if self.priors is None:
@@ -209,7 +248,10 @@ class LDAM(RowwiseLoss):
     """Label-distribution-aware margin loss: rare classes get a larger margin.
 
     - Domain: y_true holds class codes.
-    - Link: softmax. `predict` gives p of the raw predictions without margin and scale.
+    - Link: `predict` gives the classes' probabilities in the data, in proportion to ``p_k * (1 -
+      p_k + p_k * exp(-scale * margin_k))`` with ``p = softmax(scale * raw)``: exact where raw
+      minimises the loss. The largest raw prediction is the class that is predicted, to the
+      advantage of rare classes: the two may differ.
     - Formula: the multinomial loss of ``scale * (raw_k - 1[k = y] * margin_y)``, where ``margin_k``
       is proportional to ``class_counts_k**(-1/4)`` and the largest is `max_margin`.
 
@@ -262,6 +304,14 @@ class LDAM(RowwiseLoss):
             else self._per_class("class_counts", n_classes, POSITIVE)
         )
         return [scale, *(max_margin * (counts.min() / counts) ** 0.25)]
+
+    @property
+    def link(self):
+        # Without counts the margins are equal, for any number of classes.
+        counted = self.class_counts is not None
+        n_classes = self._classes(np.size(to_host(self.class_counts))) if counted else 1
+        scale, *margins = map(float, self._row_params(n_classes))
+        return LDAMLink(scale, tuple(margins) if counted else margins[0])
 
 
 class MulticlassKLDivergence(RowwiseLoss):

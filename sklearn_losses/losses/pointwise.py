@@ -1,20 +1,16 @@
 """What the pointwise losses share: one raw prediction a sample."""
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
 
-from sklearn_losses._array import (
-    array_namespace,
-    common_namespace,
-    computing_on,
-    kernel_array,
-    to_host,
-)
+from sklearn_losses._array import array_namespace, common_namespace, computing_on, kernel_array
 from sklearn_losses._kernels import _gpu_losses, _pointwise
+from sklearn_losses.links import IdentityLink
+from sklearn_losses.losses import constants
+from sklearn_losses.losses._scales import TakesAuto
 from sklearn_losses.losses.base import Loss
 
 
-class PointwiseLoss(Loss):
+class PointwiseLoss(TakesAuto, Loss):
     """Base class of the losses of one raw prediction a sample."""
 
     def _members(self):
@@ -106,70 +102,147 @@ class PointwiseLoss(Loss):
     def _report(self, y_true, raw_prediction, sample_weight):
         return self._on_device(y_true, raw_prediction, sample_weight, domain=self.interval_y_true)
 
-    def fit_intercept_only(self, y_true, sample_weight=None):
+    def fit_intercept_only(self, y_true, sample_weight=None, offset=None):
         """The constant raw prediction with the least loss.
 
         Parameters
         ----------
         y_true : array-like of shape (n_samples,)
         sample_weight : array-like of shape (n_samples,) or None, default=None
+        offset : array-like of shape (n_samples,) or None, default=None
+            What is added to the constant, in link space: the loss is that of ``constant + offset``.
+            Where parameters hold several values, also of shape (n_samples, n_values).
 
         Returns
         -------
-        raw_prediction : float
-            Where the best constant is infinite (all targets on one class), the best within the
-            range of numbers that `predict` can tell apart.
+        raw_prediction : float, or array of shape (n_values,)
+            An array, where `y_true` is, where parameters hold several values. In both cases in the
+            dtype of `y_true`. Where the best constants are an interval, as those of a quantile can
+            be, its middle. Where the best is infinite (all targets of one class), the best within
+            the range of numbers that `predict` can tell apart.
+
+        Raises
+        ------
+        ValueError
+            As for a call of the loss; where `offset` has another shape, or is not finite.
         """
         y_true = kernel_array(y_true, "y_true")
         with computing_on(y_true=y_true, sample_weight=sample_weight) as xp:
-            y_true, _, sample_weight = self._checked(
+            members = self._members()
+            y_true, _, sample_weight = members[0]._checked(
                 y_true, xp.zeros(y_true.shape[0], dtype=y_true.dtype), sample_weight
             )
-            return y_true.dtype.type(self._best_constant(y_true, sample_weight))
+            if offset is not None:
+                shapes = [y_true.shape]
+                if len(members) > 1:
+                    shapes.append((y_true.shape[0], len(members)))
+                offset = constants.checked_offset(offset, shapes, {"y_true": y_true})
+            best = self._constants(members, y_true, sample_weight, offset)
+            if len(members) == 1 and not self._holds_several():
+                return y_true.dtype.type(best[0])
+            return xp.asarray(best, dtype=y_true.dtype)
 
-    def _best_constant(self, y, weight):
-        """Bracket the best of a grid, then find the zero of the gradient, or the minimum, between
-        its neighbours.
+    def _start_constant(self, y_true, sample_weight=None, offset=None):
+        """Where the intercept of a fit starts: at the best constant. Where that is infinite (counts
+        that are all 0, targets of one class), at that of targets whose sum is half a unit inside;
+        of a loss with several minima, at the median, which no outlier moves.
+
+        Parameters
+        ----------
+        y_true, sample_weight, offset
+            As in `fit_intercept_only`.
+
+        Returns
+        -------
+        raw_prediction : float, or array of shape (n_values,)
+            As `fit_intercept_only`.
         """
-        xp = array_namespace(y)
-        grid = np.unique(self._constant_grid(y))
-        if grid.shape[0] == 1:
-            return grid[0]
-        y = y.astype(np.float64)
+        y_true = kernel_array(y_true, "y_true")
+        with computing_on(y_true=y_true, sample_weight=sample_weight) as xp:
+            interval = self._members()[0].interval_y_pred
+            counted = y_true if sample_weight is None else y_true[xp.asarray(sample_weight) > 0]
+            moved = None
+            inside = 0.5 / (y_true.shape[0] + 1)
+            if counted.size and not interval.low_inclusive and counted.max() <= interval.low:
+                moved = interval.low + inside
+            elif counted.size and not interval.high_inclusive and counted.min() >= interval.high:
+                moved = interval.high - inside
+            if moved is not None:
+                y_true = xp.full(y_true.shape, moved, dtype=y_true.dtype)
+            best = self.fit_intercept_only(y_true, sample_weight, offset)
+            if moved is None or not self.gives_probability:
+                return best
+            # Where one class alone counts for so little that the other is best at any share.
+            reach = y_true.dtype.type(abs(self.link.link(moved)))
+            low, high = (0, 0) if offset is None else (float(offset.max()), float(offset.min()))
+            return np.clip(best, -reach - low, reach - high).astype(y_true.dtype)
 
-        def total(raw, outputs):
-            out = xp.empty(y.shape[0])
-            value, gradient = (out, None) if outputs == "value" else (None, out)
-            self._evaluate(y, xp.full(y.shape[0], raw), weight, None, value, gradient, None)
-            return to_host(out.sum())
+    def _holds_several(self):
+        """Whether a parameter holds a list of values, be it of one."""
+        return any(
+            isinstance(getattr(self, name), list | tuple | np.ndarray)
+            for name in self._parameter_intervals
+        )
 
-        values = [total(raw, "value") for raw in grid]
-        best = int(np.argmin(values))
-        low, high = grid[max(best - 1, 0)], grid[min(best + 1, grid.shape[0] - 1)]
-        slopes = total(low, "gradient"), total(high, "gradient")
-        if slopes[0] < 0 < slopes[1]:
-            found = brentq(lambda raw: total(raw, "gradient"), low, high, xtol=1e-15, rtol=1e-15)
-        else:
-            found = minimize_scalar(
-                lambda raw: total(raw, "value"), bounds=(low, high), method="bounded"
-            ).x
-        # A kink (at a target, or at the grid's best) may beat the point between.
-        candidates = np.append(grid[max(best - 1, 0) : best + 2], found)
-        return candidates[int(np.argmin([total(raw, "value") for raw in candidates]))]
+    def _constants(self, members, y, weight, offset):
+        """The best constant of each member, in a list."""
+        weight = constants.scaled_weight(weight)
+        return [
+            member._best_constant(y, weight, column)
+            for member, column in zip(members, _columns(offset, len(members)), strict=True)
+        ]
 
-    def _constant_grid(self, y):
-        """Raw predictions among which the best constant lies."""
-        levels = np.linspace(0, 1, 65).tolist()
-        return to_host(array_namespace(y).quantile(y.astype(np.float64), levels))
+    def _best_constant(self, y, weight, offset):
+        """The constant with the least loss.
+
+        Parameters
+        ----------
+        y : array of shape (n_samples,)
+        weight : array of shape (n_samples,) and dtype float64, or None
+        offset : array of shape (n_samples,) and dtype float64, or None
+
+        Returns
+        -------
+        constant : float
+        """
+        sums = constants.Sums(self, y, weight, offset)
+        if not self.convex:
+            return constants.lowest(sums, self._constant_grid(y, weight, offset))
+        # From the median, whose distance from the best does not grow with an outlier's.
+        y = sums.y if offset is None else sums.y - offset
+        (median,) = constants.quantiles(y, weight, [0.5])
+        step = constants.mean(abs(y - median), weight)
+        return constants.descend(sums, median, step) if step > 0 else median
+
+    def _constant_grid(self, y, weight, offset):
+        """Raw predictions near which the best constant lies."""
+        return constants.spread_grid(y if offset is None else y - offset)
+
+
+def _columns(offset, n_columns):
+    """The offset of each output."""
+    if offset is None or offset.ndim == 1:
+        return [offset] * n_columns
+    return [array_namespace(offset).ascontiguousarray(offset[:, k]) for k in range(n_columns)]
 
 
 class MeanFitMixin:
     """The best constant prediction is the mean of the targets."""
 
-    def _best_constant(self, y, weight):
-        mean = to_host(array_namespace(y).average(y.astype(np.float64), weights=weight))
-        interval = self.interval_y_pred
-        eps = 10 * np.finfo(y.dtype).eps
-        low = interval.low if interval.low_inclusive else interval.low + eps
-        high = interval.high if interval.high_inclusive else interval.high - eps
-        return self.link.link(np.clip(mean, low, high))
+    def _best_constant(self, y, weight, offset):
+        if isinstance(self.link, IdentityLink):
+            return constants.mean(y if offset is None else y - offset, weight)
+        if offset is not None:
+            return self._best_beside(y, weight, offset)
+        average = constants.mean(y, weight)
+        least = 10 * np.finfo(y.dtype).eps
+        if not self.gives_probability:
+            return float(self.link.link(average if average > 0 else least))
+        # Of a probability near 1 its distance from 1 has the digits.
+        rest = constants.mean(1 - y, weight)
+        sign, share = (1, average) if average <= rest else (-1, rest)
+        return sign * float(self.link.link(share if share > 0 else least))
+
+    def _best_beside(self, y, weight, offset):
+        """The best constant where it stands beside an offset."""
+        return super()._best_constant(y, weight, offset)

@@ -2,23 +2,19 @@
 
 import numpy as np
 
-from sklearn_losses._array import array_namespace, to_host
+from sklearn_losses._array import array_namespace
 from sklearn_losses.links import Interval
+from sklearn_losses.losses import constants
+from sklearn_losses.losses._scales import (
+    JOINT,
+    SPREAD,
+    TARGETS,
+    Scale,
+    cherkassky_ma,
+    conquer_bandwidth,
+)
 from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE, UNIT_OPEN
 from sklearn_losses.losses.pointwise import MeanFitMixin, PointwiseLoss
-
-
-def weighted_quantile(y, weight, quantile):
-    """The lowest minimiser of the weighted pinball loss; without weights, NumPy's interpolated
-    quantile.
-    """
-    xp = array_namespace(y)
-    if weight is None:
-        return to_host(xp.quantile(y, quantile))
-    order = xp.argsort(y, kind="stable")
-    order = order[weight[order] > 0]
-    cumulated = xp.cumsum(weight[order], dtype=np.float64)
-    return to_host(y[order[xp.searchsorted(cumulated, quantile * cumulated[-1], side="left")]])
 
 
 class HalfSquaredError(MeanFitMixin, PointwiseLoss):
@@ -36,7 +32,6 @@ class HalfSquaredError(MeanFitMixin, PointwiseLoss):
     """
 
     name = "squared_error"
-    constant_hessian = True
 
 
 class SquaredError(MeanFitMixin, PointwiseLoss):
@@ -79,10 +74,9 @@ class AbsoluteError(PointwiseLoss):
     name = "absolute_error"
     differentiable = False
     approx_hessian = True
-    constant_hessian = True
 
-    def _best_constant(self, y, weight):
-        return weighted_quantile(y, weight, 0.5)
+    def _best_constant(self, y, weight, offset):
+        return constants.quantiles(y if offset is None else y - offset, weight, [0.5])[0]
 
     def _smoothed(self, width):
         return _smoothed_absolute(self, width)
@@ -98,13 +92,20 @@ class HuberLoss(PointwiseLoss):
 
     Parameters
     ----------
-    delta : float, default=1.0
-        Where it turns linear, in the units of y; in (0, inf).
+    delta : float or "auto", default=0.1
+        Where it turns linear, in the units of y; in (0, inf). The default is scikit-learn's
+        (`epsilon` of its `SGDRegressor`), and right for a y whose noise is about 0.1: for data in
+        real units take "auto", which is 1.35 times the scale of the residuals. That is estimated
+        with the fit by Huber's proposal 2 as in scikit-learn's `HuberRegressor`, whose ``epsilon *
+        scale_`` it is (0.92 standard deviations of normal noise).
 
     References
     ----------
     Huber, P. J. (1964). Robust estimation of a location parameter. Annals of Mathematical
     Statistics 35, 73-101.
+
+    Owen, A. B. (2007). A robust hybrid of lasso and ridge regression. Contemporary Mathematics 443,
+    59-72.
 
     Examples
     --------
@@ -114,10 +115,11 @@ class HuberLoss(PointwiseLoss):
     """
 
     name = "huber"
+    _scale = Scale("delta", 1.35, JOINT)
     approx_hessian = True
     _parameter_intervals = {"delta": POSITIVE}
 
-    def __init__(self, delta=1.0):
+    def __init__(self, delta=0.1):
         self.delta = delta
 
 
@@ -131,8 +133,8 @@ class SmoothL1(PointwiseLoss):
 
     Parameters
     ----------
-    beta : float, default=1.0
-        Where it turns linear, in the units of y; in (0, inf).
+    beta : float or "auto", default=1.0
+        Where it turns linear, in the units of y; in (0, inf). "auto": as `HuberLoss`.
 
     References
     ----------
@@ -146,6 +148,7 @@ class SmoothL1(PointwiseLoss):
     """
 
     name = "smooth_l1"
+    _scale = Scale("beta", 1.35, JOINT, degree=1)
     approx_hessian = True
     _parameter_intervals = {"beta": POSITIVE}
 
@@ -173,9 +176,16 @@ class SmoothL2(PointwiseLoss):
     name = "smooth_l2"
     differentiable = False
     approx_hessian = True
+    convex = False
 
     def _smoothed(self, width):
         return SmoothL1(), lambda y: None
+
+    def _constant_grid(self, y, weight, offset):
+        # Just beyond a jump lies a minimum.
+        grid = super()._constant_grid(y, weight, offset)
+        step = 1 + 4 * np.finfo(np.float64).eps * (1 + abs(grid))
+        return np.concatenate([grid, grid - step, grid + step])
 
 
 class PseudoHuber(PointwiseLoss):
@@ -187,8 +197,10 @@ class PseudoHuber(PointwiseLoss):
 
     Parameters
     ----------
-    delta : float, default=1.0
-        Where it turns from squared to linear, in the units of y; in (0, inf).
+    delta : float or "auto", default=1.0
+        Where it turns from squared to linear, in the units of y; in (0, inf). "auto": 1.35 times
+        the scale of the residuals, which is estimated with the fit, as for `HuberLoss`: both are at
+        the minimum of ``mean(scale * loss(r / scale)) + scale / 2``.
 
     References
     ----------
@@ -203,6 +215,7 @@ class PseudoHuber(PointwiseLoss):
     """
 
     name = "pseudo_huber"
+    _scale = Scale("delta", 1.35, JOINT)
     _parameter_intervals = {"delta": POSITIVE}
 
     def __init__(self, delta=1.0):
@@ -254,14 +267,21 @@ class PinballLoss(PointwiseLoss):
     name = "quantile"
     differentiable = False
     approx_hessian = True
-    constant_hessian = True
     _parameter_intervals = {"quantile": UNIT_OPEN}
 
     def __init__(self, quantile=0.5):
         self.quantile = quantile
 
-    def _best_constant(self, y, weight):
-        return weighted_quantile(y, weight, self._numbers()[0])
+    def _constants(self, members, y, weight, offset):
+        if offset is not None and offset.ndim == 2:
+            return super()._constants(members, y, weight, offset)
+        # Sorted once, for all quantiles.
+        levels = [member._numbers()[0] for member in members]
+        weight = constants.scaled_weight(weight)
+        return constants.quantiles(y if offset is None else y - offset, weight, levels)
+
+    def _best_constant(self, y, weight, offset):
+        return self._constants([self], y, weight, offset)[0]
 
     def _smoothed(self, width):
         return SmoothPinball(self.quantile, width), lambda y: None
@@ -281,11 +301,17 @@ class SmoothPinball(PointwiseLoss):
     ----------
     quantile : float, default=0.5
         In (0, 1).
-    width : float, default=0.1
-        Half-width of the kernel, in the units of y; in (0, inf).
+    width : float or "auto", default=0.1
+        Half-width of the kernel, in the units of y; in (0, inf). "auto": ``((n_features + log(n)) /
+        n)**0.4`` times the scale of the residuals, with a factor from 0.05 to 1 (the rule of He et
+        al.'s package conquer; n is the sum of the weights). The scale is the normalised median of
+        the residuals of a Huber fit, which is also where the fit starts.
 
     References
     ----------
+    Fernandes, M., Guerre, E. and Horta, E. (2021). Smoothing quantile regressions. Journal of
+    Business & Economic Statistics 39, 338-357.
+
     He, X., Pan, X., Tan, K. M. and Zhou, W.-X. (2023). Smoothed quantile regression with
     large-scale inference. Journal of Econometrics 232, 367-388, section 2.
 
@@ -297,6 +323,7 @@ class SmoothPinball(PointwiseLoss):
     """
 
     name = "smooth_quantile"
+    _scale = Scale("width", conquer_bandwidth, SPREAD, degree=1)
     approx_hessian = True
     _parameter_intervals = {"quantile": UNIT_OPEN, "width": POSITIVE}
 
@@ -351,12 +378,17 @@ class EpsilonInsensitive(PointwiseLoss):
 
     Parameters
     ----------
-    epsilon : float, default=0.1
-        In the units of y; in [0, inf).
+    epsilon : float or "auto", default=0.1
+        In the units of y; in [0, inf). "auto": ``3 * sqrt(log(n) / n)`` times the scale of the
+        residuals (Cherkassky and Ma; n is the sum of the weights, at least e). The scale is the
+        normalised median of the residuals of a Huber fit, which is also where the fit starts.
 
     References
     ----------
     Vapnik, V. (1995). The Nature of Statistical Learning Theory. Springer, section 6.1.
+
+    Cherkassky, V. and Ma, Y. (2004). Practical selection of SVM parameters and noise estimation for
+    SVM regression. Neural Networks 17, 113-126.
 
     Examples
     --------
@@ -366,13 +398,22 @@ class EpsilonInsensitive(PointwiseLoss):
     """
 
     name = "epsilon_insensitive"
+    _scale = Scale("epsilon", cherkassky_ma, SPREAD, degree=1)
     differentiable = False
     approx_hessian = True
-    constant_hessian = True
     _parameter_intervals = {"epsilon": NON_NEGATIVE}
 
     def __init__(self, epsilon=0.1):
         self.epsilon = epsilon
+
+    def _best_constant(self, y, weight, offset):
+        # Twice the loss is |r - epsilon| + |r + epsilon|, less a constant.
+        (epsilon,) = self._numbers()
+        xp = array_namespace(y)
+        y = y.astype(np.float64, copy=False) if offset is None else y - offset
+        y = xp.concatenate([y - epsilon, y + epsilon])
+        weight = None if weight is None else xp.concatenate([weight, weight])
+        return constants.quantiles(y, weight, [0.5])[0]
 
 
 class SquaredEpsilonInsensitive(PointwiseLoss):
@@ -384,8 +425,8 @@ class SquaredEpsilonInsensitive(PointwiseLoss):
 
     Parameters
     ----------
-    epsilon : float, default=0.1
-        In the units of y; in [0, inf).
+    epsilon : float or "auto", default=0.1
+        In the units of y; in [0, inf). "auto": as `EpsilonInsensitive`.
 
     Examples
     --------
@@ -395,6 +436,7 @@ class SquaredEpsilonInsensitive(PointwiseLoss):
     """
 
     name = "squared_epsilon_insensitive"
+    _scale = Scale("epsilon", cherkassky_ma, SPREAD)
     approx_hessian = True
     _parameter_intervals = {"epsilon": NON_NEGATIVE}
 
@@ -412,8 +454,9 @@ class AbsolutePercentageError(PointwiseLoss):
 
     Parameters
     ----------
-    epsilon : float, default=1e-8
-        The least divisor, in the units of y; in (0, inf).
+    epsilon : float or "auto", default=1e-8
+        The least divisor, in the units of y; in (0, inf). "auto": 1.5e-8 times the median of
+        ``|y_true|`` (of those that are not 0, where most are).
 
     Examples
     --------
@@ -423,6 +466,7 @@ class AbsolutePercentageError(PointwiseLoss):
     """
 
     name = "mape"
+    _scale = Scale("epsilon", 1.5e-8, TARGETS, degree=0)
     differentiable = False
     approx_hessian = True
     _parameter_intervals = {"epsilon": POSITIVE}
@@ -430,10 +474,13 @@ class AbsolutePercentageError(PointwiseLoss):
     def __init__(self, epsilon=1e-8):
         self.epsilon = epsilon
 
-    def _best_constant(self, y, weight):
+    def _best_constant(self, y, weight, offset):
         maximum = array_namespace(y).maximum
-        relative = 1 / maximum(abs(y.astype(np.float64)), self._numbers()[0])
-        return weighted_quantile(y, relative if weight is None else relative * weight, 0.5)
+        # Scaled by the least divisor, so that no weight overflows.
+        divisor = maximum(abs(y.astype(np.float64)), self._numbers()[0])
+        relative = divisor.min() / divisor
+        weight = relative if weight is None else relative * weight
+        return constants.quantiles(y if offset is None else y - offset, weight, [0.5])[0]
 
     def _smoothed(self, width):
         return _smoothed_absolute(self, width)
@@ -480,16 +527,16 @@ class RootMeanSquaredError(PointwiseLoss):
         """
         return SquaredError()(y_true, raw_prediction, sample_weight, n_threads) ** 0.5
 
-    def fit_intercept_only(self, y_true, sample_weight=None):
-        """The mean of the targets.
+    def fit_intercept_only(self, y_true, sample_weight=None, offset=None):
+        """The mean of the targets, less the offset.
 
         Parameters
         ----------
         y_true : array-like of shape (n_samples,)
-        sample_weight : array-like of shape (n_samples,) or None, default=None
+        sample_weight, offset : array-like of shape (n_samples,) or None, default=None
 
         Returns
         -------
         raw_prediction : float
         """
-        return SquaredError().fit_intercept_only(y_true, sample_weight)
+        return SquaredError().fit_intercept_only(y_true, sample_weight, offset)

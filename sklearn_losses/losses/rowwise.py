@@ -17,6 +17,7 @@ from sklearn_losses._array import (
 from sklearn_losses._kernels import _gpu_losses, _rowwise
 from sklearn_losses._parameters import check_number
 from sklearn_losses.links import Interval, SoftmaxLink
+from sklearn_losses.losses import constants
 from sklearn_losses.losses.base import Loss
 
 
@@ -285,28 +286,74 @@ class RowwiseLoss(Loss):
             counts = np.bincount(y_true.astype(np.intp), weights=sample_weight, minlength=n_classes)
         return counts / counts.sum()
 
-    def fit_intercept_only(self, y_true, sample_weight=None):
+    def fit_intercept_only(self, y_true, sample_weight=None, offset=None):
         """The constant row of raw predictions with the least loss, with mean 0.
 
         Parameters
         ----------
         y_true : array-like of shape (n_samples,) or (n_samples, n_classes)
         sample_weight : array-like of shape (n_samples,) or None, default=None
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes) or None, default=None
+            What is added to the row, in link space: the loss is that of ``row + offset``. One
+            number a sample changes nothing.
 
         Returns
         -------
         raw_prediction : array of shape (n_classes,)
-            Where `y_true` is.
+            Where `y_true` is. A class without a sample has a finite raw prediction.
+
+        Raises
+        ------
+        ValueError
+            As for a call of the loss; where `offset` has another shape, or is not finite.
+        """
+        return self._constant_row(y_true, sample_weight, offset)
+
+    def _start_constant(self, y_true, sample_weight=None, offset=None):
+        """Where the intercepts of a fit start: at the best row, a class without a sample counting
+        as half a sample.
+
+        Parameters
+        ----------
+        y_true, sample_weight, offset
+            As in `fit_intercept_only`.
+
+        Returns
+        -------
+        raw_prediction : array of shape (n_classes,)
+        """
+        n_samples = np.shape(y_true)[0] if not on_device(y_true) else y_true.shape[0]
+        return self._constant_row(y_true, sample_weight, offset, 0.5 / (n_samples + 1))
+
+    def _constant_row(self, y_true, sample_weight, offset, least=None):
+        """The best row, no class having less than the share `least`; None: as little as its
+        logarithm allows.
         """
         y_true = kernel_array(y_true, "y_true")
         n_classes = self._classes(y_true.shape[1] if y_true.ndim == 2 else None)
         with computing_on(y_true=y_true, sample_weight=sample_weight) as xp:
-            zeros = xp.zeros((y_true.shape[0], n_classes), dtype=y_true.dtype)
+            shape = (y_true.shape[0], n_classes)
+            zeros = xp.zeros(shape, dtype=y_true.dtype)
             y_true, _, sample_weight = self._checked(y_true, zeros, sample_weight)
+            sample_weight = constants.scaled_weight(sample_weight)
             # As scikit-learn: a class without a sample keeps a probability that has a logarithm.
             eps = np.finfo(y_true.dtype).eps
-            shares = np.clip(self._shares(y_true, sample_weight), eps, 1 - eps)
-            best = np.asarray(self._best_row(shares))
+            shares = self._shares(y_true, sample_weight)
+            missing = shares < eps
+            shares = np.clip(shares, eps, 1 - eps)
+            if least is not None:
+                shares[missing] = least
+            if offset is not None:
+                places = {"y_true": y_true}
+                offset = constants.checked_offset(offset, [shape[:1], shape], places)
+            if offset is None or offset.ndim == 1:
+                best = np.asarray(self._best_row(shares))
+            else:
+                start = self._best_row(shares) - to_host(offset.mean(axis=0))
+                data = y_true, sample_weight, offset
+                if missing.any():
+                    data = _with_a_share_of(missing, shares, *data)
+                best = constants.lowest_row(constants.RowSums(self, *data), start)
             return in_namespace((best - best.mean()).astype(y_true.dtype), xp)
 
     def _best_row(self, shares):
@@ -323,6 +370,22 @@ class RowwiseLoss(Loss):
         start = np.log(shares / shares.sum())
         options = {"ftol": 1e-15, "gtol": 1e-12}
         return minimize(objective, start, jac=True, method="L-BFGS-B", options=options).x
+
+
+def _with_a_share_of(missing, shares, y, weight, offset):
+    """The data and, of each class that is missing in them, a sample that has its share of the
+    weight, at the mean offset."""
+    xp = array_namespace(y)
+    codes = np.flatnonzero(missing)
+    rows = np.eye(len(missing))[codes] if y.ndim == 2 else codes
+    weight = xp.ones(y.shape[0]) if weight is None else weight
+    shares = float(weight.sum()) * shares[codes]
+    means = xp.tile(offset.mean(axis=0), (len(codes), 1))
+    return (
+        xp.concatenate([y.astype(np.float64), xp.asarray(rows, dtype=np.float64)]),
+        xp.concatenate([weight, xp.asarray(shares)]),
+        xp.concatenate([offset, means]),
+    )
 
 
 def _tolerance(dtype):

@@ -151,7 +151,7 @@ class ParameterPathDisplay:
     >>> from sklearn.datasets import load_diabetes
     >>> from sklearn_losses import HuberLoss, ParameterPathDisplay, SGDRegressorX
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> model = SGDRegressorX(HuberLoss(), eta0=1.0, random_state=0)
+    >>> model = SGDRegressorX(HuberLoss(delta=50.0), eta0=1.0, random_state=0)
     >>> display = ParameterPathDisplay.from_estimator(
     ...     model, X, y, param_name="loss__delta", param_range=[5.0, 50.0, 500.0], cv=3
     ... )

@@ -1,0 +1,173 @@
+"""What a fit is measured by: the best constant prediction, and the least that the loss can be."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sklearn_losses._array import array_namespace, in_namespace, to_host
+from sklearn_losses._solvers.coordinates import sampled
+from sklearn_losses._solvers.engines import problem_class
+from sklearn_losses.links import IdentityLink
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Of the training rows of a fit.
+
+    Attributes
+    ----------
+    constants : ndarray of shape (n_outputs,)
+        Raw predictions: where a fit starts, and the best constants where the loss is convex.
+    objective : float
+        Their mean loss.
+    floor : float
+        What the mean loss cannot be less than.
+    n : int
+        Training rows.
+    natural : bool
+        Whether a loss of 1 is what chance makes of one sample: the likelihoods of a link other than
+        the identity.
+    """
+
+    constants: np.ndarray
+    objective: float
+    floor: float
+    n: int
+    natural: bool
+
+    def size_of(self, objective):
+        """What differences of the objective are small or large against: of what is left of it, or
+        of what has been gained; at least a thousandth of the loss of the best constant."""
+        left, gained = objective - self.floor, self.objective - objective
+        all_of_it = self.objective - self.floor
+        return max(min(left, gained), 1e-3 * all_of_it)
+
+
+def relative_weights(data):
+    """Factor that makes the mean weight of the training samples 1, so that 2 is two copies."""
+    if data.sample_weight is None:
+        return 1.0
+    weight, rows = data.sample_weight, data.training_rows()
+    if rows is not None:
+        weight = weight[in_namespace(rows, array_namespace(weight))]
+    # Over the largest: sums of weights near the ends of the range of numbers stay inside.
+    largest = float(weight.max()) if len(weight) else 0.0
+    if not largest > 0:
+        return 1.0
+    return 1.0 / (float((weight / largest).mean()) * largest)
+
+
+def problem_of(data, settings, *, batch_size, relative=True):
+    """The keyword arguments that `Problem` and `Engine` share."""
+    return {
+        "target": data.target,
+        "negative": data.negative,
+        "rows": data.training_rows(),
+        "sample_weight": data.sample_weight,
+        "weight_factor": relative_weights(data) if relative else 1.0,
+        "weight_positive": data.weight_positive,
+        "weight_negative": data.weight_negative,
+        "offset": data.offset,
+        "fit_intercept": settings.fit_intercept,
+        "batch_size": batch_size,
+        "n_threads": settings.n_threads,
+    }
+
+
+def by_output(data, k):
+    """Targets, weights and offset of output k of pointwise losses, on the training rows."""
+    xp = array_namespace(data.y)
+    y, weight, offset = data.y, data.sample_weight, data.offset
+    if data.target == "separate":
+        y = xp.ascontiguousarray(y[:, k])
+    elif data.target == "codes":
+        y = xp.where(y == k, 1.0, data.negative)
+    if data.weight_positive is not None:
+        factor = xp.where(y > 0, float(data.weight_positive[k]), float(data.weight_negative[k]))
+        weight = factor if weight is None else weight * factor
+    if offset is not None and offset.ndim == 2:
+        offset = xp.ascontiguousarray(offset[:, k])
+    return y, weight, offset
+
+
+def training_part(data):
+    """The same data without the rows held out, and without X."""
+    rows = data.training_rows()
+    if rows is None:
+        return data
+    xp = array_namespace(data.y)
+    at = in_namespace(rows, xp)
+    parts = {
+        name: None if (array := getattr(data, name)) is None else array[at]
+        for name in ("y", "sample_weight", "offset")
+    }
+    return replace(data, X=xp.empty((len(rows), 0)), held_out=None, **parts)
+
+
+def constants_of(data):
+    """Raw predictions that a fit starts from: ndarray of shape (n_outputs,)."""
+    data = training_part(data)
+    first = data.losses[0]
+    if first.is_multiclass:
+        found = first._start_constant(data.y, data.sample_weight, data.offset)
+        return np.asarray(to_host(found), dtype=np.float64)
+    found = np.empty(data.n_outputs)
+    for k in range(data.n_outputs):
+        loss = data.losses[k % len(data.losses)]
+        found[k] = float(loss._start_constant(*by_output(data, k)))
+    return found
+
+
+def floor_of(data):
+    """The least that the mean loss can be, of some of the training rows."""
+    data = training_part(sampled(replace(data, X=array_namespace(data.X).empty((len(data.y), 0)))))
+    first = data.losses[0]
+    if first.is_multiclass:
+        return -mean_of(first.constant_to_optimal_zero(data.y), data.sample_weight)
+    total = 0.0
+    for k in range(data.n_outputs):
+        y, weight, _ = by_output(data, k)
+        zero = data.losses[k % len(data.losses)].constant_to_optimal_zero(y)
+        if weight is not None:
+            zero = zero * weight
+        total -= mean_of(zero, None if data.sample_weight is None else data.sample_weight, True)
+    return total
+
+
+def mean_of(values, weight, weighted=False):
+    """The weighted mean; `weighted`: the values are multiplied by their weights already."""
+    if weight is None:
+        return float(values.mean())
+    largest = float(weight.max()) or 1.0
+    values = values / largest if weighted else values * (weight / largest)
+    return float(values.sum()) / float((weight / largest).sum())
+
+
+def reference_of(data, settings, constants=None):
+    """`Reference` of a fit.
+
+    Parameters
+    ----------
+    data : Data
+    settings : Settings
+    constants : ndarray of shape (n_outputs,) or None
+        None: what `constants_of` finds, or 0 without an intercept.
+    """
+    if constants is None:
+        constants = constants_of(data) if settings.fit_intercept else np.zeros(data.n_outputs)
+    xp = array_namespace(data.X)
+    nothing = replace(data, X=xp.empty((len(data.y), 0)))
+    problem = problem_class(data.X)(
+        nothing.X,
+        nothing.y,
+        nothing.losses,
+        nothing.n_outputs,
+        **problem_of(nothing, settings, batch_size=data.n_training()),
+    )
+    value = problem.value_gradient(np.zeros((data.n_outputs, 0)), constants)[0]
+    floor = floor_of(data)
+    if not math.isfinite(floor) or not floor <= value:
+        floor = min(0.0, value)
+    natural = data.losses[0].link != IdentityLink()
+    return Reference(constants, value, floor, data.n_training(), natural)

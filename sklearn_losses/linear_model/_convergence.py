@@ -1,0 +1,211 @@
+"""What is said of a fit that is not to be trusted: the cause that can be seen, and the remedy."""
+
+import math
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_losses._array import on_device, to_host
+from sklearn_losses._solvers import ONE_SAMPLE
+from sklearn_losses._solvers.coordinates import Sample, columns_of, loss_units, sampled
+from sklearn_losses._solvers.engines import problem_class
+from sklearn_losses._solvers.reference import problem_of, reference_of
+
+# A fit is worse than the best constant where its objective is above by more than this share of what
+# the constant is above the floor: noise of steps is not worth a warning.
+NOISE = {"steps": 1e-2, "exact": 1e-6}
+# Root mean squares of columns, and spreads of y, that scikit-learn's steps are made for.
+LEAST, MOST = 0.1, 10.0
+# The penalty holds weights at 0 where its slope at a useful weight is above the loss's; of a
+# squared loss the ratio has no unit, and above this the user asks for much shrinkage.
+ASKED_FOR = 0.1
+# Two classes are separated where this share of the loss is left, with weights beyond this.
+SEPARATED, BEYOND = 1e-4, 10.0
+
+
+@dataclass
+class Diagnosis:
+    """Facts of a fit, and the sentences that follow from them."""
+
+    sentences: list = field(default_factory=list)
+
+    def warn(self, stacklevel):
+        if self.sentences:
+            warnings.warn(" ".join(self.sentences), ConvergenceWarning, stacklevel=stacklevel + 1)
+
+
+def diagnosis_of(estimator, datas, fits, settings, kind):
+    """`Diagnosis` of fits that have ended.
+
+    Parameters
+    ----------
+    estimator : estimator
+        For names and parameters in messages.
+    datas : list of Data
+    fits : list of Fit
+    settings : Settings
+    kind : type
+        The descent.
+    """
+    made = Diagnosis()
+    reasons = {fit.stop_reason for fit in fits}
+    if "interrupted" in reasons:
+        return made
+    worst = None
+    for data, fit in zip(datas, fits, strict=True):
+        facts = Facts(data, fit, settings, kind)
+        if worst is None or facts.excess > worst.excess:
+            worst = facts
+    say = made.sentences
+    if settings.tol is not None and "max_iter" in reasons:
+        say.append(
+            "Maximum number of iteration reached before convergence. Consider increasing max_iter "
+            f"to improve the fit: max_iter={10 * settings.max_iter}."
+        )
+    if settings.tol is not None and "line_search" in reasons:
+        say.append(
+            "The line search found no lower objective before `tol` was reached: the fit stopped "
+            "short of it. A larger tol, alpha > 0 or float64 data may help."
+        )
+    worse = worst.excess > NOISE["steps" if kind.noisy else "exact"]
+    if worse or "no_progress" in reasons:
+        say.append(
+            f"The fit is worse than the best constant prediction: its objective is "
+            f"{worst.objective:.6g}, that of the constant {worst.reference.objective:.6g}."
+        )
+        say += worst.causes(estimator)
+    elif worst.held_by_penalty():
+        say += [worst.about_penalty()]
+    elif worst.separated():
+        say.append(
+            "The classes are separated: the loss has no minimum and the weights grow without "
+            "bound. Use a penalty, such as alpha=1e-4."
+        )
+    return made
+
+
+class Facts:
+    """Of one fit.
+
+    Parameters
+    ----------
+    data : Data
+    fit : Fit
+    settings : Settings
+    kind : type
+    """
+
+    def __init__(self, data, fit, settings, kind):
+        if kind.noisy:  # some rows tell what is worth saying
+            data = sampled(data)
+        self.data, self.settings, self.kind = data, settings, kind
+        self.reference = reference_of(data, settings) if kind.noisy else fit.reference
+        self.model = fit.public_model()
+        problem = problem_class(data.X)(
+            data.X,
+            data.y,
+            data.losses,
+            data.n_outputs,
+            **problem_of(data, settings, batch_size=data.n_training()),
+        )
+        loss = problem.value_gradient(self.model.coef, self.model.intercept)[0]
+        coef = to_host(self.model.coef).astype(np.float64)
+        self.coef = coef
+        with np.errstate(over="ignore"):
+            penalty = 0.5 * settings.l2 * float(np.sum(coef**2))
+            penalty += settings.l1 * float(np.abs(coef).sum())
+        self.objective = loss + penalty
+        size = self.reference.objective - self.reference.floor
+        excess = self.objective - self.reference.objective
+        if not math.isfinite(self.objective):
+            self.excess = math.inf
+        else:
+            self.excess = excess / size if size > 0 else 0.0
+
+    def columns(self):
+        """Root mean squares of the columns that are not 0."""
+        columns = columns_of(self.data)
+        scales = columns.scales(0.0, per_entry=True)
+        return scales[scales > 0]
+
+    def units(self):
+        return loss_units(Sample(self.data), self.reference.constants)
+
+    def causes(self, estimator):
+        """Sentences, the likeliest cause first."""
+        settings, name = self.settings, type(estimator).__name__
+        found = []
+        if self.kind is ONE_SAMPLE or (not settings.recommended and not self.kind.exact):
+            scales = self.columns()
+            if self.kind is ONE_SAMPLE and len(scales):
+                low, high = scales.min(), scales.max()
+                if high > MOST or (low < LEAST and high / low > MOST):
+                    found.append(
+                        f"Columns of X are of unlike size (root mean squares from {low:.3g} to "
+                        f"{high:.3g}), and steps of scikit-learn's algorithm depend on it: use "
+                        f"make_pipeline(StandardScaler(), {name}(...)), or optimizer='lbfgs'."
+                    )
+            if self.kind is ONE_SAMPLE:
+                spread = float(np.max(Sample(self.data).spreads()))
+                if not LEAST < spread < MOST:
+                    found.append(
+                        f"y varies by {spread:.3g}: use TransformedTargetRegressor(regressor="
+                        f"{name}(...), transformer=StandardScaler()), or optimizer='lbfgs'."
+                    )
+            if not found:
+                found.append(
+                    f"Its steps may be too long: try eta0={settings.eta0 / 10:g}, or "
+                    "optimizer='lbfgs'."
+                    if settings.learning_rate != "optimal"
+                    else f"Its steps may be too long: try a larger alpha than {settings.alpha:g}, "
+                    "learning_rate='invscaling', or optimizer='lbfgs'."
+                )
+        if self.held_by_penalty():
+            found.append(self.about_penalty())
+        if not found and not self.data.losses[0].convex:
+            found.append(
+                f"{self.data.losses[0]!r} is not convex: try other parameters of it, or a start "
+                "from a fit of a convex loss (coef_init, intercept_init)."
+            )
+        return found or ["Consider more epochs (max_iter) or optimizer='lbfgs'."]
+
+    def _ratios(self):
+        """The penalty's slope at a weight that matters, over the loss's, and what it would be with
+        a squared loss: largest over outputs, least over columns."""
+        units, scales = self.units(), self.columns()
+        if not len(scales) or not (units.slope > 0).any():
+            return 0.0, 0.0
+        squared = self.settings.l2 / float(np.max(scales)) ** 2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = squared * units.spread / units.slope
+        return float(np.nanmin(np.where(units.slope > 0, ratio, np.nan))), squared
+
+    def held_by_penalty(self):
+        """Whether the units of y, and not the user's wish, make the penalty hold the weights."""
+        if self.settings.l2 == 0 or on_device(self.data.X):
+            return False
+        loss = self.data.losses[0]
+        if loss.task != "regression" or self.kind is ONE_SAMPLE:
+            return False
+        ratio, squared = self._ratios()
+        return ratio > 1.0 and squared <= ASKED_FOR
+
+    def about_penalty(self):
+        ratio, _ = self._ratios()
+        less = self.settings.alpha / ratio / 1e3
+        return (
+            f"In the units of y, alpha={self.settings.alpha:g} holds the weights near 0: the loss "
+            f"pulls at them less than the penalty. Use alpha={less:.1g} or less, a loss with a "
+            "scale of 'auto' such as HuberLoss(delta='auto'), or scale y."
+        )
+
+    def separated(self):
+        loss = self.data.losses[0]
+        if loss.task == "regression" or (self.settings.alpha > 0 and self.settings.penalty):
+            return False
+        size = self.reference.objective - self.reference.floor
+        if not self.objective - self.reference.floor < SEPARATED * size:
+            return False
+        return bool(np.abs(self.coef).max(initial=0.0) > BEYOND * 1.0) and loss.gives_probability
