@@ -264,7 +264,9 @@ def inexact(dtype, near, n=200):
     [
         (sl.EpsilonInsensitive, {"epsilon": 1.5}, 1.5),
         (sl.SquaredEpsilonInsensitive, {"epsilon": 1.5}, 1.5),
-        (sl.SmoothPinball, {"quantile": 0.75, "width": 1.5}, 1.5),
+        # A slope near 0, beside which the curved part counts.
+        (sl.SmoothPinball, {"quantile": 1 - 1e-16, "width": 1.5}, 1.5),
+        (sl.SmoothPinball, {"quantile": 1e-16, "width": 1.5}, 1.5),
         (sl.TukeyBiweight, {"c": 1.5}, 1.5),
         (sl.SmoothL2, {}, 1.0),
     ],
@@ -292,8 +294,8 @@ def test_tweedie_close_to_the_poisson_and_the_gamma_loss_scores_as_they_do(power
 @pytest.mark.parametrize(
     "loss",
     [
-        sl.LogitAdjusted(priors=[0.7, 0.2, 0.1]),
-        sl.LDAM(class_counts=[160.0, 10.0, 30.0], max_margin=0.3, scale=3.0),
+        sl.LogitAdjusted(priors=[0.7, 0.2, 0.1], tau=100.0),
+        sl.LDAM(class_counts=[160.0, 10.0, 30.0], max_margin=3.0, scale=100.0),
     ],
     ids=lambda x: type(x).__name__,
 )
@@ -302,9 +304,16 @@ def test_logits_keep_the_digits_that_adding_a_constant_would_round_off(loss, dty
     rng = np.random.default_rng(0)
     n, eps = 60, float(np.finfo(dtype).eps)
     y = rng.integers(0, 3, n)
-    # Predictions far from 0 and close to each other: their sums with a constant lose bits.
-    raw = (rng.uniform(20, 60, (n, 1)) + rng.normal(0, 2, (n, 3))).astype(dtype)
-    constants = [mpf(float(x)) for x in loss._row_params(3)]
+    # Predictions far from 0 whose logits are close to each other: their sums with a constant lose
+    # bits, and so do large constants in float32.
+    constants = np.asarray(loss._row_params(3))
+    if isinstance(loss, sl.LDAM):
+        near = np.where(np.arange(3) == y[:, None], constants[1:], 0)
+        near = near + rng.normal(0, 2 / loss.scale, (n, 3))
+    else:
+        near = rng.normal(0, 2, (n, 3)) - constants
+    raw = (rng.uniform(20, 60, (n, 1)) + near).astype(dtype)
+    constants = [mpf(float(x)) for x in constants]
     value, gradient = loss.loss_gradient(y.astype(dtype), raw)
     for i in range(n):
         with mp.workdps(60):
