@@ -17,6 +17,8 @@ from test_losses import EVERY, OTHER_PARAMS, sample
 import sklearn_losses as sl
 from sklearn_losses.losses import POINTWISE, ROWWISE
 from sklearn_losses.losses.base import POSITIVE
+from sklearn_losses.optimizers import OPTIMIZERS
+from sklearn_losses.schedules import SCHEDULES
 
 # -------------------------------------------------------------------------------------- parameters
 
@@ -67,19 +69,33 @@ def test_a_parameter_beyond_a_types_numbers_is_refused_by_name_or_right(cls, dty
                     assert not np.isnan(out).any()
 
 
-@pytest.mark.parametrize("number", [10**400, -(10**400), Fraction(10**400)], ids=lambda x: "")
-def test_a_number_that_no_float_holds_is_refused_by_name(number):
+PARAMETRIC = [*EVERY, *OPTIMIZERS.values(), *SCHEDULES.values()]
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400), Fraction(10**400), 10**5000], ids=range(4))
+@pytest.mark.parametrize("cls", PARAMETRIC, ids=lambda cls: cls.__name__)
+def test_a_number_that_no_float_holds_is_refused_by_name(cls, number):
+    for name in cls._parameter_intervals:
+        with pytest.raises(ValueError, match=f"{cls.__name__}: {name} must be a number in"):
+            cls(**{name: number})._numbers()
+
+
+def test_users_meet_that_refusal():
     y, raw = np.zeros(3), np.ones(3)
-    with pytest.raises(ValueError, match="HuberLoss: delta must be a number in"):
-        sl.HuberLoss(delta=number).gradient(y, raw)
     with pytest.raises(ValueError, match=r"HuberLoss: delta must be a number in .* got an integer"):
         sl.HuberLoss(delta=10**5000).gradient(y, raw)
     X = np.arange(6.0).reshape(3, 2)
-    for optimizer in (sl.Adam(beta1=number), sl.Momentum(momentum=number)):
+    for settings in (
+        {"optimizer": sl.Adam(beta1=10**400)},
+        {"optimizer": sl.Momentum(momentum=10**400)},
+        {"learning_rate": sl.StepDecay(factor=10**400), "optimizer": "adam"},
+        {"batch_size": sl.BatchGrowth(factor=10**400)},
+    ):
         with pytest.raises(ValueError, match="must be a number in"):
-            sl.SGDRegressorX(optimizer=optimizer).fit(X, y)
-    with pytest.raises(ValueError, match=r"MulticlassFocal: each of alpha|must hold 2 numbers"):
-        sl.MulticlassFocal(alpha=[number, 1]).gradient(np.zeros(1), np.zeros((1, 2)))
+            sl.SGDRegressorX(**settings).fit(X, y)
+    for number in (10**400, Fraction(10**400)):
+        with pytest.raises(ValueError, match=r"MulticlassFocal: each of alpha|must hold 2 numbers"):
+            sl.MulticlassFocal(alpha=[number, 1]).gradient(np.zeros(1), np.zeros((1, 2)))
 
 
 def test_the_package_imports_without_docstrings():
