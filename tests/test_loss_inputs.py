@@ -267,11 +267,10 @@ def test_asymmetric_loss_close_to_its_margin():
 # Residuals whose rounding counts: a target of few and a prediction of many bits.
 def inexact(dtype, near, n=200):
     rng = np.random.default_rng(1)
-    y = rng.uniform(0.01, 0.3, n) * rng.choice([-1, 1], n)
-    raw = y + near * rng.choice([-1, 1], n) * (
-        1 + rng.choice([-1, 1], n) * 10 ** rng.uniform(-7, -1, n)
-    )
-    return y.astype(dtype), raw.astype(dtype)
+    y = (rng.uniform(0.01, 0.3, n) * rng.choice([-1, 1], n)).astype(dtype)
+    away = 1 + rng.choice([-1, 1], n) * 10 ** rng.uniform(-7, -1, n)
+    away[: n // 2] = 1  # residuals that round to the kink
+    return y, (y + near * rng.choice([-1, 1], n) * away).astype(dtype)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -310,8 +309,10 @@ def test_tweedie_close_to_the_poisson_and_the_gamma_loss_scores_as_they_do(power
 @pytest.mark.parametrize(
     "loss",
     [
-        sl.LogitAdjusted(priors=[0.7, 0.2, 0.1], tau=100.0),
-        sl.LDAM(class_counts=[160.0, 10.0, 30.0], max_margin=3.0, scale=100.0),
+        sl.LogitAdjusted(priors=[0.7, 0.2, 0.1]),
+        sl.LogitAdjusted(priors=[0.97, 0.02, 0.01], tau=8.2),
+        sl.LDAM(class_counts=[160.0, 10.0, 30.0], max_margin=0.3, scale=3.0),
+        sl.LDAM(class_counts=[70.0, 50.0, 60.0], max_margin=19.1, scale=2.0),
     ],
     ids=lambda x: type(x).__name__,
 )
@@ -320,16 +321,11 @@ def test_logits_keep_the_digits_that_adding_a_constant_would_round_off(loss, dty
     rng = np.random.default_rng(0)
     n, eps = 60, float(np.finfo(dtype).eps)
     y = rng.integers(0, 3, n)
-    # Predictions far from 0 whose logits are close to each other: their sums with a constant lose
-    # bits, and so do large constants in float32.
-    constants = np.asarray(loss._row_params(3))
-    if isinstance(loss, sl.LDAM):
-        near = np.where(np.arange(3) == y[:, None], constants[1:], 0)
-        near = near + rng.normal(0, 2 / loss.scale, (n, 3))
-    else:
-        near = rng.normal(0, 2, (n, 3)) - constants
-    raw = (rng.uniform(20, 60, (n, 1)) + near).astype(dtype)
-    constants = [mpf(float(x)) for x in constants]
+    # Predictions far from 0 and close to each other: their sums with a constant lose bits.
+    raw = (rng.uniform(20, 60, (n, 1)) + rng.normal(0, 2, (n, 3))).astype(dtype)
+    if isinstance(loss, sl.LDAM):  # as likely as the others with its margin
+        raw[np.arange(n), y] += dtype(loss.max_margin)
+    constants = [mpf(float(x)) for x in loss._row_params(3)]
     value, gradient = loss.loss_gradient(y.astype(dtype), raw)
     for i in range(n):
         with mp.workdps(60):

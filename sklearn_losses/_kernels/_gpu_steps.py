@@ -175,8 +175,8 @@ clip_norm, average, share
         self.part = xp.zeros(SUMS_OF_SURVEY * MOST_SURVEY_BLOCKS)
 
     def set_coordinates(self, unit, intercept_unit, center):
-        """Take other units and another centre, as the constructor does; what the optimizer remembers
-        follows, here and at the last `save`."""
+        """Take other units and another centre, as the constructor does. What the optimizer
+        remembers follows, here and at the last `save`."""
         if center is not None and "center" not in self.members:
             raise ValueError("center needs dense rows and an intercept")
         with working_on(self.device):

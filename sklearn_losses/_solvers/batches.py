@@ -204,7 +204,10 @@ class Batches:
             epoch.finite = False
             return epoch
         self.t += epoch.steps
-        epoch.objective = epoch.loss + self.settings.penalty_of(self.engine)
+        l2, l1 = self.settings.penalties_of(self.engine)
+        epoch.objective = epoch.loss + l2 + l1
+        if self.settings.optimizer.decoupled:
+            epoch.metric = epoch.loss + l1
         if self.memory:
             self._see_memory(epoch)
         return epoch

@@ -15,7 +15,7 @@ from sklearn_losses._kernels._columns import column_sums, largest_squared_norm
 from sklearn_losses.links import IdentityLink
 
 # Rows on which losses are looked at.
-MOST_ROWS = 4096
+MOST_ROWS, LEAST_ROWS = 4096, 256
 MOST_ELEMENTS = 1 << 16
 # A column whose spread is below this share of its values is constant: what is left is rounding.
 CONSTANT = 1e-13
@@ -40,23 +40,31 @@ class Columns:
         n = self.n + other.n
         if n == 0:
             return self
-        moved = other.mean - self.mean
-        return Columns(
-            n,
-            self.count + other.count,
-            self.mean + moved * (other.n / n),
-            self.square + other.square + moved**2 * (self.n * other.n / n),
-        )
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = other.mean - self.mean
+            return Columns(
+                n,
+                self.count + other.count,
+                self.mean + moved * (other.n / n),
+                self.square + other.square + moved**2 * (self.n * other.n / n),
+            )
 
     def about(self, center):
         """Sums of squared distances from a center."""
-        return self.square + self.n * (self.mean - center) ** 2
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.square + self.n * (self.mean - center) ** 2
 
     def scales(self, center, *, per_entry):
         """Root mean squares of the columns seen from `center`, over all rows or over the entries
         that are not 0; 0 for a column that is constant."""
         n = self.count if per_entry else np.full(len(self.count), self.n)
         scale = np.sqrt(self.about(center) / np.where(n > 0, n, 1.0))
+        if not np.isfinite(scale).all():
+            raise ValueError(
+                "Floating-point under-/overflow occurred at epoch #1: the squares of column "
+                f"{int(np.argmin(np.isfinite(scale)))} of X overflow. Scaling input data with "
+                "StandardScaler or MinMaxScaler might help."
+            )
         return np.where(scale > CONSTANT * np.abs(self.mean), scale, 0.0)
 
 
@@ -82,7 +90,8 @@ def columns_of(data):
             for s in sums
         )
         mean = total / (n or 1.0)
-        return Columns(n, count, mean, np.maximum(square - total * mean, 0.0))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return Columns(n, count, mean, np.maximum(square - total * mean, 0.0))
     part = max(1, (1 << 24) // max(d, 1))
     made = Columns(0.0, np.zeros(d), np.zeros(d), np.zeros(d))
     for start in range(0, len(rows), part):
@@ -121,16 +130,22 @@ def largest_norm(X, rows, center, unit):
     return found
 
 
-def some_rows(data):
-    """Numbers of at most MOST_ROWS training rows, of all over them."""
+def some_rows(data, most=MOST_ROWS):
+    """Numbers of at most `most` training rows, of all over them."""
     rows = data.training_rows()
     rows = np.arange(len(data.y)) if rows is None else rows
-    return rows[:: max(1, len(rows) // MOST_ROWS)][:MOST_ROWS]
+    return rows[:: max(1, len(rows) // most)][:most]
+
+
+def entries_of_row(X):
+    """How many numbers a row of X holds."""
+    return X.nnz / max(X.shape[0], 1) if hasattr(X, "indptr") else X.shape[1]
 
 
 def sampled(data):
-    """The data of `some_rows`, where they are."""
-    rows = some_rows(data)
+    """The data of some training rows, where they are: few enough that the copy is small."""
+    most = 2 * MOST_ELEMENTS // max(int(entries_of_row(data.X)), 1)
+    rows = some_rows(data, int(np.clip(most, LEAST_ROWS, MOST_ROWS)))
     if len(rows) == len(data.y):
         return data
     at = in_namespace(rows, array_namespace(data.X))
@@ -163,9 +178,7 @@ class Sample:
     def parts(self, rows=MOST_ROWS):
         """The rows of X, or fewer of all over it, a few at a time: not many are copied at once."""
         chosen = self.rows[:: max(1, len(self.rows) // rows)]
-        sparse = hasattr(self.X, "indptr")
-        of_row = self.X.nnz / self.X.shape[0] if sparse else self.X.shape[1]
-        step = int(max(1, MOST_ELEMENTS // max(of_row, 1)))
+        step = int(max(1, MOST_ELEMENTS // max(entries_of_row(self.X), 1)))
         xp = array_namespace(self.X)
         for start in range(0, len(chosen), step):
             yield to_host(self.X[in_namespace(chosen[start : start + step], xp)])

@@ -10,6 +10,9 @@ from sklearn_losses._array import to_host
 from sklearn_losses.optimizers import Optimizer
 from sklearn_losses.schedules import BatchGrowth, Schedule
 
+# The share of the best constant's objective, above its floor, that the noise of steps may add.
+NOISE = 1e-2
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -48,14 +51,10 @@ class Settings:
         share = {"l2": 1.0, "elasticnet": 1.0 - self.l1_ratio}.get(self.penalty, 0.0)
         return self.alpha * share
 
-    def penalty_of(self, engine):
-        """The penalty's part of the objective, at the weights of an engine."""
-        value = 0.0
-        if self.l2:
-            value += 0.5 * self.l2 * engine.square_norm()
-        if self.l1:
-            value += self.l1 * engine.absolute_norm()
-        return value
+    def penalties_of(self, engine):
+        """The parts of L2 and L1 in the objective, at the weights of an engine."""
+        l2 = 0.5 * self.l2 * engine.square_norm() if self.l2 else 0.0
+        return l2, self.l1 * engine.absolute_norm() if self.l1 else 0.0
 
 
 @dataclass
@@ -108,6 +107,8 @@ class Epoch:
     finite: bool = True
     # By the descent's own criterion, where it has one: the fit has converged, or cannot go on.
     ended: str | None = None
+    # What the fit stops on, where it is not the objective.
+    metric: float | None = None
 
 
 @dataclass
@@ -245,7 +246,7 @@ class Fit:
         self.curves.loss.append(epoch.objective)
         self.curves.gradient_norm.append(epoch.gradient_norm)
         self.curves.rate.append(epoch.rate)
-        metric = epoch.objective
+        metric = epoch.objective if epoch.metric is None else epoch.metric
         if self.validate is not None:
             metric, loss = self.validate(self)
             self.curves.validation.append(loss)
@@ -282,7 +283,11 @@ class Fit:
         if self.validate is not None:
             return "validation"
         # What stands still above the best constant has not converged to anything.
-        worse = self.reference is not None and metric > self.reference.objective
+        reference = self.reference
+        if reference is None or not reference.objective > reference.floor:
+            return "converged"
+        size = reference.objective - reference.floor
+        worse = metric - reference.objective > NOISE * size
         return "no_progress" if worse else "converged"
 
     def report(self, epoch, metric):

@@ -410,9 +410,10 @@ class LimitedMemoryBFGS(FullBatch):
         if len(self.stages) == 1:
             return super().estimate(z, least)
         # Next to kinks curvatures say little. A convex function is at most the gradient times the
-        # distance above its minimum, and a stage is about as far from it as it moved.
+        # distance above its minimum, and a stage is about as far from it as it moved, or as the
+        # root of the width: one that has hardly begun has not moved.
         moved = float(np.linalg.norm(z - self.began))
-        self.distance = max(moved, NARROWER * self.distance_before)
+        self.distance = max(moved, math.sqrt(NARROWER) * self.distance_before)
         return float(np.linalg.norm(least)) * self.distance
 
     def halves(self, z):
@@ -476,6 +477,8 @@ class LimitedMemoryBFGS(FullBatch):
                 else (tries - 1)
             )
             before = value
+        if not ended:
+            self.distance = max(self.distance, self.distance_before)
         if self.next_stage(value):
             return True
         fit.stop_reason = "converged" if ended and self.settings.tol is not None else "line_search"

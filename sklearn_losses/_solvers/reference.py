@@ -10,6 +10,9 @@ from sklearn_losses._solvers.coordinates import sampled
 from sklearn_losses._solvers.engines import problem_class
 from sklearn_losses.links import IdentityLink
 
+# The largest weight of a fit is between these: a sum of them is a number, and so is one over it.
+LEAST_WEIGHT, MOST_WEIGHT = 2.0**-500, 2.0**500
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -42,6 +45,26 @@ class Reference:
         left, gained = objective - self.floor, self.objective - objective
         all_of_it = self.objective - self.floor
         return max(min(left, gained), 1e-3 * all_of_it)
+
+
+def in_range(weight):
+    """Weights of a fit, which count by how they compare, where their sums and reciprocals are
+    numbers: as they are, or times a power of two.
+
+    Parameters
+    ----------
+    weight : array of shape (n_samples,) or None
+
+    Returns
+    -------
+    weight : array of shape (n_samples,) or None
+    """
+    largest = 1.0 if weight is None or not len(weight) else float(weight.max())
+    if LEAST_WEIGHT <= largest <= MOST_WEIGHT or not 0.0 < largest < math.inf:
+        return weight
+    exponent = -math.frexp(largest)[1]
+    half = exponent // 2  # 2.0**1074 is not a number
+    return weight * 2.0**half * 2.0 ** (exponent - half)
 
 
 def relative_weights(data):

@@ -462,6 +462,21 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
                 )
         return kind
 
+    def _note_offset(self, offset, going_on):
+        """Keep whether the fit had an offset, for what scores it."""
+        before = going_on and getattr(self, "_fitted_with_offset", False)
+        self._fitted_with_offset = before or offset is not None
+
+    def _warn_without_offset(self, offset):
+        if offset is None and getattr(self, "_fitted_with_offset", False):
+            warnings.warn(
+                f"{type(self).__name__} was fitted with an offset and is scored without one, as if "
+                "it were 0. Pass it: score(X, y, offset=offset). A search passes it with "
+                "sklearn.set_config(enable_metadata_routing=True), "
+                "model.set_fit_request(offset=True) and model.set_score_request(offset=True)",
+                stacklevel=3,
+            )
+
     def _warn_after_fit(self, diagnosis):
         diagnosis.warn(stacklevel=3)
         if self.power_t < 0:

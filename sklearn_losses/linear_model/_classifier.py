@@ -16,6 +16,7 @@ from sklearn_losses._array import (
 )
 from sklearn_losses._sklearn_compat import StrOptions, fit_context
 from sklearn_losses._solvers import ONE_SAMPLE
+from sklearn_losses._solvers.reference import in_range
 from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
 from sklearn_losses.linear_model._docs import documented
 from sklearn_losses.linear_model._parameters import gives_probability, takes_streams
@@ -296,6 +297,8 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             )
         plain = targets.matrix is None and offset is None
         kind = self._choose(loss, settings, X, plain)
+        if kind is not ONE_SAMPLE and not stream:
+            checked_weight = in_range(checked_weight)
         one_by_one = kind is ONE_SAMPLE and n_classes > 2
 
         def data_of(X, targets, sample_weight, offset, suffix=""):
@@ -309,7 +312,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             X_val, y_val, weight_val, offset_val = validation
             X_val, y_val = self._validate(X_val, y_val, reset=False)
             read = read_targets(y_val, None, targets, loss, xp, "y_val")
-            weight_val = self._check_weights(weight_val, X_val, "sample_weight_val")
+            weight_val = in_range(self._check_weights(weight_val, X_val, "sample_weight_val"))
             validations = data_of(X_val, read, weight_val, offset_val, "_val")
         seeds = self._hold_out(datas, targets, one_by_one, hold=validation is None)
         judged = [
@@ -341,6 +344,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             going_on=going_on,
             stream=stream,
         )
+        self._note_offset(offset, going_on)
         return self._run(
             fits, origin, datas, y, sample_weight, loss, kind, going_on=going_on, stream=stream
         )
@@ -550,7 +554,13 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         Returns
         -------
         score : float
+
+        Warns
+        -----
+        UserWarning
+            Where the model was fitted with an offset and is scored without one.
         """
+        self._warn_without_offset(offset)
         with self._computing_on(X, y, sample_weight, offset):
             y_pred = with_offset(self.predict, X, offset)
             shape = shape_of(y)

@@ -11,11 +11,11 @@ from sklearn_losses._array import on_device, to_host
 from sklearn_losses._solvers import ONE_SAMPLE
 from sklearn_losses._solvers.coordinates import Sample, columns_of, loss_units, sampled
 from sklearn_losses._solvers.engines import problem_class
+from sklearn_losses._solvers.fit import NOISE
 from sklearn_losses._solvers.reference import problem_of, reference_of
 
-# A fit is worse than the best constant where its objective is above by more than this share of what
-# the constant is above the floor: noise of steps is not worth a warning.
-NOISE = {"steps": 1e-2, "exact": 1e-6}
+# The same of a fit that makes no noise.
+EXACT = 1e-6
 # Root mean squares of columns, and spreads of y, that scikit-learn's steps are made for.
 LEAST, MOST = 0.1, 10.0
 # The penalty holds weights at 0 where its slope at a useful weight is above the loss's; of a
@@ -69,7 +69,7 @@ def diagnosis_of(estimator, datas, fits, settings, kind):
             "The line search found no lower objective before `tol` was reached: the fit stopped "
             "short of it. A larger tol, alpha > 0 or float64 data may help."
         )
-    worse = worst.excess > NOISE["steps" if kind.noisy else "exact"]
+    worse = worst.excess > (NOISE if kind.noisy else EXACT)
     if worse or "no_progress" in reasons:
         say.append(
             f"The fit is worse than the best constant prediction: its objective is "
@@ -114,7 +114,8 @@ class Facts:
         coef = to_host(self.model.coef).astype(np.float64)
         self.coef = coef
         with np.errstate(over="ignore"):
-            penalty = 0.5 * settings.l2 * float(np.sum(coef**2))
+            l2 = 0.0 if settings.optimizer.decoupled else settings.l2
+            penalty = 0.5 * l2 * float(np.sum(coef**2))
             penalty += settings.l1 * float(np.abs(coef).sum())
         self.objective = loss + penalty
         size = self.reference.objective - self.reference.floor

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.metaestimators import available_if
 
 from sklearn_losses._array import (
@@ -14,13 +15,16 @@ from sklearn_losses._array import (
     on_device,
 )
 from sklearn_losses._sklearn_compat import fit_context
+from sklearn_losses._solvers import ONE_SAMPLE
 from sklearn_losses._solvers.fit import Data
+from sklearn_losses._solvers.reference import in_range
 from sklearn_losses.linear_model._auto_scale import with_numbers
 from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
 from sklearn_losses.linear_model._docs import documented
 from sklearn_losses.linear_model._parameters import takes_streams
-from sklearn_losses.linear_model._scores import r2
+from sklearn_losses.linear_model._scores import d2, r2
 from sklearn_losses.linear_model._validation import one_column, shape_of, with_offset
+from sklearn_losses.links import IdentityLink
 
 
 @documented(passive_aggressive_loss="epsilon_insensitive")
@@ -243,6 +247,8 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             return self._wait(X, data.n_outputs, loss)
         settings = self._settings(1 if stream else self.max_iter, optimizer, X.shape[1], loss)
         kind = self._choose(loss, settings, X, plain=data.n_outputs == 1 and data.offset is None)
+        if kind is not ONE_SAMPLE and not stream:
+            data.sample_weight = in_range(data.sample_weight)
         datas = [data]
         if validation is None:
             data.held_out = self._held_out(data.y, data.sample_weight)
@@ -250,6 +256,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             X_val, y_val, weight_val, offset_val = validation
             X_val, y_val = self._validate(X_val, y_val, reset=False)
             validation = self._data(X_val, y_val, weight_val, offset_val, loss, "_val")
+            validation.sample_weight = in_range(validation.sample_weight)
             if validation.n_outputs != data.n_outputs or validation.y.ndim != data.y.ndim:
                 raise ValueError(
                     f"y_val must have the columns of y, {data.y.shape[1:]}; "
@@ -278,6 +285,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             going_on=going_on,
             stream=stream,
         )
+        self._note_offset(offset, going_on)
         return self._run(
             fits, origin, [data], y, sample_weight, loss, kind, going_on=going_on, stream=stream
         )
@@ -399,24 +407,27 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
 
     def _prediction_of(self, raw):
         """What `predict` returns, in the array namespace of the raw predictions."""
-        y_pred = self.loss_.predict(raw)
+        return self._ordered(self.loss_.predict(raw))
+
+    def _ordered(self, prediction):
+        """Several quantiles, in their order if `non_crossing` says so."""
         if self.non_crossing and self._several():
-            xp = array_namespace(y_pred)
+            xp = array_namespace(prediction)
             rank = np.argsort(np.argsort(self.loss_.quantile))
-            rank = in_namespace(rank, xp) if on_device(y_pred) else rank
-            y_pred = xp.take(xp.sort(y_pred, axis=1), rank, axis=1)
-        return y_pred
+            rank = in_namespace(rank, xp) if on_device(prediction) else rank
+            prediction = xp.take(xp.sort(prediction, axis=1), rank, axis=1)
+        return prediction
 
     def _several(self):
         """Whether the outputs are predictions of one target."""
         return len(self.loss_._members()) > 1
 
-    def score(self, X, y, sample_weight=None, offset=None):
-        """The coefficient of determination of the predictions, averaged over the outputs.
+    # Not data that a router could hand on.
+    __metadata_request__score = {"metric": UNUSED}
 
-        With a loss that holds several values (quantiles), and one target, the share of the loss
-        that the model saves, averaged over them: 1 less the mean loss over that of the best
-        constant.
+    def score(self, X, y, sample_weight=None, offset=None, *, metric=None):
+        """How much better than the best constant the predictions are, averaged over the outputs: 1
+        is perfect, 0 as good as the constant, and there is no lower bound.
 
         Parameters
         ----------
@@ -424,25 +435,43 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,) or None, default=None
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs) or None, default=None
+            Added to the raw predictions; for "d2" to the constant too.
+        metric : {"r2", "d2"} or None, default=None
+            "r2" is the coefficient of determination, which compares squared errors of predictions.
+            "d2" is `d2_loss_score` with the model's own loss: the share of the loss (of a
+            generalised linear model, of the deviance) that the model saves. None: "d2" for a loss
+            with a link, as "poisson", for quantiles, and where a loss holds several values for one
+            target; else "r2", as scikit-learn.
 
         Returns
         -------
         score : float
+
+        Warns
+        -----
+        UserWarning
+            Where the model was fitted with an offset and is scored without one.
         """
+        if metric not in ("r2", "d2", None):
+            raise ValueError(f"metric must be 'r2', 'd2' or None; got {metric!r}")
+        self._warn_without_offset(offset)
         with self._computing_on(X, y, sample_weight, offset) as xp:
+            one_target = len(shape_of(y)) == 1
+            if metric is None:
+                has_link = not isinstance(self.loss_.link, IdentityLink)
+                of_quantiles = hasattr(self.loss_, "quantile") or (one_target and self._several())
+                metric = "d2" if has_link or of_quantiles else "r2"
+            if metric == "d2":
+                raw = self._ordered(self._raw(X, offset))
+                return d2(self.loss_._members(), y, raw, sample_weight, offset)
             y_pred = with_offset(self.predict, X, offset)
-            if len(shape_of(y)) == 2 or not self._several():
-                if xp is not np:
-                    return r2(y, y_pred, sample_weight)
-                return float(r2_score(y, y_pred, sample_weight=sample_weight))
-            y = xp.asarray(device_array(y) if on_device(y) else y, dtype=np.float64)
-            raw = self.loss_.link.link(y_pred)
-            shares = []
-            for k, member in enumerate(self.loss_._members()):
-                constant = xp.full(len(y), float(member.fit_intercept_only(y, sample_weight)))
-                made = member(y, xp.ascontiguousarray(raw[:, k]), sample_weight)
-                shares.append(1.0 - made / member(y, constant, sample_weight))
-            return float(np.mean(shares))
+            if one_target and self._several():
+                # The outputs are predictions of one target.
+                y = device_array(y) if on_device(y) else np.asarray(y)
+                y = xp.broadcast_to(y[:, None], y_pred.shape)
+            if xp is not np:
+                return r2(y, y_pred, sample_weight)
+            return float(r2_score(y, y_pred, sample_weight=sample_weight))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,5 +1,5 @@
-"""The estimators' scores of predictions on a device, where scikit-learn's metrics cannot go; each
-reads one array back."""
+"""The estimators' scores: of predictions on a device, where scikit-learn's metrics cannot go (each
+reads one array back), and by the estimator's own loss."""
 
 import math
 import warnings
@@ -8,9 +8,14 @@ import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils.validation import check_consistent_length
 
-from sklearn_losses._array import array_namespace, device_array, to_host
+from sklearn_losses._array import array_namespace, device_array, on_device, to_host
 from sklearn_losses._sklearn_compat import check_sample_weight
 from sklearn_losses.linear_model._validation import check_finite
+from sklearn_losses.metrics import d2_loss_score
+
+
+def _doubles(x):
+    return device_array(x) if on_device(x) else np.asarray(x, dtype=np.float64)
 
 
 def _arguments(y, y_pred, sample_weight):
@@ -94,3 +99,46 @@ def r2(y, y_pred, sample_weight=None):
     scores = np.where(left == 0, 1.0, 0.0)
     scores[spread != 0] = 1 - left[spread != 0] / spread[spread != 0]
     return _why_not(float(np.mean(scores)), y, sample_weight)
+
+
+def d2(members, y, raw, sample_weight=None, offset=None):
+    """`d2_loss_score` of each output, averaged.
+
+    Parameters
+    ----------
+    members : list of Loss
+        One for all outputs, or one for each.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+    raw : array of shape (n_samples, n_outputs)
+        Raw predictions, with the offset.
+    sample_weight : array-like of shape (n_samples,) or None, default=None
+    offset : array-like of shape (n_samples,) or (n_samples, n_outputs) or None, default=None
+
+    Returns
+    -------
+    score : float
+    """
+    check_consistent_length(y, raw, sample_weight, offset)
+    raw = raw.astype(np.float64)
+    if sample_weight is not None:
+        sample_weight = _doubles(sample_weight)
+    columns = [None if x is None else _doubles(x).reshape(len(raw), -1) for x in (y, offset)]
+
+    def column(x, k):
+        if x is None:
+            return None
+        xp = array_namespace(x)
+        return xp.ascontiguousarray(x[:, k if x.shape[1] > 1 else 0], dtype=np.float64)
+
+    scores = [
+        d2_loss_score(
+            column(columns[0], k),
+            column(raw, k),
+            loss=members[k if len(members) > 1 else 0],
+            sample_weight=sample_weight,
+            raw=True,
+            offset=column(columns[1], k),
+        )
+        for k in range(raw.shape[1])
+    ]
+    return sum(scores) / len(scores)

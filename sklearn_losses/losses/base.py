@@ -226,7 +226,7 @@ class Loss(Parametric):
         Returns
         -------
         scorer : callable
-            ``scorer(estimator, X, y_true, sample_weight=None)``.
+            ``scorer(estimator, X, y_true, sample_weight=None, offset=None)``.
         """
         from sklearn_losses.metrics import make_loss_scorer
 

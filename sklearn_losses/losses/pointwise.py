@@ -34,6 +34,25 @@ class PointwiseLoss(TakesAuto, Loss):
             for i in range(next(iter(lengths.values())))
         ]
 
+    def _numbers(self):
+        if self._holds_several():
+            several = ", ".join(
+                f"{name}={value!r}"
+                for name in self._parameter_intervals
+                if isinstance(value := getattr(self, name), list | tuple | np.ndarray)
+            )
+            raise ValueError(
+                f"{type(self).__name__}: here one value makes a loss; got the list {several}. "
+                "Lists are for SGDRegressorX, mean_loss, d2_loss_score, as_scorer and "
+                "fit_intercept_only; elsewhere take a loss for each value"
+            )
+        return super()._numbers()
+
+    def _shaped(self, raw_prediction):
+        if self._holds_several():
+            self._numbers()
+        return super()._shaped(raw_prediction)
+
     def _resolve(self, single=False):
         """The kernel's kind and parameters, for float32 where `single` is set. Checked again only
         when a parameter has changed.
