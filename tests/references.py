@@ -130,7 +130,10 @@ def _(y, raw, quantile, width):
 @terms("SmoothPinball")
 def _(y, raw, quantile, width):
     u, h = y - raw, width
-    return {} if abs(u) >= h else {"gradient": [-u / (2 * h), mpf("0.5") - quantile]}
+    if abs(u) >= h:
+        return {}
+    half = (h - abs(u)) / (2 * h)
+    return {"gradient": [1 - quantile, -half] if u < 0 else [half, -quantile]}
 
 
 @loss("Expectile")

@@ -16,7 +16,6 @@ from test_losses import EVERY, OTHER_PARAMS, sample
 
 import sklearn_losses as sl
 from sklearn_losses.losses import POINTWISE, ROWWISE
-from sklearn_losses.losses.base import POSITIVE
 from sklearn_losses.optimizers import OPTIMIZERS
 from sklearn_losses.schedules import SCHEDULES
 
@@ -61,7 +60,7 @@ def test_a_parameter_beyond_a_types_numbers_is_refused_by_name_or_right(cls, dty
                 continue
             loss = cls(**{name: size})
             y, raw = sample(cls(), dtype=dtype)
-            if size > float(info.max) or interval == POSITIVE:
+            if size > float(info.max) or (interval.low == 0 and not interval.low_inclusive):
                 with pytest.raises(ValueError, match=f"{cls.__name__}: {name} must lie between"):
                     loss.gradient(y, raw)
             else:
@@ -321,6 +320,13 @@ def test_the_rounding_of_a_large_residual_does_not_show_next_to_a_kink():
 def test_extreme_parameters_keep_their_digits(loss, dtype, raw):
     for y in (0.0, 1.0):
         check(loss, loss.get_params(), dtype, np.full(len(raw), y), raw)
+
+
+@pytest.mark.parametrize("quantile", [1 - 1e-16, 1e-16])
+def test_float32_knows_a_quantile_beyond_its_own_digits(quantile):
+    y, raw = inexact(np.float32, 0.5)
+    for loss in (sl.SmoothPinball(quantile, 0.5), sl.PinballLoss(quantile), sl.Expectile(quantile)):
+        check(loss, loss.get_params(), np.float32, y, raw)
 
 
 @pytest.mark.parametrize("power", [1 - 1e-12, 1 + 1e-15, 2 - 1e-9, 2.000000000000001])

@@ -99,7 +99,7 @@ class Loss(Parametric):
 
     def _check_range(self, dtype, made=()):
         """Raise where a parameter, or a number `made` of them for the kernel, is one that the type
-        cannot compute with: too large for it, or a scale that its normal numbers do not reach.
+        cannot compute with: too large for it, or above 0 but below its normal numbers.
         """
         least, most = float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
         owner, limits = type(self).__name__, f"{least:.3g} and {most:.3g}"
@@ -108,8 +108,8 @@ class Loss(Parametric):
             if given is None:
                 continue
             number = float(given)
-            scale = interval == POSITIVE and number < least
-            if scale or (np.isfinite(number) and abs(number) > most):
+            small = interval.low == 0 and not interval.low_inclusive and number < least
+            if small or (np.isfinite(number) and abs(number) > most):
                 raise ValueError(
                     f"{owner}: {name} must lie between {limits} in size for raw predictions of "
                     f"dtype {np.dtype(dtype)}; got {given!r}"
