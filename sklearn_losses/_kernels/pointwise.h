@@ -136,8 +136,10 @@ struct SmoothPinball {
         const bool inner = gap > T(0), over = r > T(0);
         const T slope = over ? rest : quantile;
         const T bump = inner ? gap * (T(0.25) * gap / width) : T(0);
-        // Inside, what is left of the slope outside: a quantile near 0 or 1 keeps its digits at the kinks.
-        const T half = T(0.5) * (gap / width), inside = over ? rest - half : half - quantile;
+        // Towards the kinks, what is left of the slope outside: a quantile near 0 or 1 keeps its digits. Towards 0 what
+        // grows with r, as 0.5 - quantile may be 0.
+        const T half = T(0.5) * (gap / width), near = T(0.5) * (r / width) + (T(0.5) - quantile);
+        const T inside = gap > size ? near : (over ? rest - half : half - quantile);
         const T outside = over ? rest : -quantile;
         return {slope * size + bump, inner ? inside : (r == r ? outside : r),
                 inner ? T(0.5) / width : (r == r ? T(0) : r)};
