@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_losses import SGDClassifierX, SGDRegressorX
+from sklearn_losses import SGDClassifierX, SGDRegressorX, get_loss
 
 
 def search(estimator, X, y, losses, alphas, **options):
@@ -23,6 +23,7 @@ def search(estimator, X, y, losses, alphas, **options):
     best = {}
     for params, score in zip(results["params"], results["mean_test_score"], strict=True):
         loss = params["sgd__loss"]
+        loss = loss if isinstance(loss, str) else loss.name
         if loss not in best or score > best[loss][0]:
             best[loss] = (score, params["sgd__alpha"])
     return dict(sorted(best.items(), key=lambda item: -item[1][0]))
@@ -43,7 +44,7 @@ def digits():
     losses = ["log_loss", "hinge", "squared_hinge", "modified_huber", "perceptron", "smooth_hinge"]
     losses += ["exponential", "focal", "poly", "brier", "multinomial", "multiclass_hinge"]
     scores = search(
-        SGDClassifierX(max_iter=30, tol=None, random_state=0),
+        SGDClassifierX(optimizer="adam", batch_size=32, random_state=0),
         X,
         y,
         losses,
@@ -62,36 +63,28 @@ def diabetes_with_outliers():
     corrupt = y.copy()
     outliers = rng.rand(len(y)) < 0.2
     corrupt[outliers] += rng.uniform(500, 2000, size=outliers.sum())
-    # A unit that the outliers do not move: the middle half of the targets is about 1.35 wide, as a
-    # standard normal's.
-    low, median, high = np.percentile(corrupt, [25, 50, 75])
-    unit = (high - low) / 1.35
     # Each fold trains on corrupt targets and is scored on the clean ones of the rows left out: the
     # second half of the stacked data holds the same rows with clean targets.
     folds = [
         (train, len(y) + test) for train, test in KFold(5, shuffle=True, random_state=0).split(X)
     ]
-    losses = ["squared_error", "absolute_error", "huber", "smooth_l1", "pseudo_huber", "log_cosh"]
-    losses += [
-        "quantile",
-        "epsilon_insensitive",
-        "fair",
-        "cauchy",
-        "geman_mcclure",
-        "welsch",
-        "tukey",
-    ]
+    # "auto": a threshold in the units of y, estimated with each fit.
+    scales = {"huber": "delta", "smooth_l1": "beta", "pseudo_huber": "delta", "fair": "c"}
+    scales |= {"epsilon_insensitive": "epsilon", "cauchy": "c", "geman_mcclure": "c"}
+    scales |= {"welsch": "c", "tukey": "c"}
+    losses = ["squared_error", "absolute_error"]
+    losses += [get_loss(name, **{scale: "auto"}) for name, scale in scales.items()]
     scores = search(
-        SGDRegressorX(max_iter=200, tol=None, random_state=0),
+        SGDRegressorX(optimizer="adam", batch_size=32, random_state=0),
         np.vstack([X, X]),
-        (np.concatenate([corrupt, y]) - median) / unit,
+        np.concatenate([corrupt, y]),
         losses,
-        alphas=[1e-4, 1e-2],
+        alphas=[1e-5, 1e-3],
         cv=folds,
         scoring="neg_median_absolute_error",
         n_jobs=2,
     )
-    rows = {loss: (-score * unit, alpha) for loss, (score, alpha) in scores.items()}
+    rows = {loss: (-score, alpha) for loss, (score, alpha) in scores.items()}
     title = f"load_diabetes, {outliers.sum()} of {len(y)} training targets are outliers"
     show(title, "median absolute error", rows, reference="squared_error")
 

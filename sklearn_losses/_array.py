@@ -274,7 +274,7 @@ def kernel_array(x, name):
         Where `x` does not hold real numbers.
     """
     if type(x) is np.ndarray and (x.dtype == np.float64 or x.dtype == np.float32):
-        return x
+        return x if x.flags.aligned else x.copy()
     x = device_array(x) if on_device(x) else np.asarray(x)
     if x.dtype in (np.float32, np.float64):
         return x

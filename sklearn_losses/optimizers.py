@@ -181,7 +181,7 @@ class AdaGrad(Optimizer):
     L1 is taken by the composite mirror step: soft thresholding by ``alpha`` times the coordinate's
     own length of step. A weight does not move before its first gradient, not by L1 either. On
     sparse data s of a feature that the batch does not have stays as it is; its weight moves by the
-    penalty alone, as `SGD` says. ``learning_rate="optimal"`` is 0.5, in coordinates of like size:
+    penalty alone, as `SGD` says. ``learning_rate="optimal"`` is 0.1, in coordinates of like size:
     the sum of squares makes it fall.
 
     Parameters
@@ -198,11 +198,11 @@ class AdaGrad(Optimizer):
     --------
     >>> from sklearn_losses import AdaGrad
     >>> AdaGrad().recommended_rate
-    0.5
+    0.1
     """
 
     name = "adagrad"
-    recommended_rate = 0.5
+    recommended_rate = 0.1
     _parameter_intervals = {"eps": _POSITIVE}
 
     def __init__(self, eps=1e-10):
@@ -259,7 +259,7 @@ class Adam(Optimizer):
     weight's first gradient. On sparse data the moments of a feature that the batch does not have
     stay as they are, t counts all steps, and the weight moves by the penalty alone, as `SGD` says.
     ``learning_rate="optimal"`` is 0.01, in coordinates of like size, and falls as
-    ``1 / sqrt(1 + (t - 1) / 1000)``.
+    ``(1 + (t - 1) / 1000)**-0.75``.
 
     Parameters
     ----------

@@ -167,7 +167,7 @@ def test_a_weight_of_two_is_a_sample_twice_and_of_zero_none(name, library):
 
 def test_near_the_targets_derivatives_are_the_losses_own_with_hessians_of_one():
     y, raw = np.array([0.0, 0.0, 0.0]), np.array([0.3, -0.8, 4.0])
-    for loss in (sl.HuberLoss(), sl.Cauchy(c=2.0), sl.Fair(c=3.0), sl.TukeyBiweight()):
+    for loss in (sl.HuberLoss(delta=1.0), sl.Cauchy(c=2.0), sl.Fair(c=3.0), sl.TukeyBiweight()):
         gradient, hessian = sl.as_objective(loss, "lightgbm")(y, raw)
         np.testing.assert_allclose(gradient, loss.gradient(y, raw), rtol=1e-6)
         np.testing.assert_array_equal(hessian, 1)

@@ -183,6 +183,9 @@ def check_coordinates(
         wanted_loss, wanted_norm = expected.epoch(rates, batch_size)
         assert finite and engine.save()
         check_model((engine.coef(), engine.intercepts()), expected.model())
+        if "low" in arguments:  # to the last bit
+            coef = side.give(engine.coef())
+            assert ((arguments["low"] <= coef) & (coef <= arguments["high"])).all()
         check(loss, wanted_loss)
         check(norm, wanted_norm)
         squares.append(wanted_norm)
@@ -305,9 +308,10 @@ def check_what_was_saved(name, side):
         engine.epoch(np.full(11, 0.05), 7)
         assert engine.save()
         if lost:
-            engine.epoch(np.full(11, 1e200), 7)
+            assert not engine.epoch(np.full(11, np.nan), 7)[2]
         engine.set_coordinates(**named(*other))
-        engine.set_state(engine.get_state())
+        if lost:
+            engine.set_state(engine.get_state())
         assert engine.epoch(np.full(11, 0.05), 7)[2] and engine.save()
         found.append([side.give(a).tobytes() for a in engine.get_state()["arrays"][:2]])
     assert found[0] == found[1]

@@ -69,7 +69,7 @@ def test_any_layout_type_and_size_gives_the_sample_by_sample_result(
 
     # The same in one sample at a time, plain arrays and double precision.
     picked = rng.permutation(n)[:25]
-    wide = [np.float64(array) for array in (y, raw)]
+    wide = [array.astype(np.float64) for array in (y, raw)]
     single = np.float32 in types
     tolerance = {"rtol": 2e-5 if single else 1e-11, "atol": 2e-5 if single else 1e-12}
     for i in picked:

@@ -479,10 +479,10 @@ def three_threads(monkeypatch):
         yield
 
 
-# Work enough for three threads (LEAST_WORK nanoseconds each) in the rows of a batch, in the
-# features of a row (two blocks of columns), and in the ranges of sparse features.
+# Work enough for three threads in an epoch (LEAST_PASS nanoseconds each), in the rows of a batch
+# and in the features of a row (LEAST_WORK each; two blocks of columns). Sparse rows have one.
 SIZES = {
-    "dense": lambda: dense_rows(200, 2500),
+    "dense": lambda: dense_rows(800, 2500),
     "csr": lambda: sparse_rows(900, 1500, mean=30),
     "csr, 64 bits, unsorted": lambda: sparse_rows(
         900, 1500, mean=30, sorted_columns=False, wide=True
@@ -499,6 +499,7 @@ FITS += [(name, setup) for name in ("adam", "saga") for setup in SETUPS[1:]]
 @pytest.mark.parametrize("name, setup", FITS, ids=lambda x: getattr(x, "__name__", x))
 def test_threads_never_change_a_bit_of_a_fit(name, setup, layout, three_threads):
     layout = SIZES[layout]()
+    helps = layout[2] is None and openmp_info()["enabled"]
     n, d = layout[1].shape
     setup = setup(n, weights=True, offset=1)
     kernel, arguments = arguments_of(
@@ -513,6 +514,7 @@ def test_threads_never_change_a_bit_of_a_fit(name, setup, layout, three_threads)
                 engine.remember()
             returned.append(engine.epoch(np.full(-(-n // 150), 0.01), 150, seed=epoch))
         assert engine.save()
+        assert (engine.jobs_shared() > 0) == (helps and n_threads > 1)
         return repr(returned), [array.tobytes() for array in engine.get_state()["arrays"]]
 
     expected = bits(1)
@@ -533,6 +535,8 @@ def test_threads_never_change_a_bit_of_a_full_gradient(sparse, three_threads):
             X, y, [get_loss("squared_error")], K, target="separate", n_threads=n_threads
         )
         value, *gradients = problem.value_gradient(coef, np.zeros(K))
+        helps = not sparse and openmp_info()["enabled"]
+        assert (problem.jobs_shared() > 0) == (helps and n_threads > 1)
         results.append((value, [g.tobytes() for g in gradients]))
     assert results[0] == results[1] == results[2]
     raw = X @ coef.T

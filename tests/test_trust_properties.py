@@ -1,4 +1,4 @@
-"""Fits reach the minimum in any unit of X and y, at any rate of events, or say that they did not."""
+"""Fits reach the minimum in any unit of X and y, at any rate of events, or say they did not."""
 
 import warnings
 from dataclasses import dataclass
@@ -18,6 +18,9 @@ from sklearn_losses.linear_model import SGDClassifierX, SGDRegressorX
 
 STEPPING = [name for name, cls in OPTIMIZERS.items() if not (cls.full_batch or cls.memory)]
 NAMES = [name for name in LOSSES if name != "root_mean_squared_error"]
+# Losses of kinks that have smooth counterparts; the others refuse to be followed by gradients.
+KINKED = ["absolute_error", "quantile", "hinge", "mape", "smooth_l2"]
+REFUSED = ["epsilon_insensitive", "perceptron", "multiclass_hinge"]
 GLMS = ["poisson", "gamma", "tweedie", "negative_binomial", "log_loss"]
 RARE = ["poisson", "log_loss"]
 # Of the objective above its floor.
@@ -71,7 +74,7 @@ class Problem:
 
 
 @st.composite
-def problems(draw, name, *, dtypes=("float64",), rows=200):
+def problems(draw, name, *, dtypes=("float64",), rows=200, rates=(0.0, 0.1, 1e-2, 1e-3, 1e-4)):
     """A problem for the loss of that name."""
     rng = np.random.RandomState(draw(st.integers(0, 2**16)))
     dtype = draw(st.sampled_from(dtypes))
@@ -79,7 +82,7 @@ def problems(draw, name, *, dtypes=("float64",), rows=200):
     # Float32 holds no more digits of a column than beside its offset.
     most = 3.0 if dtype == "float64" else 1.0
     offsets = [draw(st.sampled_from([0.0, 1.0, most])) for _ in range(3)]
-    rate = draw(st.sampled_from([0.0, 0.1, 1e-2, 1e-3, 1e-4])) if name in RARE else 0.0
+    rate = draw(st.sampled_from(rates)) if name in RARE else 0.0
     n = max(rows, int(EVENTS / rate)) if rate else rows
     Z = rng.normal(size=(n, 3))
     Z[:, 2] *= rng.rand(n) < 0.4
@@ -155,11 +158,11 @@ def check(problem, optimizer):
     return "reached"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in REFUSED])
 def test_lbfgs_reaches_the_minimum_or_warns(name):
     ends = []
 
-    @examples(12)
+    @examples(15)
     @given(problems(name))
     def holds(problem):
         ends.append(check(problem, "lbfgs"))
@@ -169,9 +172,8 @@ def test_lbfgs_reaches_the_minimum_or_warns(name):
         assert ends.count("warned") <= len(ends) / 4, ends  # a warning is not a way out
 
 
-# Losses of kinks that have smooth counterparts; the others refuse to be followed by gradients.
-KINKED = ["absolute_error", "quantile", "hinge", "mape", "smooth_l2"]
-REFUSED = ["epsilon_insensitive", "perceptron", "multiclass_hinge"]
+# Passes of thousands of epochs over 100,000 rows take too long.
+FREQUENT = (0.0, 0.1, 0.03)
 FEW = ["squared_error", "huber", "poisson", "gamma", "log_loss", "multinomial", "cauchy", "msle"]
 
 
@@ -186,8 +188,8 @@ def test_losses_without_a_smooth_counterpart_are_refused(optimizer, name):
 @pytest.mark.parametrize("optimizer", ["gd", "saga", "svrg"])
 @pytest.mark.parametrize("name", FEW)
 def test_exact_optimizers_reach_the_minimum_or_warn(name, optimizer):
-    @examples(6)
-    @given(problems(name))
+    @examples(5)
+    @given(problems(name, rates=FREQUENT))
     def holds(problem):
         check(problem, optimizer)
 
@@ -237,8 +239,8 @@ def test_many_problems_of_every_loss_and_exact_optimizer(name, optimizer):
 @pytest.mark.parametrize("optimizer", ["lbfgs", "gd", "saga", "svrg"])
 @pytest.mark.parametrize("name", ["squared_error", "huber", "poisson", "log_loss", "multinomial"])
 def test_a_tighter_tolerance_is_never_worse(name, optimizer):
-    @examples(3)
-    @given(problems(name))
+    @examples(2)
+    @given(problems(name, rates=FREQUENT))
     def holds(problem):
         before = np.inf
         for tol in (1e-1, 1e-2, 1e-3, 1e-5):
@@ -372,8 +374,12 @@ def test_steps_are_never_worse_than_the_constant(optimizer, data, scale, chunks)
             if chunks and unit != 1.0:
                 continue
             model = SGDRegressorX(loss, optimizer=optimizer, batch_size=64, random_state=0)
+            if loss == "absolute_error":
+                # Its slope has no unit: beside a penalty that has, 1e5 leaves it none.
+                model.set_params(alpha=1e-4 / max(unit, 1.0) ** 2)
             learn(model, X, unit * y, chunks)
-            ratios[str(loss), unit] = above_constant(model, X, unit * y, model.alpha)
+            alpha = 0.0 if optimizer == "adamw" else model.alpha  # whose decay is no penalty
+            ratios[str(loss), unit] = above_constant(model, X, unit * y, alpha)
     assert max(ratios.values()) <= 1 + NOISE, ratios
 
 
@@ -390,7 +396,8 @@ def test_steps_on_classes_are_never_worse_than_the_constant(optimizer, data, sca
         options = {"classes": np.unique(y)} if chunks else {}
         learn(model, X, y, chunks, **options)
         if loss != "multinomial" or len(model.classes_) > 2:
-            ratios[loss] = above_constant(model, X, y, model.alpha)
+            alpha = 0.0 if optimizer == "adamw" else model.alpha
+            ratios[loss] = above_constant(model, X, y, alpha)
     assert max(ratios.values()) <= 1 + NOISE, ratios
 
 

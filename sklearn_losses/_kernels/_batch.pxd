@@ -152,6 +152,7 @@ cdef class Problem:
     cdef object dtype
     cdef Py_ssize_t n_samples, n_rows, n_features, chunk_rows, most_pieces
     cdef int n_outputs, threads
+    cdef Py_ssize_t shared
     cdef bint stepping
     cdef Py_ssize_t part_start, part_stop
     cdef double part_loss

@@ -233,7 +233,12 @@ cdef class Problem:
             for i in range(n):
                 function(&self.run, i)
         else:
+            self.shared += 1
             self.pool.share(function, &self.run, <int> n)
+
+    def jobs_shared(self):
+        """How many jobs helpers were called for so far."""
+        return self.shared
 
     cdef Status pass_over(self) noexcept nogil:
         return self.pass_over_part()

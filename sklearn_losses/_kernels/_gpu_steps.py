@@ -20,6 +20,7 @@ from sklearn_losses._kernels._gpu_batch import (
     wrapper,
 )
 from sklearn_losses._kernels._steps import n_states, shuffled, state_powers
+from sklearn_losses._states import arrays_and_scalars
 
 REDUCTIONS = {None: 0, "saga": 1, "svrg": 2}
 # From so many rows on the device makes the order of an epoch by itself: `Order::LEAST`, samples.h.
@@ -430,17 +431,18 @@ clip_norm, average, share
         return {"arrays": arrays, "scalars": self.scalars_kept}
 
     def set_state(self, state):
-        """Go on from what `get_state` returned, here or on the CPU."""
+        """Go on from what `get_state` returned, here or on the CPU; a ValueError where it is
+        nothing that this could go on from."""
         at = clock_positions()
         with working_on(self.device):
-            pairs = zip(
-                self._parts(self.stores), self._parts(self.kept), state["arrays"], strict=True
-            )
+            live = self._parts(self.stores)
+            state = arrays_and_scalars(live)(state)
+            pairs = zip(live, self._parts(self.kept), state["arrays"], strict=True)
             for array, kept, given in pairs:
-                given = in_namespace(given, self.xp).astype(array.dtype)
+                given = in_namespace(given, self.xp)
                 array[...] = given
                 kept[...] = given
-            self.scalars_kept = tuple(map(float, state["scalars"]))
+            self.scalars_kept = state["scalars"]
             for name, value in zip(("A", "B", "T", "L1"), self.scalars_kept, strict=True):
                 self.clock[at[name]] = value
 

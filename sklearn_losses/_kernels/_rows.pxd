@@ -69,13 +69,15 @@ cdef inline int describe_rows(Rows* rows, object X, list keep, int level) except
     if rows.sparse:
         data = _plain(X.data, "X.data", floats, 1)
         indices = _plain(X.indices, "X.indices", integers, 1)
-        indptr = _plain(X.indptr.astype(indices.dtype, copy=False), "X.indptr", integers, 1)
+        # As it was given: a conversion to 32 bits could make the numbers seem right.
+        indptr = X.indptr
         if len(indptr) != rows.n_rows + 1 or indptr[0] != 0 or (indptr[1:] < indptr[:rows.n_rows]).any():
             raise ValueError("X.indptr must start at 0, never decrease, and have one entry more than X has rows")
         if indptr[rows.n_rows] > min(len(indices), len(data)):
             raise ValueError("X.indptr points past the end of X.data or X.indices")
         if len(indices) and (indices.min() < 0 or indices.max() >= rows.n_features):
             raise ValueError(f"X.indices must be in the range [0, {rows.n_features})")
+        indptr = _plain(indptr.astype(indices.dtype, copy=False), "X.indptr", integers, 1)
         rows.wide = indices.itemsize == 8
         rows.indices = cnp.PyArray_DATA(<cnp.ndarray> indices)
         rows.indptr = cnp.PyArray_DATA(<cnp.ndarray> indptr)

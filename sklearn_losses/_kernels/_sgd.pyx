@@ -12,9 +12,11 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.limits cimport INT_MAX
 from libc.math cimport sqrt
 from libc.stdint cimport int32_t, uint8_t, uint32_t
+from libc.string cimport memcpy
 
 from sklearn_losses._kernels._pointwise cimport Point, point_of, simd_level_in_use
 from sklearn_losses._kernels._rows cimport Rows, describe_rows
+from sklearn_losses._states import array_like, number, one_sample, whole
 
 cnp.import_array()
 
@@ -237,7 +239,7 @@ cdef class Engine:
         run.repeats = self.rows.sparse and settings.penalty is not None and not X.has_canonical_format
         run.most_touched = TOUCHED * max(n_features, 1)
 
-        run.state.t = t
+        run.state.t = number(1)(t, "t")
         run.state.eta = settings.eta0
         run.state.scale = 1.0
         run.state.average_b = 1.0
@@ -290,7 +292,7 @@ cdef class Engine:
         self.saved = run.state
 
     cdef const double* _doubles(self, str name, object array, Py_ssize_t n) except NULL:
-        array = np.ascontiguousarray(array, np.float64)
+        array = np.require(array, np.float64, "CA")
         if array.shape != (n,):
             raise ValueError(f"{name} must have shape ({n},); got {array.shape}")
         self.keep.append(array)
@@ -338,13 +340,19 @@ cdef class Engine:
 
     def shuffle(self, uint32_t seed, Py_ssize_t times):
         """Put the rows in the order that they are in after so many epochs with that seed."""
-        cdef Py_ssize_t i
-        cdef uint32_t n = self.rows.n_rows
-        with nogil:
-            for i in range(n):
-                self.order[i] = i
-            for i in range(times):
-                shuffle_once(self.order, n, seed)
+        cdef Py_ssize_t n = self.rows.n_rows
+        cdef cnp.ndarray once = np.arange(n, dtype=np.int32)
+        # Each epoch applies the same permutation: its power, by squaring.
+        order = once.copy()
+        if times > 0:
+            shuffle_once(<int32_t*> cnp.PyArray_DATA(once), <uint32_t> n, seed)
+        while times > 0:
+            if times & 1:
+                order = once[order]
+            times >>= 1
+            if times > 0:
+                once = once[once]
+        memcpy(self.order, cnp.PyArray_DATA(<cnp.ndarray> order), n * sizeof(int32_t))
 
     def epoch(self, seed=None, stop=None):
         """One pass over the training rows.
@@ -421,18 +429,14 @@ cdef class Engine:
         return {**self.saved, **vectors}
 
     def set_state(self, state):
-        """Go on from what `get_state` returned, in an engine of the same data and settings."""
-        expected = {*self.saved, *self.vectors}
-        if set(state) != expected:
-            raise ValueError(f"state must have the keys {sorted(expected)}; got {sorted(state)}")
+        """Go on from what `get_state` returned, in an engine of the same data and settings; a ValueError where it is
+        nothing that this could go on from."""
+        features = slice(self.run.n_features)
+        kinds = {name: array_like(vector[features], exact=True) for name, vector in self.vectors.items()}
+        counts = {"touched": whole(0, self.run.most_touched), "position": whole(0, self.rows.n_rows)}
+        state = one_sample({**counts, **kinds})(state)
         for name, vector in self.vectors.items():
-            if state[name].shape != (self.run.n_features,) or state[name].dtype != vector.dtype:
-                raise ValueError(
-                    f"state[{name!r}] must have shape ({self.run.n_features},) and dtype {vector.dtype}; "
-                    f"got {state[name].shape} and {state[name].dtype}"
-                )
-        for name, vector in self.vectors.items():
-            vector[:self.run.n_features] = state[name]
+            vector[features] = state[name]
         self.run.state = {name: state[name] for name in self.saved}
         self.save()
 

@@ -13,6 +13,7 @@ from sklearn_losses._kernels._batch cimport (
     intercept_shift, optimizer_names, shuffle_rows, state_power, states_of, step_intercepts,
 )
 from sklearn_losses._kernels._pointwise cimport simd_level_in_use
+from sklearn_losses._states import arrays_and_scalars
 
 cnp.import_array()
 
@@ -407,8 +408,9 @@ cdef class Engine(Problem):
         return float(np.abs(w - self.kept[0]).max(initial=0.0)), float(np.abs(w).max(initial=0.0))
 
     def save(self):
-        """Remember where the fit stands; False, and nothing remembered, when a weight is not finite."""
-        if not (np.isfinite(self.w).all() and np.isfinite(self.intercept).all()):
+        """Remember where the fit stands; False, and nothing remembered, when a weight, or what an optimizer remembers of
+        one, is not finite."""
+        if not all(np.isfinite(array).all() for array in self.live):
             return False
         for kept, array in zip(self.kept, self.live):
             kept[...] = array
@@ -437,7 +439,8 @@ cdef class Engine(Problem):
         return {"arrays": [array.copy() for array in self.kept], "scalars": self.scalars_kept}
 
     def set_state(self, state):
-        """Go on from what `get_state` returned."""
-        for array, kept, given in zip(self.live, self.kept, state["arrays"], strict=True):
+        """Go on from what `get_state` returned; a ValueError where it is nothing that this could go on from."""
+        state = arrays_and_scalars(self.live)(state)
+        for array, kept, given in zip(self.live, self.kept, state["arrays"]):
             array[...] = kept[...] = given
         self.scalars_kept = self.average_a, self.average_b, self.t, self.l1_so_far = state["scalars"]

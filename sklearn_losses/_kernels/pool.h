@@ -3,6 +3,8 @@
 // The phases of a batch take microseconds. A parallel region for each ends in a barrier at which every thread must
 // arrive: where the system has put one aside, for another process or another runtime's spinning threads, that takes
 // milliseconds. Here pieces are claimed one by one, by the caller too, and the caller waits for claimed pieces alone.
+// Claims are counted in 16 bits, so that they fit into one word with the number of what they are claims of: a job of
+// more pieces is handed out in rounds.
 #ifndef SKLEARN_LOSSES_POOL_H
 #define SKLEARN_LOSSES_POOL_H
 
@@ -20,9 +22,10 @@ using PoolPiece = void (*)(void* context, int piece);
 
 // Helpers hold it as well as the pool, and outlive neither a claim nor the process's patience.
 struct PoolState {
-    // The job's number in the upper half; pieces claimed from the back and from the front in the lower.
+    enum : unsigned { MOST = 0xffff };  // pieces of a round
+    // The round's number in the upper half; pieces claimed from the back and from the front in the lower.
     std::atomic<std::uint64_t> ticket{0};
-    std::atomic<int> finished{0}, n_pieces{0}, sleepers{0};
+    std::atomic<int> finished{0}, n_pieces{0}, first{0}, sleepers{0};
     std::atomic<PoolPiece> function{nullptr};
     std::atomic<void*> context{nullptr};
     std::atomic<bool> quit{false};
@@ -30,19 +33,24 @@ struct PoolState {
     std::condition_variable wake;
 
     // Claim a piece and run it; false where there is none. The caller claims from the front and helpers from the back,
-    // so that a piece stays with the same caches from job to job. A claim holds only for the job that was looked at:
+    // so that a piece stays with the same caches from job to job. A claim holds only for the round that was looked at:
     // no other is posted before all pieces of this one are finished.
     bool take(bool back) {
         std::uint64_t seen = ticket.load(std::memory_order_acquire);
         const int n = n_pieces.load(std::memory_order_acquire);
-        const int front_taken = int(seen & 0xffffu), back_taken = int((seen >> 16) & 0xffffu);
+        const int front_taken = int(seen & MOST), back_taken = int((seen >> 16) & MOST);
         if (front_taken + back_taken >= n) return false;
-        const std::uint64_t next = seen + (back ? 0x10000u : 1u);
+        const std::uint64_t next = seen + (back ? std::uint64_t(MOST) + 1 : 1);
         if (!ticket.compare_exchange_weak(seen, next, std::memory_order_acq_rel)) return true;
-        function.load(std::memory_order_relaxed)(context.load(std::memory_order_relaxed),
-                                                 back ? n - 1 - back_taken : front_taken);
+        function.load(std::memory_order_relaxed)(
+            context.load(std::memory_order_relaxed),
+            first.load(std::memory_order_relaxed) + (back ? n - 1 - back_taken : front_taken));
         finished.fetch_add(1, std::memory_order_release);
         return true;
+    }
+    bool left() const {
+        const std::uint64_t seen = ticket.load();
+        return int(seen & MOST) + int((seen >> 16) & MOST) < n_pieces.load();
     }
     static void pause() {
 #if defined(__GNUC__) && defined(__x86_64__)
@@ -60,8 +68,8 @@ struct PoolState {
                 std::unique_lock<std::mutex> lock(mutex);
                 const std::uint64_t seen = ticket.load();
                 sleepers.fetch_add(1);
-                if (ticket.load() == seen && !quit.load())
-                    wake.wait(lock, [&] { return ticket.load() != seen || quit.load(); });
+                // Pieces may have been posted since the last look, by a caller that saw nobody asleep.
+                wake.wait(lock, [&] { return ticket.load() != seen || left() || quit.load(); });
                 spins = 0;
             }
         }
@@ -78,6 +86,22 @@ class Pool {
             std::lock_guard<std::mutex> lock(state->mutex);
             state->wake.notify_all();
         }
+    }
+
+    void share_round(PoolPiece function, void* context, int first, int n) {
+        // No piece can be claimed while these change: the last round's are all taken.
+        state->n_pieces.store(0, std::memory_order_relaxed);
+        state->function.store(function, std::memory_order_relaxed);
+        state->context.store(context, std::memory_order_relaxed);
+        state->first.store(first, std::memory_order_relaxed);
+        state->finished.store(0, std::memory_order_relaxed);
+        const std::uint64_t round = (state->ticket.load(std::memory_order_relaxed) >> 32) + 1;
+        state->ticket.store(round << 32);
+        state->n_pieces.store(n);
+        notify();
+        while (state->take(false)) {
+        }
+        while (state->finished.load(std::memory_order_acquire) < n) PoolState::pause();
     }
 
 public:
@@ -103,20 +127,12 @@ public:
             helpers = n;  // whoever is there helps
         }
     }
-    // Run pieces [0, n) of a job, n below 65536, with whoever helps.
+    // Run pieces [0, n) of a job with whoever helps.
     void share(PoolPiece function, void* context, int n) {
-        // No piece can be claimed while these change: the last job's are all taken.
-        state->n_pieces.store(0, std::memory_order_relaxed);
-        state->function.store(function, std::memory_order_relaxed);
-        state->context.store(context, std::memory_order_relaxed);
-        state->finished.store(0, std::memory_order_relaxed);
-        const std::uint64_t job = (state->ticket.load(std::memory_order_relaxed) >> 32) + 1;
-        state->ticket.store(job << 32);
-        state->n_pieces.store(n, std::memory_order_release);
-        notify();
-        while (state->take(false)) {
+        for (int first = 0, here = 0; first < n; first += here) {
+            here = n - first < int(PoolState::MOST) ? n - first : int(PoolState::MOST);
+            share_round(function, context, first, here);
         }
-        while (state->finished.load(std::memory_order_acquire) < n) PoolState::pause();
     }
     bool ready() const { return bool(state); }
 };

@@ -31,6 +31,8 @@
 // together for vectors, and has a second loop for that case, in which it may contract a * b - c * d the other way round:
 // the bits would depend on the addresses.
 #if defined(__clang__)
+// It takes the pragma for a command, and warns where vectors would not pay, or the level of optimisation is low.
+#pragma clang diagnostic ignored "-Wpass-failed"
 #define SL_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #elif defined(__GNUC__)
 #define SL_INDEPENDENT _Pragma("GCC ivdep")

@@ -22,6 +22,17 @@ from sklearn_losses._solvers.fit import Epoch, Model
 from sklearn_losses._solvers.gap import Gap, tolerated
 from sklearn_losses._solvers.rates import Rates, Smoothness, size_of_batches
 from sklearn_losses._solvers.reference import problem_of
+from sklearn_losses._states import (
+    SEED,
+    anything,
+    array_like,
+    dict_of,
+    gap_of,
+    list_of,
+    number,
+    optional,
+    units_of,
+)
 
 # A recommended rate is divided by this when a fit has blown up, so often at most.
 SHORTER = 4.0
@@ -141,6 +152,15 @@ class Batches:
         unit = curvature_units(self.scale, length, self.settings.l2)
         return Coordinates(unit, np.sqrt(length), center)
 
+    def _criterion(self):
+        """Coordinates in which the curvature is about 1, where the gap is estimated: sparse columns
+        far from 0 are centred too, which steps do not."""
+        center = self.columns.mean if self.settings.fit_intercept else None
+        scale = self.columns.scales(0.0 if center is None else center, per_entry=False)
+        length = self.units.length
+        unit = curvature_units(scale, length, self.settings.l2)
+        return Coordinates(unit, np.sqrt(length), center)
+
     def _with_scaled_eps(self, optimizer, params):
         """An eps that stands beside sizes of gradients, in their unit."""
         names = list(type(optimizer)._parameter_intervals)
@@ -217,7 +237,8 @@ class Batches:
         smoothness, tol = self.rates.smoothness, self.settings.tol
         if smoothness is not None and self.settings.smooth:
             smoothness.see(self.engine.coef(), self.engine.intercepts())
-        if tol is None:
+        # Next to kinks neither the gradient nor its changes say how far the minimum is.
+        if tol is None or not self.settings.smooth:
             return
         z, gradient, free = self._memorised()
         self.gap.see(z, gradient)
@@ -229,8 +250,10 @@ class Batches:
         """Coordinates, the remembered gradient of the objective there, and which can move."""
         mean, intercept_mean = to_host(self.engine.memory_gradient())
         coef, intercept = to_host((self.engine.coef(), self.engine.intercepts()))
-        settings, made = self.settings, self._coordinates()
+        settings, made = self.settings, self._criterion()
         coef = np.asarray(coef, dtype=np.float64)
+        if made.center is not None and hasattr(self.X, "indptr"):
+            mean = mean - intercept_mean[:, None] * made.center
         gradient = mean + settings.l2 * coef
         down, up = gradient - settings.l1, gradient + settings.l1
         at_zero = np.where(down > 0, down, np.where(up < 0, up, 0.0))
@@ -279,6 +302,31 @@ class Batches:
         return state
 
     def set_state(self, state):
+        features, outputs = np.empty(self.X.shape[1]), np.empty(len(self.units.spread))
+        kinds = {
+            "engine": anything,
+            "t": number(1),
+            "eta": number(0),
+            "shrunk": number(0, 1, above=True),
+            "seed": SEED,
+            "columns": dict_of(
+                {
+                    "n": number(0),
+                    "count": array_like(features, low=0),
+                    "mean": array_like(features),
+                    "square": array_like(features, low=0),
+                }
+            ),
+            "center": optional(array_like(features)),
+            "scale": array_like(features, low=0),
+            "units": units_of(outputs.size),
+            "gap": gap_of(
+                features.size * outputs.size + outputs.size * self.settings.fit_intercept
+            ),
+        }
+        if isinstance(state, dict) and "smoothness" in state:
+            kinds["smoothness"] = list_of([number(0)] * 3)
+        state = dict_of(kinds)(state, "descent")
         self.t, self.rates.eta, self.seed = state["t"], state["eta"], state["seed"]
         self.rates.shrunk = state["shrunk"]
         self.gap.pairs.extend(state["gap"]["pairs"])

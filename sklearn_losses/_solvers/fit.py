@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sklearn_losses._array import to_host
+from sklearn_losses._states import of_fit
 from sklearn_losses.optimizers import Optimizer
 from sklearn_losses.schedules import BatchGrowth, Schedule
 
@@ -65,7 +66,7 @@ class Model:
     intercept: np.ndarray
 
     def _on_host(self):
-        return Model(to_host(self.coef), to_host(self.intercept))
+        return Model(**to_host(vars(self)))
 
 
 @dataclass
@@ -178,7 +179,7 @@ class Fit:
         restore_best=False,
         state=None,
     ):
-        state = state or {}
+        state = {} if state is None else of_fit(state, descent.model)
         self.descent = descent
         self.settings = settings
         self.loss = loss
@@ -198,7 +199,7 @@ class Fit:
         self.stop_reason = state.get("ended")
         self.last = state.get("last", {})
         self.start = time.perf_counter()
-        if state.get("engine") is not None:
+        if "engine" in state:
             descent.set_state(state["engine"])
 
     # ---------------------------------------------------------------------------------- epochs

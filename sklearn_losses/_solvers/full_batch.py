@@ -24,6 +24,16 @@ from sklearn_losses._solvers.engines import problem_class
 from sklearn_losses._solvers.fit import Epoch, Model
 from sklearn_losses._solvers.gap import Gap, tolerated
 from sklearn_losses._solvers.reference import problem_of
+from sklearn_losses._states import (
+    array_like,
+    dict_of,
+    gap_of,
+    list_of,
+    lowest,
+    number,
+    optional,
+    whole,
+)
 
 # A loss without derivative is followed through smooth ones, whose width falls from the spread of
 # the targets by this factor, until smoothing changes the objective by less than is tolerated.
@@ -315,6 +325,12 @@ class FullBatch:
     def model(self):
         z = self.z if self.best[1] is None else self.best[1]
         coef, intercept = self.objectives[0].split(z)
+        if self.data.losses[0].is_multiclass and self.settings.l2 and not self.l1.any():
+            if not self.bounded:
+                # What all classes share is nothing to the loss: along it the penalty bends alone,
+                # too little for the gap to be seen there.
+                coef = coef.astype(np.float64)
+                coef -= coef.mean(axis=0)
         return Model(coef.astype(self.dtype), np.array(intercept, dtype=np.float64))
 
     public_model = model
@@ -386,6 +402,13 @@ class GradientDescent(FullBatch):
         return {"z": self.z, "length": self.length, "stage": self.stage, "gap": gap}
 
     def set_state(self, state):
+        kinds = {
+            "z": array_like(self.z),
+            "length": number(0, above=True),
+            "stage": whole(0, len(self.stages) - 1),
+            "gap": gap_of(len(self.z)),
+        }
+        state = dict_of(kinds)(state, "descent")
         self.z, self.length, self.stage = state["z"], state["length"], state["stage"]
         self.gap.pairs.extend(state["gap"]["pairs"])
         self.gap.last = state["gap"]["last"]
@@ -588,5 +611,9 @@ class LimitedMemoryBFGS(FullBatch):
         return {"start": self.start, "done": self.done, "z": self.z, "best": self.best}
 
     def set_state(self, state):
+        vector = array_like(self.z)
+        best = list_of([lowest, optional(vector)])
+        kinds = {"start": vector, "done": whole(), "z": vector, "best": best}
+        state = dict_of(kinds)(state, "descent")
         self.start, self.done, self.z = state["start"], state["done"], state["z"]
         self.best = state["best"]

@@ -3,6 +3,7 @@
 from sklearn_losses._kernels._sgd import Engine
 from sklearn_losses._solvers.fit import Epoch, Model
 from sklearn_losses._solvers.rates import optimal_offset
+from sklearn_losses._states import SEED, anything, dict_of, number, whole
 
 
 class OneSample:
@@ -102,6 +103,8 @@ class OneSample:
         }
 
     def set_state(self, state):
+        kinds = {"engine": anything, "epochs": whole(), "seed": SEED, "t": number(1)}
+        state = dict_of(kinds)(state, "descent")
         self.engine.set_state(state["engine"])
         self.epochs, self.seed, self.t = state["epochs"], state["seed"], state["t"]
         if self.settings.shuffle:

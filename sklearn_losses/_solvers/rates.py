@@ -11,8 +11,11 @@ from sklearn_losses.schedules import BatchGrowth, get_schedule
 # scikit-learn's names; "pa1" and "pa2" are its algorithm's own.
 SKLEARN_SCHEDULES = ("constant", "optimal", "invscaling", "adaptive")
 
-# Steps after which a recommended rate that decays begins to: it falls as 1 / sqrt(1 + t / DECAY).
+# Steps after which a recommended rate that decays begins to: it falls as (1 + t / DECAY)**-power.
+# Rates that the smoothness bounds are short already; those of normalised steps are not, and leave
+# as much noise.
 DECAY = 1000.0
+SMOOTH_POWER, NORMALISED_POWER = 0.5, 0.75
 # Raw predictions, from the start in spreads, at which the curvature of the losses is looked at.
 AROUND = (-1.0, 0.0, 1.0)
 
@@ -145,9 +148,11 @@ class Rates:
     def _recommended(self, t, n_steps, size):
         optimizer = self.settings.optimizer
         rate = optimizer.recommended_rate
+        power = NORMALISED_POWER
         if rate is None:
+            power = SMOOTH_POWER
             share = optimizer._share_of_sgds_rate()
             rate = share * optimizer.smooth_share / self.smoothness.of_batches(size)
         if not optimizer._rate_decays(self.settings.smooth):
             return np.full(n_steps, rate)
-        return rate / np.sqrt(1.0 + (t - 1.0 + np.arange(n_steps)) / DECAY)
+        return rate * (1.0 + (t - 1.0 + np.arange(n_steps)) / DECAY) ** -power

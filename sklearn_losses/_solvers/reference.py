@@ -21,9 +21,9 @@ class Reference:
     Attributes
     ----------
     constants : ndarray of shape (n_outputs,)
-        Raw predictions: where a fit starts, and the best constants where the loss is convex.
+        Raw predictions where a fit starts: the best constants, where the loss is convex.
     objective : float
-        Their mean loss.
+        The mean loss of the best constants.
     floor : float
         What the mean loss cannot be less than.
     n : int
@@ -128,17 +128,20 @@ def training_part(data):
     return replace(data, X=xp.empty((len(rows), 0)), held_out=None, **parts)
 
 
-def constants_of(data):
-    """Raw predictions that a fit starts from: ndarray of shape (n_outputs,)."""
+def constants_of(data, method="_start_constant"):
+    """Raw predictions that a fit starts from: ndarray of shape (n_outputs,).
+
+    With ``method="fit_intercept_only"`` the best, which are others where a loss is not convex.
+    """
     data = training_part(data)
     first = data.losses[0]
     if first.is_multiclass:
-        found = first._start_constant(data.y, data.sample_weight, data.offset)
+        found = getattr(first, method)(data.y, data.sample_weight, data.offset)
         return np.asarray(to_host(found), dtype=np.float64)
     found = np.empty(data.n_outputs)
     for k in range(data.n_outputs):
         loss = data.losses[k % len(data.losses)]
-        found[k] = float(loss._start_constant(*by_output(data, k)))
+        found[k] = float(getattr(loss, method)(*by_output(data, k)))
     return found
 
 
@@ -188,7 +191,11 @@ def reference_of(data, settings, constants=None):
         nothing.n_outputs,
         **problem_of(nothing, settings, batch_size=data.n_training()),
     )
-    value = problem.value_gradient(np.zeros((data.n_outputs, 0)), constants)[0]
+    zeros = np.zeros((data.n_outputs, 0))
+    value = problem.value_gradient(zeros, constants)[0]
+    if settings.fit_intercept and data.losses[0].task == "regression" and not data.losses[0].convex:
+        best = constants_of(data, "fit_intercept_only")
+        value = min(value, problem.value_gradient(zeros, best)[0])
     floor = floor_of(data)
     if not math.isfinite(floor) or not floor <= value:
         floor = min(0.0, value)

@@ -1,7 +1,9 @@
 """Running fits: in threads, or in step with each other where callbacks look on."""
 
+import signal
 import threading
 import time
+from contextlib import contextmanager, suppress
 
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -41,8 +43,36 @@ class Hooks:
         self.context.call_on_fit_task_end(**self.shown, reconstruction_attributes=self.attributes)
 
 
+@contextmanager
+def interrupts_set(stop, fits):
+    """A context in which Ctrl-C sets the event, which engines of steps look at several times a
+    second and end their epoch at: raised between any two lines, as Python does it, it would leave
+    an epoch that is half entered. A second one is raised at once. So is the first where somebody
+    else handles the signal, outside the main thread, and in full-batch descents."""
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        and all(hasattr(fit.descent, "engine") for fit in fits)
+    )
+    if not ours:
+        yield
+        return
+
+    def handle(number, frame):
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def run_fits(fits, n_jobs, verbose, hooks=None):
-    """Run fits to their ends; after Ctrl-C each ends at its last whole epoch.
+    """Run fits to their ends; after Ctrl-C each ends at its last whole epoch. None is still running
+    when this returns or raises.
 
     Parameters
     ----------
@@ -52,38 +82,53 @@ def run_fits(fits, n_jobs, verbose, hooks=None):
     verbose : int
     hooks : Hooks or None
     """
-    if len(fits) == 1:
-        fits[0].hooks = hooks
-        fits[0].run()
-        return
-    if hooks is not None:
-        in_step(fits, hooks)
-        return
     stop = threading.Event()
+    for fit in fits:
+        fit.stop = stop
+    with interrupts_set(stop, fits):
+        if len(fits) == 1:
+            fits[0].hooks = hooks
+            fits[0].run()
+        elif hooks is not None:
+            in_step(fits, hooks)
+        else:
+            in_threads(fits, n_jobs, verbose, stop)
+    if stop.is_set():
+        for fit in fits:
+            if fit.stop_reason is None:  # never begun: ends where it starts
+                fit.interrupt()
+        fits[0].interrupted = True  # though all may have ended by themselves just then
+
+
+def in_threads(fits, n_jobs, verbose, stop):
+    """Fits on threads: the epochs hold no GIL, and nothing is copied."""
     running = set()
 
     def run(fit):
         running.add(id(fit))
         try:
-            fit.stop = stop
-            fit.run()
+            if not stop.is_set():
+                fit.run()
+        except BaseException:
+            stop.set()
+            raise
         finally:
             running.discard(id(fit))
 
     try:
-        # Threads: the epochs hold no GIL, and nothing is copied.
         Parallel(n_jobs=n_jobs, verbose=verbose, require="sharedmem")(
             delayed(run)(fit) for fit in fits
         )
-    except KeyboardInterrupt:
-        # It reached this thread while it waited for the others; they look at the event several
-        # times a second.
+    except BaseException as error:
+        # A fit's own, or a signal handler's that reached this thread while it waited for the
+        # others. They look at the event several times a second, and must have ended before this
+        # returns, whatever else a handler raises meanwhile.
         stop.set()
         while running:
-            time.sleep(0.01)
-        for fit in fits:
-            if fit.stop_reason is None:  # never begun: ends where it starts
-                fit.interrupt()
+            with suppress(BaseException):
+                time.sleep(0.01)
+        if not isinstance(error, KeyboardInterrupt):
+            raise
 
 
 def in_step(fits, hooks):

@@ -26,6 +26,7 @@ from sklearn_losses._solvers.fit import Fit, Model
 from sklearn_losses._solvers.rates import size_of_batches
 from sklearn_losses._solvers.reference import Reference, constants_of, reference_of
 from sklearn_losses._solvers.run import Hooks, run_fits
+from sklearn_losses._states import array_like, kept_of, list_of, model_like, number, units_of
 from sklearn_losses.linear_model._convergence import diagnosis_of
 from sklearn_losses.linear_model._parameters import PASSIVE_AGGRESSIVE, Parameters
 from sklearn_losses.linear_model._validation import Validation
@@ -206,10 +207,11 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
         if kind is ONE_SAMPLE:
             return None
         kept = getattr(self, "_kept", None) if going_on else None
-        if kept is not None and kept.get("constants") is not None:
+        if isinstance(kept, dict) and kept.get("constants") is not None:
             constants = kept["constants"]
-            if len(constants) == data.n_outputs:  # of a stream, whose parts end by themselves
-                return Reference(constants, math.nan, math.nan, data.n_training(), False)
+            if np.shape(constants) == (data.n_outputs,):  # of a stream: its parts end by themselves
+                checked = array_like(np.empty(data.n_outputs))(constants, "_kept['constants']")
+                return Reference(checked, math.nan, math.nan, data.n_training(), False)
         return reference_of(data, settings)
 
     def _start(self, n_outputs, X, start, going_on, reference=None, data=None):
@@ -219,11 +221,15 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
         intercepts that nobody gave are the best constants.
         """
         xp = array_namespace(X)
+        if going_on or (self.warm_start == "resume" and hasattr(self, "coef_")):
+            self.t_ = number(1)(getattr(self, "t_", None), "t_")
         averaging = getattr(self, "_averaging", None) if going_on else None
         if averaging is not None and self.average:
+            shapes = Model(xp.empty((n_outputs, X.shape[1]), X.dtype), xp.empty(n_outputs))
+            parts = list_of([model_like(shapes)] * 2)(averaging, "_averaging")
             return tuple(
                 Model(in_namespace(part.coef, xp), in_namespace(part.intercept, xp))
-                for part in averaging
+                for part in parts
             )
         if going_on:
             start = self.coef_, self.intercept_
@@ -298,7 +304,7 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
             "sparse": hasattr(X, "indptr"),
         }
 
-    def _kept_states(self, kind, origin, going_on):
+    def _kept_states(self, kind, origin, going_on, n_fits):
         """The states to go on from: None, or one for each fit."""
         fitted = hasattr(self, "coef_") and not getattr(self, "_waiting", False)
         resume = self.warm_start == "resume" and not going_on and fitted
@@ -312,14 +318,15 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
             raise ValueError(
                 "warm_start='resume' has nothing to go on from: the state was dropped by sparsify()"
             )
+        kept = kept_of(kept, n_fits)
         before = kept["of"]
         for name in DECIDES_STATE if going_on else origin:
-            if not _same(before[name], origin[name]):
+            if name not in before or not _same(before[name], origin[name]):
                 if going_on:
                     return None  # another optimizer goes on from the coefficients alone
                 raise ValueError(
                     "warm_start='resume' goes on with the same data and parameters; the last fit "
-                    f"had {name}={before[name]!r}, this one has {origin[name]!r}"
+                    f"had {name}={before.get(name)!r}, this one has {origin[name]!r}"
                 )
         return kept["fits"]
 
@@ -341,7 +348,7 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
         """Fits of `datas` (one, or one for each output), from `model`: list of Fit, ended or
         about to be run."""
         origin = self._origin(kind, settings, datas)
-        states = self._kept_states(kind, origin, going_on)
+        states = self._kept_states(kind, origin, going_on, len(datas))
         fits = []
         for i, data in enumerate(datas):
             rows = slice(None) if len(datas) == 1 else slice(i, i + 1)
@@ -354,7 +361,10 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
             elif kind is BATCHES:
                 options["stream"] = stream
                 if states is not None:
-                    options["units"] = LossUnits(**states[i]["engine"]["units"])
+                    units = states[i]["engine"]
+                    units = units.get("units") if isinstance(units, dict) else None
+                    units = units_of(data.n_outputs)(units, "descent['units']")
+                    options["units"] = LossUnits(**units)
             part = Model(model.coef[rows], model.intercept[rows])
             descent = kind(data, settings, part, reference, **options)
             state = None if states is None else states[i]
@@ -370,6 +380,8 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
 
     def _commit(self, fits, origin, X, loss, kind, going_on):
         """Take over what the solver found: one Fit, or one for each output."""
+        if any(fit.interrupted for fit in fits) and not any(fit.n_iter for fit in fits):
+            raise KeyboardInterrupt  # nothing to take over: the estimator stays as it was
         self._waiting = False
         if not going_on and not any(fit.epochs_before for fit in fits):
             self.t_ = 1.0
@@ -406,7 +418,14 @@ class BaseSGD(Parameters, Validation, CallbackSupportMixin, BaseEstimator):
                 joined([fit.descent.averages() for fit in fits]),
             )
         found = joined([fit.public_model() for fit in fits])
-        self.__dict__.update(self._shown(found, array_namespace(X)))
+        shown = self._shown(found, array_namespace(X))
+        for name, part in shown.items():
+            if not bool(array_namespace(part).isfinite(part).all()):
+                raise ValueError(
+                    f"{name} is not finite, or overflows in the dtype of X, {X.dtype}; scaling "
+                    "input data with StandardScaler might help"
+                )
+        self.__dict__.update(shown)
         self._kept = {"of": origin, "fits": [fit.state() for fit in fits]}
         if fits[0].reference is not None:
             self._kept["constants"] = fits[0].reference.constants

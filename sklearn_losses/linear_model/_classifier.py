@@ -17,6 +17,7 @@ from sklearn_losses._array import (
 from sklearn_losses._sklearn_compat import StrOptions, fit_context
 from sklearn_losses._solvers import ONE_SAMPLE
 from sklearn_losses._solvers.reference import in_range
+from sklearn_losses._states import array_like, list_of, number
 from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
 from sklearn_losses.linear_model._docs import documented
 from sklearn_losses.linear_model._parameters import gives_probability, takes_streams
@@ -60,7 +61,8 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
     learning_rate : str or Schedule, default="optimal"
     <schedules>
     eta0 : float, default=0.01
-        In (0, inf). Not used by "optimal".
+        In (0, inf), in units of the scaled coordinates (of the coefficients in scikit-learn's
+        algorithm). Not used by "optimal".
     power_t : float, default=0.5
         The exponent of "invscaling". Negative values are deprecated.
     early_stopping : bool, default=False
@@ -102,10 +104,11 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
     -----
     With ``batch_size=1`` and ``optimizer="sgd"`` this is scikit-learn 1.9's SGDClassifier, step for
     step: the same data, parameters and random state give the same coefficients to rounding, on
-    dense and on sparse data. (While the steps are so long that the iteration is chaotic, rounding
-    grows: with "optimal" and a squared loss on unscaled data, for example.) The L1 penalty is then
-    the cumulative one of [3]_, and classes are trained one by one, each in an order of its own;
-    otherwise all classes are trained in one pass. It differs where scikit-learn is wrong:
+    dense and on sparse data. (Each step agrees to rounding, but where steps are so long that the
+    iteration is chaotic, rounding grows with the epochs: with "optimal" and log loss on classes
+    that are nearly separable, for example, or a squared loss on unscaled data.) The L1 penalty is
+    then the cumulative one of [3]_, and classes are trained one by one, each in an order of its
+    own; otherwise all classes are trained in one pass. It differs where scikit-learn is wrong:
 
     <norm_departure>
     - Early stopping scores the model itself. scikit-learn leaves out the factor by which the L2
@@ -131,7 +134,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
     ...     StandardScaler(), SGDClassifierX("multinomial", alpha=0.01, random_state=0)
     ... )
     >>> round(model.fit(X, y).score(X, y), 2)
-    0.96
+    0.95
     >>> model.predict_proba(X[:1]).shape
     (1, 3)
     """
@@ -228,6 +231,8 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         before = getattr(self, "_class_counts", None) if going_on else None
         n_samples = float(len(targets))
         if before is not None:
+            kinds = [array_like(counts, low=0), number(0)]
+            before = list_of(kinds)(before, "_class_counts")
             counts, n_samples = counts + before[0], n_samples + before[1]
         self._class_counts = counts, n_samples
         return counts, n_samples
@@ -401,7 +406,8 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             Weights to start from, of shape (1, n_features) or (n_features,) for two classes; zeros
             if None.
         intercept_init : array-like of shape (n_classes,) or None, default=None
-            Intercepts to start from, of shape (1,) for two classes; zeros if None.
+            Intercepts to start from, of shape (1,) for two classes. If None the loss's best
+            constants, beside `coef_init`; in scikit-learn's algorithm zeros.
         <fit_arrays>
         classes : array-like of shape (n_classes,) or None, default=None
             Every label that there is, at least two, where y may lack some, as a fold of a rare

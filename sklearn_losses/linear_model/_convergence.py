@@ -53,11 +53,15 @@ def diagnosis_of(estimator, datas, fits, settings, kind):
     reasons = {fit.stop_reason for fit in fits}
     if "interrupted" in reasons:
         return made
-    worst = None
-    for data, fit in zip(datas, fits, strict=True):
-        facts = Facts(data, fit, settings, kind)
-        if worst is None or facts.excess > worst.excess:
-            worst = facts
+    facts = [Facts(data, fit, settings, kind) for data, fit in zip(datas, fits, strict=True)]
+    worst = max(facts, key=lambda some: some.excess)
+    # Of all classes together, as one that is next to nothing is hard to beat.
+    objective, constant, floor = (
+        sum(part)
+        for part in zip(
+            *((f.objective, f.reference.objective, f.reference.floor) for f in facts), strict=True
+        )
+    )
     say = made.sentences
     if settings.tol is not None and "max_iter" in reasons:
         say.append(
@@ -69,11 +73,12 @@ def diagnosis_of(estimator, datas, fits, settings, kind):
             "The line search found no lower objective before `tol` was reached: the fit stopped "
             "short of it. A larger tol, alpha > 0 or float64 data may help."
         )
-    worse = worst.excess > (NOISE if kind.noisy else EXACT)
-    if worse or "no_progress" in reasons:
+    excess = excess_of(objective, constant, floor)
+    worse = excess > (NOISE if kind.noisy else EXACT)
+    if worse or (len(fits) == 1 and "no_progress" in reasons):
         say.append(
             f"The fit is worse than the best constant prediction: its objective is "
-            f"{worst.objective:.6g}, that of the constant {worst.reference.objective:.6g}."
+            f"{objective:.6g}, that of the constant {constant:.6g}."
         )
         say += worst.causes(estimator)
     elif worst.held_by_penalty():
@@ -84,6 +89,15 @@ def diagnosis_of(estimator, datas, fits, settings, kind):
             "bound. Use a penalty, such as alpha=1e-4."
         )
     return made
+
+
+def excess_of(objective, constant, floor):
+    """By how much an objective exceeds that of the best constant, relative to what that is above
+    the floor; 0 where that is nothing."""
+    if not math.isfinite(objective):
+        return math.inf
+    size = constant - floor
+    return (objective - constant) / size if size > 0 else 0.0
 
 
 class Facts:
@@ -118,12 +132,8 @@ class Facts:
             penalty = 0.5 * l2 * float(np.sum(coef**2))
             penalty += settings.l1 * float(np.abs(coef).sum())
         self.objective = loss + penalty
-        size = self.reference.objective - self.reference.floor
-        excess = self.objective - self.reference.objective
-        if not math.isfinite(self.objective):
-            self.excess = math.inf
-        else:
-            self.excess = excess / size if size > 0 else 0.0
+        reference = self.reference
+        self.excess = excess_of(self.objective, reference.objective, reference.floor)
 
     def columns(self):
         """Root mean squares of the columns that are not 0."""

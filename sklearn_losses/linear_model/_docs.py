@@ -13,10 +13,13 @@ SHARED = {
     max_iter : int, default=1000
         The most epochs (passes over the data) that `fit` makes, in [1, inf).
     tol : float or None, default=1e-3
-        An epoch must lower the objective (with a validation set: the loss on it; with early
-        stopping: raise the score) by at least this much, or it counts as one without change.
-        "saga", "svrg", "gd" and "lbfgs" have criteria of their own, which their docstrings give.
-        None: `fit` makes `max_iter` epochs.
+        How exact the fit has to be, in [0, inf), without a unit: see the user guide, "When a fit
+        ends". For optimizers that step an epoch must lower the objective (with a validation set:
+        the loss on it) by this share of what there is to gain, or it counts as one without change;
+        "saga", "svrg", "gd" and "lbfgs" end where the objective is estimated to be within
+        ``0.02 * tol**2``, relatively, of its minimum. In scikit-learn's algorithm, and for the
+        score of early stopping, it is the change itself, as there. None: `fit` makes `max_iter`
+        epochs.
     shuffle : bool, default=True
         Whether the samples are shuffled before each epoch.
     verbose : int, default=0
@@ -26,11 +29,14 @@ SHARED = {
         `loss` is a name; a loss object has its own. In [0, inf), for "huber" (0, inf); in the units
         of y. "auto", for regression, estimates it with the fit.""",
     "schedules": """\
-        The length eta of step t:
+        The length eta of step t. In scikit-learn's algorithm (`optimizer="sgd"`, `batch_size=1`)
+        as there. All else steps in coordinates in which columns of X, and y, have the size 1, so
+        that eta has no unit; and where `learning_rate`, `eta0` and `power_t` are all at their
+        defaults, it takes "optimal".
 
         - "constant": ``eta0``
-        - "optimal": what is recommended for the optimizer; for "sgd"
-          ``1 / (alpha * (t0 + t - 1))``, t0 by Bottou's heuristic
+        - "optimal": what is recommended for the optimizer, as its docstring says; in scikit-learn's
+          algorithm ``1 / (alpha * (t0 + t - 1))``, t0 by Bottou's heuristic
         - "invscaling": ``eta0 / t**power_t``
         - "adaptive": eta0, divided by 5 each time that `n_iter_no_change` epochs in a row brought
           no change, until it is below 1e-6
@@ -60,8 +66,9 @@ SHARED = {
         "adam", "adamw", "nadam"; for finite data "saga" and "svrg"; on all samples at once "gd" and
         "lbfgs".
     clip_norm : float or None, default=None
-        The most that the norm of a step's gradient (of the loss, by coefficients and intercept) may
-        be; longer ones are shortened. In (0, inf). Not for "saga", "svrg", "gd" and "lbfgs".
+        The most that the norm of a step's gradient (of the loss, by `coef_` and `intercept_`, in
+        X's own units) may be; longer ones are shortened. In (0, inf). Not for "saga", "svrg", "gd"
+        and "lbfgs".
     positive : bool, default=False
         Whether coefficients are kept from being negative, by projection.
     bounds : tuple (low, high) or None, default=None
@@ -79,9 +86,11 @@ SHARED = {
     learning_rate_curve_ : list of float
         The learning rate of each epoch's last step.
     stop_reason_ : str
-        Why the last fit ended: "converged" (no more change, by `tol`), "validation" (the same, on
-        the validation samples), "max_iter", "callback", "line_search" (no shorter step lowers the
-        objective any more) or "interrupted".
+        Why the last fit ended: "converged" (by `tol`), "validation" (the same, on the validation
+        samples), "no_progress" (it stood still above the objective of the best constant),
+        "max_iter", "line_search" (no step lowers the objective any more, short of `tol`),
+        "callback" or "interrupted". A fit that is not to be trusted raises a ConvergenceWarning,
+        which names cause and remedy.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -99,7 +108,9 @@ SHARED = {
     With the default `optimizer` and `batch_size`, and none of the parameters that scikit-learn does
     not have, this is scikit-learn's algorithm. Otherwise sample weights count relative to their
     mean over the training samples, so that weight 2 is as good as two copies (in `partial_fit`, as
-    they are given), and the intercept is one more coordinate of the optimizer.
+    they are given), the intercept is one more coordinate of the optimizer and starts at the loss's
+    best constant, and steps are taken in scaled and centred columns, which changes the way to the
+    minimum and not the minimum: see the user guide, "Scales and units".
 
     Float32 and float64 arrays in C order, memory maps among them, and CSR matrices with int32 or
     int64 indices are not copied; Fortran-ordered arrays, other formats and other dtypes are

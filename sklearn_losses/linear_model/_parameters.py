@@ -20,6 +20,10 @@ TAKES_EPSILON = {
     "epsilon_insensitive": "epsilon",
     "squared_epsilon_insensitive": "epsilon",
 }
+# The number of a step that no fit takes.
+NEVER = 2**53
+# Of the parameters, those that are real numbers without an upper end.
+REALS = ("alpha", "tol", "epsilon", "eta0", "power_t", "clip_norm")
 PASSIVE_AGGRESSIVE = ("pa1", "pa2")
 
 
@@ -98,6 +102,13 @@ class Parameters:
 
     def _check_parameters(self):
         """What the constraints on single parameters do not say; returns loss and optimizer."""
+        for name in REALS:
+            value = getattr(self, name)
+            if isinstance(value, Integral) and abs(int(value)) >= 2**1023:
+                raise ValueError(
+                    f"{name} must be of a size that float64 holds; got an integer of "
+                    f"{int(value).bit_length()} bits"
+                )
         optimizer = get_optimizer(self.optimizer)
         optimizer._check()
         if self.penalty == "elasticnet" and self.l1_ratio is None:
@@ -180,7 +191,7 @@ class Parameters:
             eta0=float(self.eta0),
             power_t=float(self.power_t),
             n_iter_no_change=self.n_iter_no_change,
-            average=int(self.average),
+            average=min(int(self.average), NEVER),
             verbose=int(self.verbose),
             batch_size=self.batch_size,
             optimizer=optimizer,

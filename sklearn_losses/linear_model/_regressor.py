@@ -50,7 +50,8 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
     learning_rate : str or Schedule, default="invscaling"
     <schedules>
     eta0 : float, default=0.01
-        In (0, inf). Not used by "optimal".
+        In (0, inf), in units of the scaled coordinates (of the coefficients in scikit-learn's
+        algorithm). Not used by "optimal".
     power_t : float, default=0.25
         The exponent of "invscaling". Negative values are deprecated.
     early_stopping : bool, default=False
@@ -87,9 +88,10 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
     -----
     With ``batch_size=1`` and ``optimizer="sgd"`` this is scikit-learn 1.9's SGDRegressor, step for
     step: the same data, parameters and random state give the same coefficients to rounding, on
-    dense and on sparse data. (While the steps are so long that the iteration is chaotic, rounding
-    grows: with "optimal" and a squared loss on unscaled data, for example.) The L1 penalty is then
-    the cumulative one of [3]_. It differs where scikit-learn is wrong:
+    dense and on sparse data. (Each step agrees to rounding, but where steps are so long that the
+    iteration is chaotic, rounding grows with the epochs: with "optimal" and a squared loss on
+    unscaled data, for example.) The L1 penalty is then the cumulative one of [3]_. It differs where
+    scikit-learn is wrong:
 
     <norm_departure>
     - Early stopping scores the model itself. scikit-learn leaves out the factor by which the L2
@@ -323,7 +325,8 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         coef_init : array-like of shape (n_features,) or (n_outputs, n_features) or None
             Weights to start from; zeros if None.
         intercept_init : array-like of shape (1,) or (n_outputs,) or None, default=None
-            Intercept to start from; zero if None.
+            Intercept to start from. If None the loss's best constant, beside `coef_init`; in
+            scikit-learn's algorithm zero.
         <fit_arrays>
 
         Returns

@@ -5,6 +5,7 @@ import math
 from numbers import Number
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
@@ -53,37 +54,63 @@ def check_finite(x, **options):
 
 
 def _check_csr(X):
-    """The errors that `_rows.pxd` has for rows that are not within X; a kernel would read on."""
-    xp = array_namespace(X)
-    n_entries = min(len(X.indices), len(X.data))
-    at = X.indices if len(X.indices) else xp.zeros(1, X.indptr.dtype)
-    lengths = X.indptr[1:] - X.indptr[:-1]
-    facts = [X.indptr[0], X.indptr[-1], lengths.min(), at.min(), at.max()]
-    first, last, shortest, low, high = xp.stack(facts).get().tolist()
-    if len(X.indptr) != X.shape[0] + 1 or first != 0 or shortest < 0:
+    """The errors that `_rows.pxd` has for rows that are not within X, of any place; a kernel, or
+    SciPy, would read on. (X may be CSC: its columns are looked at as rows.)"""
+    xp = array_namespace(X.data)
+    n_rows, n_columns = X.shape if X.format == "csr" else X.shape[::-1]
+    indptr, indices = X.indptr, X.indices
+    if any(part.ndim != 1 or part.dtype.kind != "i" for part in (indptr, indices)):
+        raise ValueError("X.indptr and X.indices must be one-dimensional, of signed integers")
+    if len(indptr) != n_rows + 1:
+        facts = [1]
+    else:
+        at = indices if len(indices) else xp.zeros(1, indptr.dtype)
+        falls = (indptr[1:] < indptr[:-1]).any()
+        facts = [indptr[0] != 0, falls, indptr[-1], at.min(), at.max()]
+        facts = to_host(xp.stack([xp.asarray(fact).astype(np.int64) for fact in facts])).tolist()
+    if facts[0] or facts[1]:
         raise ValueError(
             "X.indptr must start at 0, never decrease, and have one entry more than X has rows"
         )
-    if last > n_entries:
+    _, _, last, low, high = facts
+    if last > min(len(indices), len(X.data)):
         raise ValueError("X.indptr points past the end of X.data or X.indices")
-    if low < 0 or high >= X.shape[1]:
-        raise ValueError(f"X.indices must be in the range [0, {X.shape[1]})")
+    if len(indices) and (low < 0 or high >= n_columns):
+        raise ValueError(f"X.indices must be in the range [0, {n_columns})")
+
+
+def _check_structure(X):
+    """X of the host as it came; a sparse matrix must be one."""
+    if getattr(X, "format", None) in ("csr", "csc") and sparse.issparse(X):
+        _check_csr(X)
+    return X
+
+
+def _aligned(X):
+    """X of the host, a copy where its elements, or a sparse matrix's arrays, are not at addresses
+    that are multiples of their sizes. (scikit-learn copies them too, where it needs to.)"""
+    if not sparse.issparse(X):
+        return np.require(X, requirements="A")
+    parts = (X.data, X.indices, X.indptr)
+    if all(part.flags.aligned for part in parts):
+        return X
+    return type(X)(tuple(np.require(part, requirements="A") for part in parts), shape=X.shape)
 
 
 def _samples(X, estimator):
     """X of a device: C order, or CSR; float32 or float64; finite."""
     X = device_array(X)
-    sparse = hasattr(X, "tocsr")
-    X = X.tocsr() if sparse else X
+    is_sparse = hasattr(X, "tocsr")
+    X = X.tocsr() if is_sparse else X
     if X.ndim != 2 or X.dtype.kind not in REAL or 0 in X.shape:
         _let_scikit_learn_refuse(X, estimator=estimator, input_name="X")
     if X.dtype not in FLOATS:
         X = X.astype(np.float64)
-    if sparse:
+    if is_sparse:
         _check_csr(X)
     else:
         X = array_namespace(X).ascontiguousarray(X)
-    check_finite(X.data if sparse else X, estimator=estimator, input_name="X")
+    check_finite(X.data if is_sparse else X, estimator=estimator, input_name="X")
     return X
 
 
@@ -118,7 +145,7 @@ class Validation:
     def _check_samples(self, X, reset=False):
         """X as `predict` takes it."""
         if not on_device(X):
-            return validate_data(self, X, accept_sparse="csr", reset=reset)
+            return validate_data(self, _check_structure(X), accept_sparse="csr", reset=reset)
         return validate_data(self, _samples(X, self), skip_check_array=True, reset=reset)
 
     def _validate(self, X, y, reset, **options):
@@ -128,9 +155,9 @@ class Validation:
             y = _targets(y, self)
             check_consistent_length(X, y)
             return X, y
-        return validate_data(
+        X, y = validate_data(
             self,
-            X,
+            _check_structure(X),
             y,
             accept_sparse="csr",
             dtype=list(FLOATS),
@@ -140,6 +167,7 @@ class Validation:
             reset=reset,
             **options,
         )
+        return _aligned(X), y
 
     def _check_weights(self, sample_weight, X, name="sample_weight", may_be_zero=False):
         """`sample_weight` in float64, or None where all weights are 1; with `may_be_zero` all of
