@@ -260,6 +260,15 @@ def test_asymmetric_loss_close_to_its_margin():
         steps = np.arange(-4, 20)
         raw = dtype(np.log(0.25)) * (1 - steps.astype(dtype) * np.finfo(dtype).eps)
         check(sl.AsymmetricLoss(**params), params, dtype, np.zeros(len(raw)), raw)
+    # What is no normal number has no logarithm that a power could be made of.
+    for dtype in (np.float32, np.float64):
+        least = np.array([np.finfo(dtype).smallest_subnormal])
+        for gamma in (0.001, 1.0, 4.0):
+            loss = sl.AsymmetricLoss(margin=0.5, gamma_neg=gamma)
+            zero = np.zeros(1, dtype)
+            for out in (loss.loss(zero, least), *loss.gradient_hessian(zero, least)):
+                assert np.isfinite(out).all() and (out >= 0).all()
+    loss = sl.AsymmetricLoss(margin=0.5)
     # At p = margin the negative side is 0.
     for dtype in (np.float32, np.float64):
         zero = np.zeros(1, dtype)
@@ -320,6 +329,8 @@ def test_the_rounding_of_a_large_residual_does_not_show_next_to_a_kink():
 def test_extreme_parameters_keep_their_digits(loss, dtype, raw):
     for y in (0.0, 1.0):
         check(loss, loss.get_params(), dtype, np.full(len(raw), y), raw)
+        if loss.task == "binary":
+            check(loss, loss.get_params(), dtype, np.full(len(raw), y), -raw)
 
 
 @pytest.mark.parametrize("quantile", [1 - 1e-16, 1e-16])
