@@ -3,6 +3,7 @@
 import difflib
 import numbers
 from decimal import Context, Decimal
+from fractions import Fraction
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -39,7 +40,8 @@ def _short(value):
 def log_in_two(x, over=1.0):
     """``log(x / over)`` as a float, and what its rounding left: twice a float's precision."""
     digits = Context(prec=60)
-    exact = digits.ln(digits.divide(Decimal(x), Decimal(over)))
+    share = Fraction(x) / Fraction(over)
+    exact = digits.ln(digits.divide(Decimal(share.numerator), Decimal(share.denominator)))
     return float(exact), float(exact - Decimal(float(exact)))
 
 

@@ -132,6 +132,8 @@ def _(y, raw, quantile, width):
     u, h = y - raw, width
     if abs(u) >= h:
         return {}
+    if 2 * abs(u) < h:
+        return {"gradient": [-u / (2 * h), mpf("0.5") - quantile]}
     half = (h - abs(u)) / (2 * h)
     return {"gradient": [1 - quantile, -half] if u < 0 else [half, -quantile]}
 

@@ -16,6 +16,8 @@ from test_losses import EVERY, OTHER_PARAMS, sample
 
 import sklearn_losses as sl
 from sklearn_losses.losses import POINTWISE, ROWWISE
+from sklearn_losses.optimizers import OPTIMIZERS
+from sklearn_losses.schedules import SCHEDULES
 
 # -------------------------------------------------------------------------------------- parameters
 
@@ -66,19 +68,33 @@ def test_a_parameter_beyond_a_types_numbers_is_refused_by_name_or_right(cls, dty
                     assert not np.isnan(out).any()
 
 
-@pytest.mark.parametrize("number", [10**400, -(10**400), Fraction(10**400)], ids=lambda x: "")
-def test_a_number_that_no_float_holds_is_refused_by_name(number):
+PARAMETRIC = [*EVERY, *OPTIMIZERS.values(), *SCHEDULES.values()]
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400), Fraction(10**400), 10**5000], ids=range(4))
+@pytest.mark.parametrize("cls", PARAMETRIC, ids=lambda cls: cls.__name__)
+def test_a_number_that_no_float_holds_is_refused_by_name(cls, number):
+    for name in cls._parameter_intervals:
+        with pytest.raises(ValueError, match=f"{cls.__name__}: {name} must be a number in"):
+            cls(**{name: number})._numbers()
+
+
+def test_users_meet_that_refusal():
     y, raw = np.zeros(3), np.ones(3)
-    with pytest.raises(ValueError, match="HuberLoss: delta must be a number in"):
-        sl.HuberLoss(delta=number).gradient(y, raw)
     with pytest.raises(ValueError, match=r"HuberLoss: delta must be a number in .* got an integer"):
         sl.HuberLoss(delta=10**5000).gradient(y, raw)
     X = np.arange(6.0).reshape(3, 2)
-    for optimizer in (sl.Adam(beta1=number), sl.Momentum(momentum=number)):
+    for settings in (
+        {"optimizer": sl.Adam(beta1=10**400)},
+        {"optimizer": sl.Momentum(momentum=10**400)},
+        {"learning_rate": sl.StepDecay(factor=10**400), "optimizer": "adam"},
+        {"batch_size": sl.BatchGrowth(factor=10**400)},
+    ):
         with pytest.raises(ValueError, match="must be a number in"):
-            sl.SGDRegressorX(optimizer=optimizer).fit(X, y)
-    with pytest.raises(ValueError, match=r"MulticlassFocal: each of alpha|must hold 2 numbers"):
-        sl.MulticlassFocal(alpha=[number, 1]).gradient(np.zeros(1), np.zeros((1, 2)))
+            sl.SGDRegressorX(**settings).fit(X, y)
+    for number in (10**400, Fraction(10**400)):
+        with pytest.raises(ValueError, match=r"MulticlassFocal: each of alpha|must hold 2 numbers"):
+            sl.MulticlassFocal(alpha=[number, 1]).gradient(np.zeros(1), np.zeros((1, 2)))
 
 
 def test_the_package_imports_without_docstrings():
@@ -119,15 +135,13 @@ def test_an_infinite_prediction_of_the_right_class_costs_nothing(loss, dtype):
 @pytest.mark.parametrize("cls", ROWWISE, ids=lambda cls: cls.__name__)
 def test_an_infinite_prediction_in_a_row_gives_the_limit(cls):
     loss = cls()
-    y = np.array([0.0, 1.0, 0.0])
-    raw = np.array([[np.inf, 1.0, 0.0], [np.inf, 1.0, 0.0], [2.0, -np.inf, 0.0]])
-    far = np.array([[1e4, 1.0, 0.0], [1e4, 1.0, 0.0], [2.0, -1e4, 0.0]])
+    y = np.array([0.0, 1.0, 0.0, 1.0])
+    raw = np.array([[np.inf, 1.0, 0.0]] * 2 + [[2.0, -np.inf, 0.0]] * 2)
+    far = np.clip(raw, -1e4, 1e4)
     got = [loss.loss(y, raw), *loss.gradient_hessian(y, raw)]
     want = [loss.loss(y, far), *loss.gradient_hessian(y, far)]
     want[0] = np.where(abs(want[0]) > 1e3, np.inf, want[0])
     for a, b in zip(got, want, strict=True):
-        if cls is sl.MulticlassFocal and a.ndim == 2:  # 1 - p is 0, and its logarithm counts
-            a, b = a[[0, 2]], b[[0, 2]]
         np.testing.assert_allclose(a, b, atol=1e-300)
 
 
@@ -240,6 +254,21 @@ def test_asymmetric_loss_close_to_its_margin():
     rng = np.random.default_rng(0)
     raw = [4.9016335e-12, *(10 ** rng.uniform(-30, 1, 60)), *-(10 ** rng.uniform(-30, 1, 20))]
     check(loss, params, np.float64, np.zeros(len(raw)), raw)
+    # Where the margin's raw prediction, log(margin / (1 - margin)), is no float.
+    for dtype in (np.float32, np.float64):
+        params = {"gamma_pos": 1.0, "gamma_neg": 0.001, "margin": float(dtype(0.2))}
+        steps = np.arange(-4, 20)
+        raw = dtype(np.log(0.25)) * (1 - steps.astype(dtype) * np.finfo(dtype).eps)
+        check(sl.AsymmetricLoss(**params), params, dtype, np.zeros(len(raw)), raw)
+    # What is no normal number has no logarithm that a power could be made of.
+    for dtype in (np.float32, np.float64):
+        least = np.array([np.finfo(dtype).smallest_subnormal])
+        for gamma in (0.001, 1.0, 4.0):
+            loss = sl.AsymmetricLoss(margin=0.5, gamma_neg=gamma)
+            zero = np.zeros(1, dtype)
+            for out in (loss.loss(zero, least), *loss.gradient_hessian(zero, least)):
+                assert np.isfinite(out).all() and (out >= 0).all()
+    loss = sl.AsymmetricLoss(margin=0.5)
     # At p = margin the negative side is 0.
     for dtype in (np.float32, np.float64):
         zero = np.zeros(1, dtype)
@@ -262,7 +291,9 @@ def inexact(dtype, near, n=200):
     [
         (sl.EpsilonInsensitive, {"epsilon": 1.5}, 1.5),
         (sl.SquaredEpsilonInsensitive, {"epsilon": 1.5}, 1.5),
-        (sl.SmoothPinball, {"quantile": 0.75, "width": 1.5}, 1.5),
+        # A slope near 0, beside which the curved part counts.
+        (sl.SmoothPinball, {"quantile": 1 - 1e-16, "width": 1.5}, 1.5),
+        (sl.SmoothPinball, {"quantile": 1e-16, "width": 1.5}, 1.5),
         (sl.TukeyBiweight, {"c": 1.5}, 1.5),
         (sl.SmoothL2, {}, 1.0),
     ],
@@ -270,6 +301,36 @@ def inexact(dtype, near, n=200):
 )
 def test_the_rounding_of_a_residual_does_not_show_next_to_a_kink(cls, params, near, dtype):
     check(cls(**params), params, dtype, *inexact(dtype, near))
+
+
+def test_the_rounding_of_a_large_residual_does_not_show_next_to_a_kink():
+    loss = sl.EpsilonInsensitive(epsilon=1.5e23)
+    y, raw = inexact(np.float64, 1.5)
+    check(loss, loss.get_params(), np.float64, 1e23 * y, 1e23 * raw)
+
+
+@pytest.mark.parametrize(
+    ("loss", "dtype", "raw"),
+    [
+        # q**gamma rounds its exponent
+        (sl.FocalLoss(gamma=60.0), np.float64, np.linspace(0.1, 11, 40)),
+        # 1 + epsilon, of which float32 holds what it does not hold of epsilon
+        (sl.PolyLoss(epsilon=-1 + 1e-9), np.float32, np.linspace(14, 30, 40)),
+        # theta times a factor above 1 is infinite before a power of two lowers it
+        (sl.NegativeBinomial(theta=1.7e308), np.float64, np.linspace(706, 709.6, 40)),
+        (
+            sl.NegativeBinomial(theta=float(np.float32(3.3e38))),
+            np.float32,
+            np.linspace(85, 88.5, 40),
+        ),
+    ],
+    ids=lambda x: type(x).__name__ if isinstance(x, sl.losses.Loss) else "",
+)
+def test_extreme_parameters_keep_their_digits(loss, dtype, raw):
+    for y in (0.0, 1.0):
+        check(loss, loss.get_params(), dtype, np.full(len(raw), y), raw)
+        if loss.task == "binary":
+            check(loss, loss.get_params(), dtype, np.full(len(raw), y), -raw)
 
 
 @pytest.mark.parametrize("quantile", [1 - 1e-16, 1e-16])

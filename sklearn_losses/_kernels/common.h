@@ -278,7 +278,7 @@ SL_FN T scale_four(T x, T f, T n) {
     using F = Format<T>;
     using Int = typename F::Int;
     using Bits = typename F::Bits;
-    const Int whole = Int(to_bits<T>(n + F::round) - F::round_bits), quarter = whole >> 2;
+    const Int whole = Int(to_bits<T>(n + F::round) - F::round_bits), quarter = (whole + (n < T(0) ? Int(3) : Int(0))) >> 2;
     const T s = from_bits<T>((Bits(quarter) + F::bias) << F::digits);
     const T last = from_bits<T>((Bits(whole - 3 * quarter) + F::bias) << F::digits);
     // A small x may be subnormal, and is raised before it is rounded; a large one must not be raised before f, by f

@@ -136,8 +136,10 @@ struct SmoothPinball {
         const bool inner = gap > T(0), over = r > T(0);
         const T slope = over ? rest : quantile;
         const T bump = inner ? gap * (T(0.25) * gap / width) : T(0);
-        // Inside, what is left of the slope outside: a quantile near 0 or 1 keeps its digits at the kinks.
-        const T half = T(0.5) * (gap / width), inside = over ? rest - half : half - quantile;
+        // Towards the kinks, what is left of the slope outside: a quantile near 0 or 1 keeps its digits. Towards 0 what
+        // grows with r, as 0.5 - quantile may be 0.
+        const T half = T(0.5) * (gap / width), near = T(0.5) * (r / width) + (T(0.5) - quantile);
+        const T inside = gap > size ? near : (over ? rest - half : half - quantile);
         const T outside = over ? rest : -quantile;
         return {slope * size + bump, inner ? inside : (r == r ? outside : r),
                 inner ? T(0.5) / width : (r == r ? T(0) : r)};
@@ -627,12 +629,13 @@ struct PolyLoss {
     SL_FN explicit PolyLoss(const double* a) : epsilon(T(a[0])), rise(T(1.0 + a[0])) {}
     SL_FN Out<T> operator()(T y, T raw) const {
         const Sigmoid<T> s(raw);
-        const T rest = T(1) - y, tilt = epsilon * (rest - y);
+        const T rest = T(1) - y, fall = T(1) - epsilon, tilt = epsilon * (rest - y);
         // 1 + epsilon p and 1 + epsilon q, and 1 + tilt (q - p), as sums of terms of one sign.
         const bool negative = epsilon < T(0);
         const T with_p = negative ? rise - epsilon * s.q : T(1) + epsilon * s.p;
         const T with_q = negative ? rise - epsilon * s.p : T(1) + epsilon * s.q;
-        const T bend = raw < T(0) ? (T(1) + tilt) - T(2) * tilt * s.p : (T(1) - tilt) + T(2) * tilt * s.q;
+        const T bend = raw < T(0) ? (rest * rise + y * fall) - T(2) * tilt * s.p
+                                  : (y * rise + rest * fall) + T(2) * tilt * s.q;
         // -log p + epsilon q, where q is the smaller and where it is the larger of the two: at epsilon = -1 the former is
         // of second order in q.
         const T beyond = log1p_beyond(s.e, s.inverse), likely = rise * (s.e * s.inverse) + beyond;
@@ -665,9 +668,7 @@ struct AsymmetricLoss {
         const Sigmoid<T> s(raw);
         const Out<T> a = focal_side(s, true, raw, gamma_pos);
         // p - margin = p (1 - margin) (1 - exp(middle - raw)): a small power of it must not see the rounding of p.
-        const Two<T> d = residual<T>(middle.hi, raw);
-        const T gap = d.hi + (d.lo - middle.lo), above = gap < T(-1) ? T(-1) : gap;
-        const T shifted = -(below * s.p) * expm1_(-above);
+        const T gap = (raw - middle.hi) - middle.lo, shifted = -(below * s.p) * expm1_(-gap);
         // 1 - max(p - margin, 0), and minus its logarithm.
         const T rest = s.q + margin, pq = s.p * s.q;
         const bool off = gap <= T(0);

@@ -5,7 +5,7 @@ For a margin loss ``phi`` the value is ``y_true * phi(raw) + (1 - y_true) * phi(
 (1 + exp(-raw))``.
 """
 
-from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 
@@ -469,7 +469,8 @@ class AsymmetricLoss(BinaryLoss):
         gamma_pos, gamma_neg, margin = self._numbers()
         if margin == 0:
             return "AsymmetricLossNoMargin", [gamma_pos, gamma_neg]
-        rest = 1 - Decimal(margin)
+        # A fraction, as Decimal's difference has 28 digits.
+        rest = 1 - Fraction(margin)
         return self._kernel, [gamma_pos, gamma_neg, margin, *log_in_two(margin, over=rest)]
 
 
