@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from sklearn_losses._array import array_namespace, device_array, on_device
+from sklearn_losses._array import array_namespace, in_namespace, on_device
 from sklearn_losses._parameters import check_integer, check_number
 from sklearn_losses.links import Interval
 
@@ -94,7 +94,8 @@ def array_like(array, *, low=-math.inf, exact=False):
             raise ValueError(
                 f"{WHAT}: {name} must be an array of float32 or float64; got {_shown(value)}"
             )
-        value = device_array(value) if on_device(value) else value
+        # It may have been kept on another device.
+        value = in_namespace(value, array_namespace(value))
         if exact and value.dtype != dtype:
             raise ValueError(f"{WHAT}: {name} must have dtype {dtype}; got {value.dtype}")
         if tuple(value.shape) != shape:

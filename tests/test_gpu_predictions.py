@@ -80,7 +80,7 @@ def on(device, model):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_scores_are_scikit_learns_and_wait_twice(device, kind, weighted):
+def test_scores_are_those_of_the_host_and_wait_twice(device, kind, weighted):
     y = KINDS[kind][2]
     model = model_of(kind).fit(X, y)
     weight = WEIGHT if weighted else None
@@ -89,9 +89,12 @@ def test_scores_are_scikit_learns_and_wait_twice(device, kind, weighted):
     found = model.score(x_there, y_there, weight_there)
     assert type(found) is float
     assert found == pytest.approx(model.score(X, y, weight), rel=1e-12)
-    if not device.real and kind not in ("quantiles", "text"):
-        # For the finiteness of X, and for the score.
-        assert device.counts["sync"] - before == 2
+    if not device.real and kind != "text":
+        waits = device.counts["sync"] - before
+        if kind in ("quantiles", "log link"):  # a D², whose constant is sought
+            assert waits <= 20 * np.size(model.intercept_)
+        else:  # for the finiteness of X, and for the score
+            assert waits == 2
 
 
 def test_scores_of_their_edges_are_scikit_learns(device):

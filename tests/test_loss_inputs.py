@@ -98,7 +98,7 @@ def test_users_meet_that_refusal():
 
 
 def test_the_package_imports_without_docstrings():
-    command = [sys.executable, "-OO", "-c", "import sklearn_losses as s; s.SGDRegressorX()"]
+    command = [sys.executable, "-P", "-OO", "-c", "import sklearn_losses as s; s.SGDRegressorX()"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
