@@ -35,7 +35,7 @@ def pytest_configure(config):
 def pytest_sessionfinish(session):
     if session.config.getoption("--no-skips"):
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter.stats.get("skipped"):
+        if reporter is not None and reporter.stats.get("skipped"):  # a worker's has none
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

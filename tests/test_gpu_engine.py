@@ -4,6 +4,7 @@ tests; the order of the rows; and what else it promises to the solvers."""
 import ctypes
 import re
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from sklearn_losses._kernels import _gpu, _gpu_batch, _gpu_steps
 from sklearn_losses._kernels._batch import Problem
 from sklearn_losses._kernels._steps import shuffled
 from sklearn_losses._solvers.coordinates import largest_norm
+from sklearn_losses._solvers.fit import Data
 
 
 class Device:
@@ -367,13 +369,18 @@ def test_an_overflow_in_a_pass_over_all_rows_is_nan(side):
 def test_the_longest_row_is_the_cpus(layout, scale, side):
     rng = np.random.RandomState(0)
     X = layout(rng.randn(60, 9) * (rng.rand(60, 9) > 0.6) * scale)
-    rows = np.arange(1, 60, 2)
+    held_out = np.arange(60) % 2 == 0
     center = np.zeros(9) if sp.issparse(X) else rng.randn(9) * scale
     unit = 10.0 ** rng.uniform(-2, 2, 9)
-    with np.errstate(over="ignore"):
-        expected = largest_norm(X, rows, center, unit)
-        found = largest_norm(side.take(X), rows, center, unit)
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    for weight in (None, np.arange(60) % 3 * 1.0):
+        data = Data(X, np.zeros(60), [], sample_weight=weight, held_out=held_out)
+        there = replace(
+            data, X=side.take(X), sample_weight=None if weight is None else side.take(weight)
+        )
+        with np.errstate(over="ignore"):
+            expected = largest_norm(data, center, unit)
+            found = largest_norm(there, center, unit)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_a_stop_that_is_asked_for_interrupts(side):

@@ -143,7 +143,7 @@ def test_ctrl_c_between_any_two_lines_ends_at_a_whole_epoch():
     # Nearly all of the time is spent where an epoch has been made and is not yet entered: a signal
     # there once left a model that was ahead of its count of epochs.
     code = """
-    import os, signal, threading, time, warnings
+    import os, signal, time, warnings
     import numpy as np
     from sklearn.base import clone
     from sklearn_losses import SGDClassifierX, SGDRegressorX
@@ -171,34 +171,37 @@ def test_ctrl_c_between_any_two_lines_ends_at_a_whole_epoch():
         (SGDRegressorX(batch_size=8, optimizer="adam", **forever), y),
         (SGDClassifierX("multinomial", batch_size=8, optimizer="saga", **forever), three),
     ]
-    entered = threading.Event()
     after = Fit.after
 
     def after_and_tell(fit, epoch):
         ends = after(fit, epoch)
         if fit.n_iter == 3:
-            entered.set()
+            os.write(tell, b"3")
         return ends
 
     Fit.after = after_and_tell
 
-    def send(delay):
-        entered.wait()
-        time.sleep(delay)
-        os.kill(os.getpid(), signal.SIGINT)
+    # From another process: this one's threads would wait long for their turn.
+    def sender(delay):
+        entered, tell = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.read(entered, 1)
+            time.sleep(delay)
+            os.kill(os.getppid(), signal.SIGINT)
+            os._exit(0)
+        return child, tell
 
     for model, target in cases:
         for i in range(6):
-            entered.clear()
-            sender = threading.Thread(target=send, args=(i * 0.0003,), daemon=True)
-            sender.start()
+            child, tell = sender(i * 0.0003)
             try:
                 model.fit(X, target)
             except KeyboardInterrupt:
                 pass
             else:
                 raise SystemExit("ended by itself")
-            sender.join()
+            os.waitpid(child, 0)
             assert model.stop_reason_ == "interrupted"
             assert model.n_iter_ == len(model.loss_curve_) == len(model.grad_norm_curve_) >= 3
             whole = clone(model).set_params(max_iter=model.n_iter_).fit(X, target)

@@ -50,11 +50,12 @@ def table(n=37, d=5):
 @pytest.mark.parametrize("chosen", [False, True])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_moments_of_columns_are_numpys(layout, dtype, chosen, weighted):
-    X = table().astype(dtype)
+@pytest.mark.parametrize("copies", [1, 8])
+def test_moments_of_columns_are_numpys(copies, layout, dtype, chosen, weighted):
+    X = np.hstack([table().astype(dtype)] * copies)
     rows = np.array([3, 0, 36, 7, 7], np.int32) if chosen else None
     seen = X[rows] if chosen else X
-    weight = RNG.rand(len(seen)) if weighted else None
+    weight = RNG.rand(len(seen)) * (np.arange(len(seen)) != 2) if weighted else None
     w = np.ones(len(seen)) if weight is None else weight
     n, count, mean, square = column_sums(LAYOUTS[layout](X), rows, weight)
     assert n == pytest.approx(w.sum())
@@ -64,9 +65,9 @@ def test_moments_of_columns_are_numpys(layout, dtype, chosen, weighted):
     np.testing.assert_allclose(
         square, w @ (seen.astype(float) - expected) ** 2, rtol=1e-9, atol=1e-9
     )
-    center, unit = RNG.randn(5) * (layout == "dense"), RNG.rand(5)
-    norms = (((seen.astype(float) - center) * unit) ** 2).sum(axis=1)
-    found = largest_squared_norm(LAYOUTS[layout](X), rows, center, unit)
+    center, unit = RNG.randn(X.shape[1]) * (layout == "dense"), RNG.rand(X.shape[1])
+    norms = (((seen.astype(float) - center) * unit) ** 2).sum(axis=1)[w > 0]
+    found = largest_squared_norm(LAYOUTS[layout](X), center, unit, rows, weight)
     assert found == pytest.approx(norms.max(), rel=1e-12)
 
 

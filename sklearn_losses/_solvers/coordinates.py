@@ -70,9 +70,8 @@ class Columns:
 
 def columns_of(data):
     """`Columns` of the training rows of data, where a weight of 2 is as good as two copies."""
-    X, rows, weight = data.X, data.training_rows(), data.sample_weight
+    X, rows, weight = data.X, data.training_rows(), data.training_weights()
     if weight is not None:
-        weight = weight if rows is None else weight[in_namespace(rows, array_namespace(weight))]
         weight = weight / (float(weight.max()) or 1.0)
     if not on_device(X):
         return Columns(*column_sums(X, rows, weight))
@@ -104,12 +103,15 @@ def columns_of(data):
     return made
 
 
-def largest_norm(X, rows, center, unit):
-    """The largest squared norm of a row of ``(X - center) * unit``; CSR is not centred."""
+def largest_norm(data, center, unit):
+    """The largest squared norm of a training row of ``(X - center) * unit`` that has a weight; CSR
+    is not centred."""
+    X, rows, weight = data.X, data.training_rows(), data.training_weights()
     if not on_device(X):
-        return largest_squared_norm(X, rows, center, unit)
+        return largest_squared_norm(X, center, unit, rows, weight)
     xp = array_namespace(X)
     rows = np.arange(X.shape[0]) if rows is None else rows
+    rows = rows if weight is None else rows[to_host(weight) > 0]
     center, unit = in_namespace(center, xp), in_namespace(unit, xp)
     if hasattr(X, "indptr"):
         squares = (X.data * unit[X.indices]).astype(np.float64) ** 2
@@ -131,9 +133,12 @@ def largest_norm(X, rows, center, unit):
 
 
 def some_rows(data, most=MOST_ROWS):
-    """Numbers of at most `most` training rows, of all over them."""
-    rows = data.training_rows()
+    """Numbers of at most `most` training rows, of all over those that have a weight."""
+    rows, weight = data.training_rows(), data.training_weights()
     rows = np.arange(len(data.y)) if rows is None else rows
+    if weight is not None:
+        held = to_host(weight) > 0
+        rows = rows[held] if held.any() else rows
     return rows[:: max(1, len(rows) // most)][:most]
 
 

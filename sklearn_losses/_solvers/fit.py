@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sklearn_losses._array import to_host
+from sklearn_losses._array import array_namespace, in_namespace, to_host
 from sklearn_losses._states import of_fit
 from sklearn_losses.optimizers import Optimizer
 from sklearn_losses.schedules import BatchGrowth, Schedule
@@ -91,6 +91,13 @@ class Data:
         if self.held_out is None:
             return None
         return np.flatnonzero(~self.held_out).astype(np.int32)
+
+    def training_weights(self):
+        """Sample weights of `training_rows`, where they are, or None."""
+        weight, rows = self.sample_weight, self.training_rows()
+        if weight is None or rows is None:
+            return weight
+        return weight[in_namespace(rows, array_namespace(weight))]
 
     def n_training(self):
         return len(self.y) - (0 if self.held_out is None else int(np.count_nonzero(self.held_out)))

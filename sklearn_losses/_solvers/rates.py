@@ -60,7 +60,7 @@ class Smoothness:
 
     def __init__(self, data, sample, center, scale, length, constants):
         inverse = np.where(scale > 0, 1.0 / np.where(scale > 0, scale, 1.0), 0.0)
-        self.largest = largest_norm(data.X, data.training_rows(), center, inverse) + 1.0
+        self.largest = largest_norm(data, center, inverse) + 1.0
         seen = np.zeros(len(center)) if hasattr(sample.X, "indptr") else center
         self.mean = largest_eigenvalue(sample, seen, scale)
         self.n = data.n_training()
