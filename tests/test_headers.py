@@ -38,6 +38,7 @@ OPTIMIZERS = listed("optimizers.h", "SL_OPTIMIZER_LIST")
 # Every struct of the lists, and every clone of the loops over them.
 CPU_PROGRAM = """
 #include "batch.h"
+#include "columns.h"
 #include "common.h"
 #include "moves.h"
 #include "optimizers.h"

@@ -26,32 +26,65 @@ struct ColumnSums {
 };
 using ColumnSumsSignature = void(const Counted*, const ColumnSums*);
 
-template <class T>
+// A register of doubles from as many numbers of T.
+template <class T, int BYTES>
+SL_FN typename Pack<double, BYTES>::Value doubles_at(const T* x) {
+    using P = Pack<double, BYTES>;
+    if constexpr (sizeof(T) == sizeof(double)) {
+        return P::load(x);
+    } else {
+        double wide[P::N];
+        for (int k = 0; k < P::N; ++k) wide[k] = double(x[k]);
+        return P::load(wide);
+    }
+}
+
+template <class T, int BYTES>
 struct DenseSumsBody {
-    enum { AT_ONCE = 4 };  // rows, so that the sums are read and written once for all
+    enum { AT_ONCE = 8 };  // rows: more are too many streams for the prefetcher
+    using P = Pack<double, BYTES>;
+    using Value = typename P::Value;
+    // Of PACKS registers of columns, whose sums stay in registers.
+    template <int PACKS>
+    static SL_FN void columns(const T* const* row, const double* w, Index rows, Index j, const ColumnSums& sums) {
+        Value counted[PACKS] = {}, moved[PACKS] = {}, squares[PACKS] = {};
+        for (Index r = 0; r < rows; ++r)
+            for (int k = 0; k < PACKS; ++k) {
+                const Value x = doubles_at<T, BYTES>(row[r] + j + k * P::N);
+                const Value shifted = x - P::load(sums.shift + j + k * P::N), weighted = w[r] * shifted;
+                counted[k] += P::masked(w[r] + Value{}, x != Value{});
+                moved[k] += weighted;
+                squares[k] += weighted * shifted;
+            }
+        for (int k = 0; k < PACKS; ++k) {
+            add(sums.count + j + k * P::N, counted[k]);
+            add(sums.total + j + k * P::N, moved[k]);
+            add(sums.square + j + k * P::N, squares[k]);
+        }
+    }
+    static SL_FN void add(double* to, const Value& more) { P::store(to, P::load(to) + more); }
+    static SL_FN void one(const T* const* row, const double* w, Index rows, Index j, const ColumnSums& sums) {
+        for (Index r = 0; r < rows; ++r) {
+            const double value = double(row[r][j]), shifted = value - sums.shift[j];
+            sums.count[j] += value != 0.0 ? w[r] : 0.0;
+            sums.total[j] += w[r] * shifted;
+            sums.square[j] += w[r] * shifted * shifted;
+        }
+    }
     static SL_FN void run(const Counted* x, const ColumnSums* sums) {
-        const double* __restrict shift = sums->shift;
-        double *__restrict count = sums->count, *__restrict total = sums->total, *__restrict square = sums->square;
+        enum { PACKS = 2, N = P::N };
+        const T* row[AT_ONCE];
+        double w[AT_ONCE];
         for (Index i = 0; i < x->n; i += AT_ONCE) {
-            const T* row[AT_ONCE];
-            double w[AT_ONCE];
-            for (Index k = 0; k < AT_ONCE; ++k) {
-                const bool there = i + k < x->n;
-                row[k] = static_cast<const T*>(x->values) + x->row(there ? i + k : x->n - 1) * x->stride;
-                w[k] = there ? x->weight_of(i + k) : 0.0;
+            const Index rows = x->n - i < AT_ONCE ? x->n - i : Index(AT_ONCE);
+            for (Index r = 0; r < rows; ++r) {
+                row[r] = static_cast<const T*>(x->values) + x->row(i + r) * x->stride;
+                w[r] = x->weight_of(i + r);
             }
-            for (Index j = 0; j < x->n_features; ++j) {
-                double counted = 0.0, moved = 0.0, squares = 0.0;
-                for (int k = 0; k < AT_ONCE; ++k) {
-                    const double value = double(row[k][j]) - shift[j];
-                    counted += row[k][j] != T(0) ? w[k] : 0.0;
-                    moved += w[k] * value;
-                    squares += w[k] * value * value;
-                }
-                count[j] += counted;
-                total[j] += moved;
-                square[j] += squares;
-            }
+            Index j = 0;
+            for (; j + PACKS * N <= x->n_features; j += PACKS * N) columns<PACKS>(row, w, rows, j, *sums);
+            for (; j + N <= x->n_features; j += N) columns<1>(row, w, rows, j, *sums);
+            for (; j < x->n_features; ++j) one(row, w, rows, j, *sums);
         }
     }
 };
@@ -76,28 +109,28 @@ struct SparseSumsBody {
 // The largest squared norm of a row of (X - center) * unit whose weight is not 0. CSR is not centred.
 using LargestNormSignature = void(const Counted*, const double* center, const double* unit, double* largest);
 
-template <class T>
+template <class T, int BYTES>
 struct DenseNormBody {
-    static SL_FN void run(const Counted* x, const double* __restrict center, const double* __restrict unit,
-                          double* largest) {
-        enum { SUMS = 16 };
+    static SL_FN void run(const Counted* x, const double* center, const double* unit, double* largest) {
+        using P = Pack<double, BYTES>;
         for (Index i = 0; i < x->n; ++i) {
             if (x->weight_of(i) == 0.0) continue;
-            const T* __restrict row = static_cast<const T*>(x->values) + x->row(i) * x->stride;
-            double s[SUMS] = {};
+            const T* row = static_cast<const T*>(x->values) + x->row(i) * x->stride;
+            typename P::Value s[2] = {};
             Index j = 0;
-            for (; j + SUMS <= x->n_features; j += SUMS)
-                for (int k = 0; k < SUMS; ++k) {
-                    const double a = (double(row[j + k]) - center[j + k]) * unit[j + k];
+            for (; j + 2 * P::N <= x->n_features; j += 2 * P::N)
+                for (Index k = 0; k < 2; ++k) {
+                    const Index at = j + k * P::N;
+                    const typename P::Value a =
+                        (doubles_at<T, BYTES>(row + at) - P::load(center + at)) * P::load(unit + at);
                     s[k] += a * a;
                 }
+            double sum = P::sum(s[0] + s[1]);
             for (; j < x->n_features; ++j) {
                 const double a = (double(row[j]) - center[j]) * unit[j];
-                s[0] += a * a;
+                sum += a * a;
             }
-            for (int half = SUMS / 2; half >= 1; half /= 2)
-                for (int k = 0; k < half; ++k) s[k] += s[k + half];
-            if (s[0] > *largest) *largest = s[0];
+            if (sum > *largest) *largest = sum;
         }
     }
 };
@@ -120,9 +153,10 @@ struct SparseNormBody {
 };
 
 // The function for X's layout: float32 (`single`) or float64; dense, or CSR with int32 or int64 (`wide`) indices.
-template <template <class> class Dense, template <class, class> class Sparse, class Signature>
+template <template <class, int> class Dense, template <class, class> class Sparse, class Signature>
 Signature* for_layout(bool single, bool sparse, bool wide, int level) {
-    if (!sparse) return single ? Cloned<Dense<float>, Signature>::at(level) : Cloned<Dense<double>, Signature>::at(level);
+    if (!sparse)
+        return single ? by_width<Dense, float, Signature>(level) : by_width<Dense, double, Signature>(level);
     if (single)
         return wide ? Cloned<Sparse<float, std::int64_t>, Signature>::at(level)
                     : Cloned<Sparse<float, std::int32_t>, Signature>::at(level);

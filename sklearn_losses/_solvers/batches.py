@@ -246,8 +246,12 @@ class Batches:
             return
         z, gradient, free = self._memorised()
         self.gap.see(z, gradient)
-        gap = self.gap.estimate(gradient, free)
-        if self.gap.knows() and gap <= tolerated(tol, self.reference, epoch.objective):
+        if self.gap.knows():
+            gap = self.gap.estimate(gradient, free)
+            ended = gap <= tolerated(tol, self.reference, epoch.objective)
+        else:  # where it starts at the minimum nothing changes; the curvature is about 1
+            ended = 0.5 * float(gradient @ gradient) <= self.reference.rounding
+        if ended:
             epoch.ended = "converged"
 
     def _memorised(self):

@@ -425,9 +425,11 @@ class LimitedMemoryBFGS(FullBatch):
         self.start = self.z.copy()
         self.done = 0  # iterations
         self.split = self.l1 > 0
-        # L-BFGS-B measures differences against 1.
+        # L-BFGS-B measures differences and first steps against 1. The curvature is about 1, so that
+        # coordinates are about the root of what there is to gain: a power of two, for the digits.
         size = self.reference.objective - self.reference.floor
         self.size = size if 0 < size < math.inf else 1.0
+        self.length = 2.0 ** round(math.log2(self.size) / 2)
 
     def estimate(self, z, least):
         if len(self.stages) == 1:
@@ -458,13 +460,9 @@ class LimitedMemoryBFGS(FullBatch):
         split = self.split
         low = np.where(split, np.maximum(self.low, 0.0), self.low)
         high = np.where(split, np.maximum(self.high, 0.0), self.high)
-        return np.stack(
-            [
-                np.concatenate([low, np.maximum(-self.high, 0.0)[split]]),
-                np.concatenate([high, np.maximum(-self.low, 0.0)[split]]),
-            ],
-            axis=1,
-        )
+        low = np.concatenate([low, np.maximum(-self.high, 0.0)[split]])
+        high = np.concatenate([high, np.maximum(-self.low, 0.0)[split]])
+        return np.stack([low, high], axis=1) / self.length
 
     def run(self, fit):
         """All iterations; those of a fit that is resumed are made again first."""
@@ -510,11 +508,13 @@ class LimitedMemoryBFGS(FullBatch):
     def descend(self, fit, replay):
         """L-BFGS-B from the present point: whether it came to the minimum, and the value."""
         objective = self.objective()
-        size, split, penalised = self.size, self.split, bool(self.settings.l1)
+        size, unit = self.size, self.length
+        split, penalised = self.split, bool(self.settings.l1)
         seen = {}  # what was evaluated last
         base = {}  # the last iterate
 
-        def function(halves):
+        def function(x):
+            halves = x * unit
             z = self.whole_of(halves)
             value, gradient = objective(z)
             whole = self.penalised_halves(halves, value)
@@ -535,8 +535,8 @@ class LimitedMemoryBFGS(FullBatch):
                 whole = base["whole"] + change
             seen.update(whole=whole, halves_gradient=gradient)
             if not base:
-                base.update(halves=halves.copy(), **seen)
-            return whole / size, gradient / size
+                base.update(halves=halves, **seen)
+            return whole / size, gradient * (unit / size)
 
         def led_back(halves, base):
             """A parabola along the step whose least value is at BACK of it: L-BFGS-B's line search,
@@ -547,17 +547,18 @@ class LimitedMemoryBFGS(FullBatch):
             bend = -slope / BACK
             value = base["whole"] + slope + bend / 2
             direction = step * ((slope + bend) / max(float(step @ step), 1e-300))
-            return value / size, direction / size
+            return value / size, direction * (unit / size)
 
         state = {"ended": False}
 
         def after(intermediate_result):
             if fit.stop is not None and fit.stop.is_set():
                 raise KeyboardInterrupt
-            if not np.array_equal(self.whole_of(intermediate_result.x), seen["z"]):
+            halves = intermediate_result.x * unit
+            if not np.array_equal(self.whole_of(halves), seen["z"]):
                 function(intermediate_result.x)
             fell = base["whole"] - seen["whole"]
-            base.update(halves=intermediate_result.x.copy(), **seen)
+            base.update(halves=halves, **seen)
             self.z = seen["z"]
             self.done += 1
             reached = self.reached(
@@ -573,7 +574,7 @@ class LimitedMemoryBFGS(FullBatch):
 
         minimize(
             function,
-            self.halves(self.z),
+            self.halves(self.z) / unit,
             jac=True,
             method="L-BFGS-B",
             bounds=self.split_bounds(),

@@ -227,7 +227,9 @@ class Facts:
         """What is to be said where a few iterations of L-BFGS, on some rows, gain much on steps
         that had stopped to gain."""
         data, settings = self.data, self.settings
-        fits = all(loss.differentiable and loss.convex for loss in data.losses)
+        fits = all(
+            loss.convex and (loss.differentiable or loss._smoothed(1.0)) for loss in data.losses
+        )
         if not fits or settings.optimizer.decoupled or on_device(data.X):
             return []
         size = self.reference.objective - self.reference.floor
@@ -246,7 +248,8 @@ class Facts:
         )
         descent = LimitedMemoryBFGS(data, settings, self.model, self.reference)
         fit = Fit(descent, settings, data.losses[0], reference=self.reference).run()
-        lower = fit.curves.loss[-1]
+        # Of the loss itself, where the last epochs were of a smooth neighbour.
+        lower = fit.curves.loss[-1] if descent.best[1] is None else descent.best[0]
         if not self.objective - lower > least * size:
             return []
         return [
