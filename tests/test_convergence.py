@@ -119,3 +119,60 @@ def test_a_stream_that_begins_with_one_class_starts_at_the_minimax_proportion():
     model.set_params(eta0=1e-12).partial_fit(X[:100], np.zeros(100), classes=[0, 1])
     # (0 + sqrt(n) / 2) / (n + sqrt(n))
     np.testing.assert_allclose(model.predict_proba(X)[:, 1], 5 / 110, rtol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam", "saga"])
+@pytest.mark.parametrize("loss, k, words", [
+    ("poisson", 0.0, "All targets are 0: the loss has no minimum"),
+    ("squared_error", 1e-200, r"Scale y, for example y / np\.abs\(y\)\.max\(\)"),
+])  # fmt: skip
+def test_targets_that_hide_what_there_is_to_fit_are_told_of(loss, k, words, optimizer):
+    model = SGDRegressorX(loss, optimizer=optimizer, batch_size=32, max_iter=3000, random_state=0)
+    with pytest.warns(ConvergenceWarning, match=words):
+        model.fit(X, k * X[:, 0])
+    assert np.isfinite(model.coef_).all() and np.abs(model.coef_).max() < 1e-3
+
+
+@pytest.mark.parametrize("k", [1e-100, 1e-40, 1e15, 1e30, 1e100])
+@pytest.mark.parametrize("penalty", ["l2", "l1"])
+def test_lbfgs_takes_any_unit_of_y(penalty, k):
+    rng = np.random.RandomState(0)
+    y = X @ [1.0, 2.0, 3.0] + rng.randn(len(X))
+    alpha = 1e-3 if penalty == "l2" else 1e-3 * k  # the slope of |w| has the unit of y
+    arguments = {"optimizer": "lbfgs", "penalty": penalty, "tol": 1e-6}
+    unit = SGDRegressorX(alpha=1e-3, **arguments).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = SGDRegressorX(alpha=alpha, **arguments).fit(X, k * y)
+    np.testing.assert_allclose(model.coef_ / k, unit.coef_, rtol=1e-5)
+    np.testing.assert_allclose(model.intercept_ / k, unit.intercept_, atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["saga", "svrg"])
+def test_a_target_that_does_not_vary_is_met_at_once(optimizer):
+    model = SGDRegressorX(optimizer=optimizer, batch_size=16, random_state=0)
+    assert said(model, X, np.full(len(X), 3.7)) == ""
+    assert model.stop_reason_ == "converged" and model.n_iter_ <= 3
+    np.testing.assert_allclose(model.predict(X), 3.7)
+
+
+def test_rows_without_weight_do_not_shorten_steps():
+    y = X @ [1.0, 2.0, 3.0]
+    weight = np.ones(len(y))
+    weight[:3] = 0
+    far = X.copy()
+    far[:3] *= 1e5
+    fits = [
+        SGDRegressorX(optimizer="sgd", batch_size=16, random_state=0, max_iter=3, tol=None).fit(
+            x, y, sample_weight=weight
+        )
+        for x in (X, far)
+    ]
+    np.testing.assert_allclose(fits[1].coef_, fits[0].coef_, rtol=1e-6)
+
+
+def test_steps_next_to_a_kink_that_ended_short_say_so():
+    y = X @ [1.0, 2.0, 3.0]
+    words = said(SGDRegressorX("absolute_error", optimizer="sgd", batch_size=16, random_state=0,
+                               alpha=1e-6), X, y)  # fmt: skip
+    assert "ended short of the minimum" in words

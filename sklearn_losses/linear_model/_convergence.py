@@ -14,8 +14,11 @@ from sklearn_losses._solvers.engines import problem_class
 from sklearn_losses._solvers.fit import NOISE, Fit
 from sklearn_losses._solvers.full_batch import LimitedMemoryBFGS
 from sklearn_losses._solvers.reference import problem_of, reference_of
+from sklearn_losses.links import IdentityLink
 from sklearn_losses.optimizers import get_optimizer
 
+# Targets below this have squares that lose their digits.
+LEAST_TARGET = 1e-150
 # What `NOISE` is of steps, of a fit that makes none.
 EXACT = 1e-6
 # Root mean squares of columns, and spreads of y, that scikit-learn's steps are made for.
@@ -78,7 +81,8 @@ def diagnosis_of(estimator, datas, fits, settings, kind):
             "The line search found no lower objective before `tol` was reached: the fit stopped "
             "short of it. A larger tol, alpha > 0 or float64 data may help."
         )
-    if constant - floor <= 1e3 * sum(f.reference.rounding for f in facts):
+    say += (hidden := worst.hidden())
+    if hidden or constant - floor <= 1e3 * sum(f.reference.rounding for f in facts):
         return made  # a constant meets the targets: there is nothing to fit
     excess = excess_of(objective, constant, floor)
     worse = excess > (NOISE if kind.noisy else EXACT)
@@ -145,6 +149,24 @@ class Facts:
         self.objective = loss + penalty
         reference = self.reference
         self.excess = excess_of(self.objective, reference.objective, reference.floor)
+
+    def hidden(self):
+        """Why a constant seems to meet targets that it does not, or that none can."""
+        data, loss = self.data, self.data.losses[0]
+        if loss.task != "regression" or on_device(data.y):
+            return []
+        if not data.y.any() and loss.link != IdentityLink():
+            return [
+                "All targets are 0: the loss has no minimum, as the best raw prediction is "
+                "infinitely far away; the fit ends where it is 0 but for rounding."
+            ]
+        low, high = float(data.y.min()), float(data.y.max())
+        if low < high and max(abs(low), abs(high)) < LEAST_TARGET:
+            return [
+                f"y is at most {max(abs(low), abs(high)):.3g}: its squares are not numbers any "
+                "more. Scale y, for example y / np.abs(y).max()."
+            ]
+        return []
 
     def columns(self):
         """Root mean squares of the columns that are not 0."""
