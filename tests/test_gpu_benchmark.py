@@ -111,7 +111,11 @@ def test_the_losses_of_its_peers_are_ours(gpu, monkeypatch):
 def test_the_training_of_its_peer_is_ours(gpu, loss, monkeypatch):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     monkeypatch.setattr(torch, "randperm", torch.arange)
-    X, signal = gpu.dense_data(np, 500, 6)
+    # Columns and a signal whose means are 0 and whose spreads are 1: our steps are taken as they are.
+    X, signal = gpu.dense_data(np, 250, 6)
+    X, signal = np.sign(np.vstack([X, -X])), np.concatenate([signal, -signal])
+    low, high = np.quantile(signal, [0.25, 0.75], method="inverted_cdf")
+    signal *= np.float32(1.349 / (high - low))
     y = (signal > 0).astype(np.int32) if loss == "log_loss" else signal
     tensors = torch.from_numpy(X), torch.from_numpy(y.astype(np.float32))
     run = gpu.torch_training(torch, *tensors, loss, 64, graph=False)

@@ -13,13 +13,14 @@ from sklearn_losses._solvers.coordinates import (
     Sample,
     center_of,
     columns_of,
+    curvature_coordinates,
     curvature_units,
     loss_units,
     spread_units,
 )
 from sklearn_losses._solvers.engines import engine_class
 from sklearn_losses._solvers.fit import Epoch, Model
-from sklearn_losses._solvers.gap import Gap, tolerated
+from sklearn_losses._solvers.gap import Gap, least_gradient, tolerated
 from sklearn_losses._solvers.rates import Rates, Smoothness, size_of_batches
 from sklearn_losses._solvers.reference import problem_of
 from sklearn_losses._states import (
@@ -154,15 +155,6 @@ class Batches:
         unit = curvature_units(self.scale, length, self.settings.l2)
         return Coordinates(unit, np.sqrt(length), center)
 
-    def _criterion(self):
-        """Coordinates in which the curvature is about 1, where the gap is estimated: sparse columns
-        far from 0 are centred too, which steps do not."""
-        center = self.columns.mean if self.settings.fit_intercept else None
-        scale = self.columns.scales(0.0 if center is None else center, per_entry=False)
-        length = self.units.length
-        unit = curvature_units(scale, length, self.settings.l2)
-        return Coordinates(unit, np.sqrt(length), center)
-
     def _with_scaled_eps(self, optimizer, params):
         """An eps that stands beside sizes of gradients, in their unit."""
         names = list(type(optimizer)._parameter_intervals)
@@ -258,19 +250,13 @@ class Batches:
         """Coordinates, the remembered gradient of the objective there, and which can move."""
         mean, intercept_mean = to_host(self.engine.memory_gradient())
         coef, intercept = to_host((self.engine.coef(), self.engine.intercepts()))
-        settings, made = self.settings, self._criterion()
+        settings = self.settings
+        made = curvature_coordinates(self.columns, self.units.length, settings)
         coef = np.asarray(coef, dtype=np.float64)
         if made.center is not None and hasattr(self.X, "indptr"):
             mean = mean - intercept_mean[:, None] * made.center
         gradient = mean + settings.l2 * coef
-        down, up = gradient - settings.l1, gradient + settings.l1
-        at_zero = np.where(down > 0, down, np.where(up < 0, up, 0.0))
-        gradient = np.where(coef > 0, up, np.where(coef < 0, down, at_zero))
-        if settings.low is not None:
-            held = ((coef <= settings.low) & (gradient > 0)) | (
-                (coef >= settings.high) & (gradient < 0)
-            )
-            gradient = np.where(held, 0.0, gradient)
+        gradient = least_gradient(coef, gradient, settings.l1, settings.low, settings.high)
         free = gradient != 0.0
         parts = [(coef / made.unit, gradient * made.unit, free)]
         if settings.fit_intercept:

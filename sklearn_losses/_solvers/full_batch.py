@@ -14,15 +14,14 @@ from threadpoolctl import ThreadpoolController
 
 from sklearn_losses._array import array_namespace, to_host
 from sklearn_losses._solvers.coordinates import (
-    Coordinates,
     Sample,
     columns_of,
-    curvature_units,
+    curvature_coordinates,
     loss_units,
 )
 from sklearn_losses._solvers.engines import problem_class
 from sklearn_losses._solvers.fit import Epoch, Model
-from sklearn_losses._solvers.gap import Gap, tolerated
+from sklearn_losses._solvers.gap import Gap, least_gradient, tolerated
 from sklearn_losses._solvers.reference import problem_of
 from sklearn_losses._states import (
     array_like,
@@ -192,13 +191,9 @@ class FullBatch:
         self.stage = 0
         self.dtype = data.X.dtype
         self.weight_factor = problem_of(data, settings, batch_size=1)["weight_factor"]
-        columns = columns_of(data)
-        # Sparse columns as well: what the center takes from all rows is one product of vectors.
-        center = columns.mean if settings.fit_intercept else None
-        scale = columns.scales(0.0 if center is None else center, per_entry=False)
         length = loss_units(Sample(data), reference.constants).length
-        unit = curvature_units(scale, length, settings.l2)
-        self.coordinates = Coordinates(unit, np.sqrt(length), center)
+        self.coordinates = curvature_coordinates(columns_of(data), length, settings)
+        unit = self.coordinates.unit
         self.objectives = [self._made(self.stages[0][0])]
         n_outputs = data.n_outputs
         free = np.full(n_outputs if settings.fit_intercept else 0, np.inf)
@@ -236,15 +231,8 @@ class FullBatch:
 
     def least(self, z, gradient):
         """The least generalised gradient: 0 where a coordinate is held by penalty or bounds."""
-        if self.settings.l1:
-            down = gradient - self.l1  # the derivative to the left is at least this, to the right
-            up = gradient + self.l1
-            at_zero = np.where(down > 0, down, np.where(up < 0, up, 0.0))
-            gradient = np.where(z > 0, up, np.where(z < 0, down, at_zero))
-        if self.bounded:
-            held = ((z <= self.low) & (gradient > 0)) | ((z >= self.high) & (gradient < 0))
-            gradient = np.where(held, 0.0, gradient)
-        return gradient
+        low, high = (self.low, self.high) if self.bounded else (None, None)
+        return least_gradient(z, gradient, self.l1, low, high)
 
     def penalised(self, z, value):
         return value + float(np.vdot(self.l1, np.abs(z))) if self.settings.l1 else value

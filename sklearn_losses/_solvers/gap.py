@@ -43,6 +43,38 @@ def tolerated(tol, reference, objective):
     return allowed if size > 1e3 * reference.rounding else max(allowed, reference.rounding)
 
 
+def least_gradient(x, gradient, l1, low=None, high=None):
+    """The least generalised gradient of the objective: 0 where a coordinate is held by the L1
+    penalty or a bound.
+
+    Parameters
+    ----------
+    x : ndarray
+        Coordinates.
+    gradient : ndarray of the same shape
+        Of all but the L1 penalty.
+    l1 : float or ndarray
+        Slope of the penalty.
+    low, high : ndarray or None, default=None
+        Bounds of the coordinates.
+
+    Returns
+    -------
+    gradient : ndarray of the same shape
+    """
+    if np.any(l1):
+        down = (
+            gradient - l1
+        )  # the derivative to the left is at least this, to the right at most `up`
+        up = gradient + l1
+        at_zero = np.where(down > 0, down, np.where(up < 0, up, 0.0))
+        gradient = np.where(x > 0, up, np.where(x < 0, down, at_zero))
+    if low is not None:
+        held = ((x <= low) & (gradient > 0)) | ((x >= high) & (gradient < 0))
+        gradient = np.where(held, 0.0, gradient)
+    return gradient
+
+
 class Gap:
     """Steps and changes of the gradient, and the gap that they make likely."""
 
