@@ -111,7 +111,7 @@ def test_the_losses_of_its_peers_are_ours(gpu, monkeypatch):
 def test_the_training_of_its_peer_is_ours(gpu, loss, monkeypatch):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     monkeypatch.setattr(torch, "randperm", torch.arange)
-    # Columns and a signal whose means are 0 and whose spreads are 1: our steps are taken as they are.
+    # Means of 0 and spreads of 1, so that our steps are taken in the same coordinates.
     X, signal = gpu.dense_data(np, 250, 6)
     X, signal = np.sign(np.vstack([X, -X])), np.concatenate([signal, -signal])
     low, high = np.quantile(signal, [0.25, 0.75], method="inverted_cdf")

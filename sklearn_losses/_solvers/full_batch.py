@@ -417,7 +417,7 @@ class LimitedMemoryBFGS(FullBatch):
         # coordinates are about the root of what there is to gain: a power of two, for the digits.
         size = self.reference.objective - self.reference.floor
         self.size = size if 0 < size < math.inf else 1.0
-        self.length = 2.0 ** round(math.log2(self.size) / 2)
+        self.unit = 2.0 ** round(math.log2(self.size) / 2)
 
     def estimate(self, z, least):
         if len(self.stages) == 1:
@@ -450,7 +450,7 @@ class LimitedMemoryBFGS(FullBatch):
         high = np.where(split, np.maximum(self.high, 0.0), self.high)
         low = np.concatenate([low, np.maximum(-self.high, 0.0)[split]])
         high = np.concatenate([high, np.maximum(-self.low, 0.0)[split]])
-        return np.stack([low, high], axis=1) / self.length
+        return np.stack([low, high], axis=1) / self.unit
 
     def run(self, fit):
         """All iterations; those of a fit that is resumed are made again first."""
@@ -496,7 +496,7 @@ class LimitedMemoryBFGS(FullBatch):
     def descend(self, fit, replay):
         """L-BFGS-B from the present point: whether it came to the minimum, and the value."""
         objective = self.objective()
-        size, unit = self.size, self.length
+        size, unit = self.size, self.unit
         split, penalised = self.split, bool(self.settings.l1)
         seen = {}  # what was evaluated last
         base = {}  # the last iterate

@@ -63,10 +63,8 @@ def least_gradient(x, gradient, l1, low=None, high=None):
     gradient : ndarray of the same shape
     """
     if np.any(l1):
-        down = (
-            gradient - l1
-        )  # the derivative to the left is at least this, to the right at most `up`
-        up = gradient + l1
+        # At 0 the derivatives to the left and to the right.
+        down, up = gradient - l1, gradient + l1
         at_zero = np.where(down > 0, down, np.where(up < 0, up, 0.0))
         gradient = np.where(x > 0, up, np.where(x < 0, down, at_zero))
     if low is not None:

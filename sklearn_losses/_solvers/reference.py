@@ -12,6 +12,8 @@ from sklearn_losses.links import IdentityLink
 
 # The largest weight of a fit is between these: a sum of them is a number, and so is one over it.
 LEAST_WEIGHT, MOST_WEIGHT = 2.0**-500, 2.0**500
+# Roundings of its type that a raw prediction may be off by.
+ROUNDINGS = 4.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Reference:
         Whether a loss of 1 is what chance makes of one sample: the likelihoods of a link other than
         the identity.
     rounding : float
-        What rounding of raw predictions as large as the constants makes of a squared error.
+        What rounding of raw predictions as large as the constants may change the objective by.
     """
 
     constants: np.ndarray
@@ -228,7 +230,7 @@ def reference_of(data, settings, constants=None):
         **problem_of(nothing, settings, batch_size=data.n_training()),
     )
     zeros = np.zeros((data.n_outputs, 0))
-    value = problem.value_gradient(zeros, constants)[0]
+    value = at_start = problem.value_gradient(zeros, constants)[0]
     if settings.fit_intercept and data.losses[0].task == "regression" and not data.losses[0].convex:
         best = constants_of(data, "fit_intercept_only")
         value = min(value, problem.value_gradient(zeros, best)[0])
@@ -236,5 +238,7 @@ def reference_of(data, settings, constants=None):
     if not math.isfinite(floor) or not floor <= value:
         floor = min(0.0, value)
     natural = data.losses[0].link != IdentityLink()
-    rounding = (4.0 * float(np.finfo(data.X.dtype).eps) * np.abs(constants).max(initial=0.0)) ** 2
+    step = ROUNDINGS * float(np.finfo(data.X.dtype).eps) * np.abs(constants)
+    rounding = abs(problem.value_gradient(zeros, constants + step)[0] - at_start)
+    rounding = rounding if math.isfinite(rounding) else 0.0
     return Reference(constants, value, floor, data.n_training(), natural, float(rounding))

@@ -14,11 +14,8 @@ from sklearn_losses._solvers.engines import problem_class
 from sklearn_losses._solvers.fit import NOISE, Fit
 from sklearn_losses._solvers.full_batch import LimitedMemoryBFGS
 from sklearn_losses._solvers.reference import problem_of, reference_of
-from sklearn_losses.links import IdentityLink
 from sklearn_losses.optimizers import get_optimizer
 
-# Targets below this have squares that lose their digits.
-LEAST_TARGET = 1e-150
 # What `NOISE` is of steps, of a fit that makes none.
 EXACT = 1e-6
 # Root mean squares of columns, and spreads of y, that scikit-learn's steps are made for.
@@ -125,7 +122,7 @@ class Facts:
     """
 
     def __init__(self, data, fit, settings, kind):
-        rows = data.n_training()
+        rows, self.y = data.n_training(), data.y
         if kind.noisy:  # some rows tell what is worth saying
             data = sampled(data)
         self.sampled = data.n_training() < rows
@@ -152,19 +149,20 @@ class Facts:
 
     def hidden(self):
         """Why a constant seems to meet targets that it does not, or that none can."""
-        data, loss = self.data, self.data.losses[0]
-        if loss.task != "regression" or on_device(data.y):
+        y, loss = self.y, self.data.losses[0]
+        if loss.task != "regression" or on_device(y):
             return []
-        if not data.y.any() and loss.link != IdentityLink():
+        low, high, interval = float(y.min()), float(y.max()), loss.interval_y_pred
+        if low == high == interval.low == 0 and not interval.low_inclusive:
             return [
                 "All targets are 0: the loss has no minimum, as the best raw prediction is "
                 "infinitely far away; the fit ends where it is 0 but for rounding."
             ]
-        low, high = float(data.y.min()), float(data.y.max())
-        if low < high and max(abs(low), abs(high)) < LEAST_TARGET:
+        size = self.reference.objective - self.reference.floor
+        if low < high and size < np.finfo(np.float64).tiny and not self.sampled:
             return [
-                f"y is at most {max(abs(low), abs(high)):.3g}: its squares are not numbers any "
-                "more. Scale y, for example y / np.abs(y).max()."
+                f"y is at most {max(abs(low), abs(high)):.3g}, and losses are too small to be "
+                "numbers. Scale y, for example y / np.abs(y).max()."
             ]
         return []
 

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_consistent_length
 from sklearn_losses._array import array_namespace, device_array, on_device, to_host
 from sklearn_losses._sklearn_compat import check_sample_weight
 from sklearn_losses.linear_model._validation import check_finite
+from sklearn_losses.losses.constants import scaled_weight
 from sklearn_losses.metrics import d2_loss_score
 
 
@@ -33,12 +34,9 @@ def summable(sample_weight):
     if sample_weight is None:
         return None
     weight = _doubles(sample_weight).astype(np.float64, copy=False)
-    if not weight.size:
-        return weight
     if on_device(weight):  # without waiting for it
-        return weight / weight.max()
-    # By a power of two, which changes no digit of a score.
-    return np.ldexp(weight, -np.frexp(weight.max())[1])
+        return weight / weight.max() if weight.size else weight
+    return scaled_weight(weight) if weight.size else weight
 
 
 def _arguments(y, y_pred, sample_weight):
