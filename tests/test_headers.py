@@ -44,6 +44,7 @@ CPU_PROGRAM = """
 #include "optimizers.h"
 #include "pointwise.h"
 #include "rowwise.h"
+#include "sgd.h"
 #include "simd.h"
 #define STRUCT(Loss) template struct sl::Loss<float>; template struct sl::Loss<double>;
 SL_POINTWISE_LIST(STRUCT)
@@ -66,6 +67,19 @@ template struct sl::PassesOf<float, std::int32_t>;
 template struct sl::PassesOf<double, std::int64_t>;
 sl::Passes passes(bool single, bool wide);
 sl::Passes passes(bool single, bool wide) { return sl::passes_for(single, wide); }
+void one_sample(sl::OneSampleRun* run, bool single, int index_size, int level);
+void one_sample(sl::OneSampleRun* run, bool single, int index_size, int level) {
+    sl::take_steps(run, single, index_size, level);
+    if (sl::is_finite(*run, single)) sl::sum_norms(run, single);
+}
+sl::ColumnSumsSignature* column_sums(bool single, bool sparse, bool wide);
+sl::ColumnSumsSignature* column_sums(bool single, bool sparse, bool wide) {
+    return sl::column_sums_of(single, sparse, wide, 0);
+}
+sl::LargestNormSignature* largest_norm(bool single, bool sparse, bool wide);
+sl::LargestNormSignature* largest_norm(bool single, bool sparse, bool wide) {
+    return sl::largest_norm_of(single, sparse, wide, 0);
+}
 #define TURNS(T) \\
     template sl::Turn<T> sl::rows_to_tile<T>(int); \\
     template sl::Turn<T> sl::tile_to_rows<T>(int);

@@ -29,7 +29,7 @@ cdef extern from "sgd.h" namespace "sl" nogil:
         PA1
         PA2
     enum:
-        AHEAD
+        ROWS_AHEAD
     ctypedef struct Rule:
         int schedule
         double alpha, share_l1, share_l2, eta0, power_t, optimal_init
@@ -42,7 +42,7 @@ cdef extern from "sgd.h" namespace "sl" nogil:
         Py_ssize_t position
         double loss_sum, gradient_sum, square_sum, absolute_sum
         bint finite
-    ctypedef struct Run:
+    ctypedef struct OneSampleRun:
         const void* x
         Py_ssize_t n_features
         const void* last_rows
@@ -67,9 +67,9 @@ cdef extern from "sgd.h" namespace "sl" nogil:
         void* q
         State state
     double learning_rate(const Rule& rule, double t, double last)
-    void take_steps(Run* run, bint single, int index_size, int level)
-    void sum_norms(Run* run, bint single)
-    bint is_finite(const Run& run, bint single)
+    void take_steps(OneSampleRun* run, bint single, int index_size, int level)
+    void sum_norms(OneSampleRun* run, bint single)
+    bint is_finite(const OneSampleRun& run, bint single)
 
 SCHEDULES = {
     "constant": CONSTANT,
@@ -188,7 +188,7 @@ cdef class Engine:
         The offset of t in the learning rate "optimal".
     """
 
-    cdef Run run
+    cdef OneSampleRun run
     cdef Rows rows
     cdef int32_t* order
     cdef int32_t* path          # the order without the rows held out
@@ -205,7 +205,7 @@ cdef class Engine:
         self, X, y, sample_weight, held_out, coef, intercept, coef_average, intercept_average, loss, settings,
         *, double weight_positive=1.0, double weight_negative=1.0, double t=1.0, double optimal_init=1.0,
     ):
-        cdef Run* run = &self.run
+        cdef OneSampleRun* run = &self.run
         if loss.is_multiclass:
             raise ValueError(f"loss must be pointwise; got {loss!r}")
         self.keep = []
@@ -258,7 +258,7 @@ cdef class Engine:
             run.q = cnp.PyArray_DATA(<cnp.ndarray> self.vectors["q"])
         sum_norms(run, self.rows.single)
 
-        order = np.zeros(n_samples + AHEAD, np.int32)
+        order = np.zeros(n_samples + ROWS_AHEAD, np.int32)
         self.keep.append(order)
         self.order = self.path = <int32_t*> cnp.PyArray_DATA(<cnp.ndarray> order)
         self.held_out = NULL

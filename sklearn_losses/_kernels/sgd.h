@@ -60,7 +60,7 @@ struct State {
     bool finite;
 };
 
-struct Run {
+struct OneSampleRun {
     const void* x;  // float or double, as are the weights
     Index n_features;
     // Dense: where the last rows have a copy, from `first_last` on, that can be read a register past the row's end.
@@ -72,7 +72,7 @@ struct Run {
     const double* y;
     const double* weight;       // of a sample; null: all 1
     double weight_of_sign[2];   // of samples with y <= 0, and of those with y > 0
-    const std::int32_t* path;   // the rows in their order, and AHEAD more, any rows
+    const std::int32_t* path;   // the rows in their order, and ROWS_AHEAD more, any rows
     Index stop;                 // steps end before this position
     Point point;
     const double* params;
@@ -85,11 +85,11 @@ struct Run {
     State state;
 };
 template <class T>
-struct Typed : Run {
+struct Typed : OneSampleRun {
     const T *x, *last_rows;
     T *w, *average, *q;
-    SL_FN explicit Typed(const Run& run)
-        : Run(run),
+    SL_FN explicit Typed(const OneSampleRun& run)
+        : OneSampleRun(run),
           x(static_cast<const T*>(run.x)),
           last_rows(static_cast<const T*>(run.last_rows)),
           w(static_cast<T*>(run.w)),
@@ -98,7 +98,7 @@ struct Typed : Run {
 };
 
 // Rows ahead of a step for which values are asked, and then, of a sparse row, the weights.
-enum { AHEAD = 8, NEAR = 3 };
+enum { ROWS_AHEAD = 8, NEAR = 3 };
 
 #if defined(__GNUC__)
 #define SL_RARE __attribute__((noinline, cold))
@@ -108,7 +108,7 @@ enum { AHEAD = 8, NEAR = 3 };
 
 // The norms, summed in full.
 template <class T>
-SL_RARE State summed(const Run& run, State s) {
+SL_RARE State summed(const OneSampleRun& run, State s) {
     const T* w = static_cast<const T*>(run.w);
     double square[4] = {}, absolute[4] = {};
     for (Index j = 0; j < run.n_features; ++j) {
@@ -123,7 +123,7 @@ SL_RARE State summed(const Run& run, State s) {
 }
 // The scale made 1, and the averages what their array holds.
 template <class T>
-SL_RARE State folded(const Run& run_, State s) {
+SL_RARE State folded(const OneSampleRun& run_, State s) {
     const Typed<T> run(run_);
     for (Index j = 0; j < run.n_features; ++j) {
         if (run.average) run.average[j] = T((run.average[j] + s.average_a * run.w[j]) / s.average_b);
@@ -399,7 +399,7 @@ struct SparseRows {
 // Steps until position `stop`, or until a raw prediction is not finite.
 template <class T, class Rows>
 struct Steps {
-    static SL_FN void run(Run* run_) {
+    static SL_FN void run(OneSampleRun* run_) {
         const Typed<T> run(*run_);
         const Rule rule = run.rule;
         const bool passive = rule.schedule == PA1 || rule.schedule == PA2;
@@ -408,7 +408,7 @@ struct Steps {
         State s = run.state;
         Rows rows(run);
         for (; s.position < run.stop; ++s.position) {
-            const Index i = run.path[s.position], far = run.path[s.position + AHEAD];
+            const Index i = run.path[s.position], far = run.path[s.position + ROWS_AHEAD];
             const double y = run.y[i];
             double weight = run.weight_of_sign[y > 0.0];
             prefetch(run.y + far);
@@ -479,11 +479,11 @@ struct Sparse {
     using Body = Steps<T, SparseRows<T, I, L1, BYTES>>;
 };
 template <class T>
-void (*steps_of(const Run& run, int index_size, int level))(Run*) {
-    // The widest registers slow down what is computed beside them: short rows do not make up for it, nor do sparse ones.
+void (*steps_of(const OneSampleRun& run, int index_size, int level))(OneSampleRun*) {
+    // The widest registers slow down what is computed beside them: short rows do not make up for it, nor sparse ones.
     if (level == 2 && (index_size > 0 || run.n_features * Index(sizeof(T)) < 512)) level = 1;
     const auto choose = [&](auto with, auto without) { return run.rule.share_l1 > 0.0 ? with : without; };
-    using S = void(Run*);
+    using S = void(OneSampleRun*);
     if (index_size == 4)
         return choose(by_width<Sparse<std::int32_t, true>::Body, T, S>(level),
                       by_width<Sparse<std::int32_t, false>::Body, T, S>(level));
@@ -496,23 +496,23 @@ void (*steps_of(const Run& run, int index_size, int level))(Run*) {
 // ---------------------------------------------------------------------- what _sgd.pyx calls; `single` is float in X
 
 // Rows are dense where `index_size` is 0, and sparse with indices of that many bytes otherwise.
-inline void take_steps(Run* run, bool single, int index_size, int level) {
+inline void take_steps(OneSampleRun* run, bool single, int index_size, int level) {
     (single ? steps_of<float>(*run, index_size, level) : steps_of<double>(*run, index_size, level))(run);
 }
 // The norms of the weights that a fit starts from.
-inline void sum_norms(Run* run, bool single) {
+inline void sum_norms(OneSampleRun* run, bool single) {
     State& s = run->state;
     s = single ? summed<float>(*run, s) : summed<double>(*run, s);
     s.square = s.square_now;
     s.absolute = s.absolute_now;
 }
 template <class T>
-bool all_finite(const Run& run) {
+bool all_finite(const OneSampleRun& run) {
     bool all = true;
     for (Index j = 0; j < run.n_features; ++j) all &= abs_(static_cast<const T*>(run.w)[j]) <= Format<T>::max;
     return all && abs_(run.state.intercept) <= Format<double>::max;
 }
-inline bool is_finite(const Run& run, bool single) {
+inline bool is_finite(const OneSampleRun& run, bool single) {
     return run.state.finite && (single ? all_finite<float>(run) : all_finite<double>(run));
 }
 
