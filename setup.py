@@ -16,7 +16,15 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = "sklearn_losses/_kernels"
-MODULES = ["_threads", "_pointwise", "_rowwise", "_columns", "_sgd", "_batch", "_steps"]
+MODULES = [
+    "_threads",
+    "losses._pointwise",
+    "losses._rowwise",
+    "fit._columns",
+    "fit._sgd",
+    "fit._batch",
+    "fit._steps",
+]
 
 # No -ffast-math: NaN and infinity must keep their meaning. No -march=native: a wheel runs on other
 # machines than the one that built it; simd.h clones the hot loops for wider instruction sets.
@@ -152,11 +160,11 @@ class BuildKernels(build_ext):
 
 
 def extensions():
-    included = [str(p) for pattern in ("*.h", "*.pxd") for p in sorted(Path(KERNELS).glob(pattern))]
+    included = [str(p) for p in sorted(Path(KERNELS).rglob("*")) if p.suffix in (".h", ".pxd")]
     return [
         Extension(
             f"sklearn_losses._kernels.{name}",
-            [f"{KERNELS}/{name}.pyx"],
+            [f"{KERNELS}/{name.replace('.', '/')}.pyx"],
             language="c++",
             include_dirs=[KERNELS],
             depends=included,

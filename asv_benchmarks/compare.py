@@ -21,7 +21,7 @@ from sklearn.linear_model import SGDClassifier
 
 import sklearn_losses as sl
 from asv_benchmarks.benchmarks import solvers
-from sklearn_losses._kernels._pointwise import simd_level
+from sklearn_losses._kernels.losses._pointwise import simd_level
 
 # Our loss, scikit-learn's, and the ratio that is the target for float32 and float64.
 KERNELS = {

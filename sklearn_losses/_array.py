@@ -55,7 +55,7 @@ def array_namespace(x):
 
 
 def _cupy():
-    from sklearn_losses._kernels._gpu import cupy
+    from sklearn_losses._kernels.device._gpu import cupy
 
     return cupy()
 

@@ -49,7 +49,7 @@ def _in_turn(tensor):
     if tensor.device.type == "cpu":
         yield
         return
-    from sklearn_losses._kernels._gpu import cupy
+    from sklearn_losses._kernels.device._gpu import cupy
 
     cuda = cupy().cuda
     stream = torch.cuda.current_stream(tensor.device)

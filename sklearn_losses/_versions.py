@@ -46,8 +46,8 @@ def _cupy():
 
 
 def _sections():
-    from sklearn_losses._kernels._pointwise import simd_level
     from sklearn_losses._kernels._threads import openmp_info
+    from sklearn_losses._kernels.losses._pointwise import simd_level
 
     cupy, gpu = _cupy()
     openmp = openmp_info()

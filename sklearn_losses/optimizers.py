@@ -1,5 +1,5 @@
 """Optimizers: one class each, named as published. No arithmetic: that is in
-``_kernels/optimizers.h``, and in the solvers of the finite-sum and full-batch methods."""
+``_kernels/fit/optimizers.h``, and in the solvers of the finite-sum and full-batch methods."""
 
 import numpy as np
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sklearn_losses._kernels import _pointwise
+from sklearn_losses._kernels.losses import _pointwise
 
 
 def pytest_addoption(parser):
@@ -67,7 +67,7 @@ def device(request, monkeypatch):
         settings=settings,
     )
     try:
-        from sklearn_losses._kernels import _gpu
+        from sklearn_losses._kernels.device import _gpu
     except ImportError:
         return
     _gpu.forget()

@@ -14,7 +14,7 @@ import sklearn
 from sklearn.exceptions import ConvergenceWarning
 
 import sklearn_losses as sl
-from sklearn_losses._kernels import _gpu
+from sklearn_losses._kernels.device import _gpu
 
 from . import __doc__ as ABOUT
 from .crossover import crossover

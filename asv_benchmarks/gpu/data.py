@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from sklearn_losses._kernels import _gpu
+from sklearn_losses._kernels.device import _gpu
 
 CHUNK = 1 << 26
 

@@ -11,9 +11,9 @@ def problem_class(X):
     X : array or CSR matrix
     """
     if on_device(X):
-        from sklearn_losses._kernels._gpu_batch import Problem
+        from sklearn_losses._kernels.device._gpu_batch import Problem
     else:
-        from sklearn_losses._kernels._batch import Problem
+        from sklearn_losses._kernels.fit._batch import Problem
     return Problem
 
 
@@ -25,7 +25,7 @@ def engine_class(X):
     X : array or CSR matrix
     """
     if on_device(X):
-        from sklearn_losses._kernels._gpu_steps import Engine
+        from sklearn_losses._kernels.device._gpu_steps import Engine
     else:
-        from sklearn_losses._kernels._steps import Engine
+        from sklearn_losses._kernels.fit._steps import Engine
     return Engine

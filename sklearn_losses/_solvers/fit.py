@@ -71,8 +71,9 @@ class Model:
 
 @dataclass
 class Data:
-    """What is learned from. Arrays are float64 and by sample; see `_kernels._batch.Problem`. X and
-    they are of NumPy, or of CuPy on one device; `held_out` and what is by output are of NumPy."""
+    """What is learned from. Arrays are float64 and by sample; see `_kernels.fit._batch.Problem`.
+    X and they are of NumPy, or of CuPy on one device; `held_out` and what is by output are of
+    NumPy."""
 
     X: object
     y: np.ndarray

@@ -13,7 +13,7 @@ from sklearn_losses._array import (
     on_its_device,
     to_host,
 )
-from sklearn_losses._kernels import _pointwise, _rowwise
+from sklearn_losses._kernels.losses import _pointwise, _rowwise
 from sklearn_losses._parameters import Parametric
 from sklearn_losses.links import IdentityLink, Interval
 

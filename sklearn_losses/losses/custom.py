@@ -342,7 +342,7 @@ class CompiledLoss(_OwnLoss):
         self.data = data
 
     def _resolve(self, single=False):
-        from sklearn_losses._kernels import _pointwise
+        from sklearn_losses._kernels.losses import _pointwise
 
         self._check_declaration()
         addresses = [address_of(getattr(self, f"_{name}"), name) for name in ("value", "gradient")]

@@ -3,7 +3,8 @@
 import numpy as np
 
 from sklearn_losses._array import array_namespace, common_namespace, computing_on, kernel_array
-from sklearn_losses._kernels import _gpu_losses, _pointwise
+from sklearn_losses._kernels.device import _gpu_losses
+from sklearn_losses._kernels.losses import _pointwise
 from sklearn_losses.links import IdentityLink
 from sklearn_losses.losses import constants
 from sklearn_losses.losses._scales import TakesAuto

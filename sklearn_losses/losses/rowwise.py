@@ -14,7 +14,8 @@ from sklearn_losses._array import (
     on_device,
     to_host,
 )
-from sklearn_losses._kernels import _gpu_losses, _rowwise
+from sklearn_losses._kernels.device import _gpu_losses
+from sklearn_losses._kernels.losses import _rowwise
 from sklearn_losses._parameters import check_number
 from sklearn_losses.links import Interval, SoftmaxLink
 from sklearn_losses.losses import constants

@@ -1,0 +1,238 @@
+// CPU only: loops of the optimizers' steps over coordinates, compiled for each instruction set.
+#ifndef SKLEARN_LOSSES_MOVES_H
+#define SKLEARN_LOSSES_MOVES_H
+
+#include "fit/optimizers.h"
+#include "simd/simd.h"
+
+namespace sl {
+
+// The arrays of a run of coordinates. `low` and `high` are null where there are no bounds, `average` where nothing is
+// averaged.
+template <class T>
+struct Slab {
+    T* w;
+    double* g;
+    T* s[3];
+    const T* unit;
+    const T* low;
+    const T* high;
+    double* average;
+    Index n;
+};
+// One step: `scale` is the gradient's factor (clipping), `average` that of the changes of the weights in the averages.
+struct Move {
+    Moment moment;
+    double l1, scale, average;
+};
+
+// The proximal operator of a weight.
+template <class T>
+SL_FN Prox<T> weights_prox(const Slab<T>& slab, Index i, T l1) {
+    if (slab.low) return {l1, slab.low[i], slab.high[i], slab.unit[i]};
+    return {l1, -inf_<T>(), inf_<T>(), slab.unit[i]};
+}
+
+// All coordinates of a run. g receives the changes.
+template <template <class> class O, class T, bool BOUNDED>
+struct MoveBody {
+    static SL_FN void run(const Move* move, const Slab<T>* slab_) {
+        const Slab<T> slab = *slab_;
+        const O<T> optimizer(move->moment);
+        const T scale = T(move->scale), l1 = T(move->l1);
+        T* __restrict w = slab.w;
+        double* __restrict g = slab.g;
+        T* __restrict s0 = slab.s[0];
+        T* __restrict s1 = slab.s[1];
+        T* __restrict s2 = slab.s[2];
+        const T* __restrict unit = slab.unit;
+        const T* __restrict low = slab.low;
+        const T* __restrict high = slab.high;
+        SL_INDEPENDENT
+        for (Index i = 0; i < slab.n; ++i) {
+            Prox<T> prox = {l1 * unit[i], -inf_<T>(), inf_<T>(), unit[i]};
+            if constexpr (BOUNDED) prox = scaled_prox<T>({l1, low[i], high[i], unit[i]});
+            T state[3];
+            if constexpr (O<T>::STATES > 0) state[0] = s0[i];
+            if constexpr (O<T>::STATES > 1) state[1] = s1[i];
+            if constexpr (O<T>::STATES > 2) state[2] = s2[i];
+            T to = scaled_step(optimizer, move->moment, w[i], scale * T(g[i]), state, prox);
+            if constexpr (BOUNDED) to = clamp_(to, low[i], high[i]);  // w / unit * unit may be an ulp beyond
+            if constexpr (O<T>::STATES > 0) s0[i] = state[0];
+            if constexpr (O<T>::STATES > 1) s1[i] = state[1];
+            if constexpr (O<T>::STATES > 2) s2[i] = state[2];
+            g[i] = double(to) - double(w[i]);
+            w[i] = to;
+        }
+    }
+};
+// Those of the features `at`, n_outputs each. g is 0 afterwards.
+template <template <class> class O, class T>
+struct MoveTouchedBody {
+    static SL_FN void run(const Move* move, const Slab<T>* slab_, const std::int32_t* at, Index n, Index n_outputs) {
+        const Slab<T> slab = *slab_;
+        const O<T> optimizer(move->moment);
+        const T scale = T(move->scale), l1 = T(move->l1);
+        for (Index j = 0; j < n; ++j) {
+            SL_INDEPENDENT
+            for (Index i = at[j] * n_outputs; i < (at[j] + 1) * n_outputs; ++i) {
+                const Prox<T> prox = weights_prox(slab, i, l1);
+                const T from = slab.w[i];
+                T state[3];
+                for (int k = 0; k < O<T>::STATES; ++k) state[k] = slab.s[k][i];
+                T to = scaled_step(optimizer, move->moment, from, scale * T(slab.g[i]), state, scaled_prox(prox));
+                to = clamp_(to, prox.low, prox.high);
+                for (int k = 0; k < O<T>::STATES; ++k) slab.s[k][i] = state[k];
+                slab.w[i] = to;
+                slab.g[i] = 0.0;
+                if (slab.average) slab.average[i] -= move->average * (double(to) - double(from));
+            }
+        }
+    }
+};
+// What the penalty alone does to coordinates in the steps that they missed, at the present rate. Several at once, for
+// the vectors.
+struct Missed {
+    enum { MOST = 64 };
+    Index n, at[MOST];
+    std::int32_t steps[MOST], longest;
+    double w[MOST];
+    Shrinkage<double> step[MOST];
+    SL_FN void clear() {
+        n = 0, longest = 0;
+        for (int i = 0; i < MOST; ++i) steps[i] = 0, w[i] = 0.0, step[i] = {0.0, 0.0};
+    }
+    SL_FN void apply() {
+        Shrinkage<double> all[MOST];  // the steps' power, by squaring
+        for (int i = 0; i < MOST; ++i) all[i] = {1.0, 0.0};
+        for (; longest > 0; longest >>= 1)
+            for (int i = 0; i < MOST; ++i) {
+                const bool odd = (steps[i] & 1) != 0;
+                const Shrinkage<double> more = step[i].after(all[i]);
+                all[i].kept = odd ? more.kept : all[i].kept;
+                all[i].lost = odd ? more.lost : all[i].lost;
+                step[i] = step[i].after(step[i]);
+                steps[i] >>= 1;
+            }
+        for (int i = 0; i < MOST; ++i) w[i] = all[i](w[i]);
+    }
+};
+template <template <class> class O, class T>
+struct RestBody {
+    // `missed` is of each of the features `at`.
+    static SL_FN void run(const Move* move, const Slab<T>* slab_, const std::int32_t* at, const std::int32_t* missed,
+                          Index n, Index n_outputs) {
+        const Slab<T> slab = *slab_;
+        const O<T> optimizer(move->moment);
+        Missed some;
+        some.clear();
+        for (Index j = 0; j < n; ++j)
+            for (Index i = at[j] * n_outputs; missed[j] > 0 && i < (at[j] + 1) * n_outputs; ++i) {
+                const T from = slab.w[i];
+                if (from == T(0)) continue;
+                T state[3];
+                for (int k = 0; k < O<T>::STATES; ++k) state[k] = slab.s[k][i];
+                some.at[some.n] = i;
+                some.steps[some.n] = missed[j];
+                some.longest = missed[j] > some.longest ? missed[j] : some.longest;
+                some.w[some.n] = double(from);
+                some.step[some.n++] = missed_step(optimizer, state, move->moment, move->l1, double(slab.unit[i]));
+                if (some.n == Missed::MOST) settle(optimizer, slab, *move, some);
+            }
+        settle(optimizer, slab, *move, some);
+    }
+    static SL_FN void settle(const O<T>& optimizer, const Slab<T>& slab, const Move& move, Missed& some) {
+        some.apply();
+        for (Index m = 0; m < some.n; ++m) {
+            const Index i = some.at[m];
+            const T from = slab.w[i];
+            T to = T(some.w[m]);
+            const Prox<T> prox = weights_prox(slab, i, T(0));
+            if constexpr (O<T>::CUMULATIVE)
+                to = optimizer.penalised(to / prox.unit, slab.s[0] + i, prox.unit) * prox.unit;
+            to = clamp_(to, prox.low, prox.high);
+            slab.w[i] = to;
+            if (slab.average) slab.average[i] -= move.average * (double(to) - double(from));
+        }
+        some.clear();
+    }
+};
+
+// What variance-reduced steps need beside the coordinates.
+template <class T>
+struct Reduced {
+    double* mean;
+    double keep;  // share of g that enters the mean: batch / n for SAGA, 0 for SVRG
+    const std::int32_t* count;
+    const double* share;  // of the samples that have a feature
+    double batch;
+};
+template <class T>
+struct ReducedBody {
+    static SL_FN void run(const Move* move, const Slab<T>* slab_, const Reduced<T>* reduced_, const std::int32_t* at,
+                          Index n, Index n_outputs) {
+        const Slab<T> slab = *slab_;
+        const Reduced<T> reduced = *reduced_;
+        SL_INDEPENDENT
+        for (Index j = 0; j < n; ++j) {
+            const Index feature = at ? Index(at[j]) : j, first = at ? feature * n_outputs : j;
+            const double share = at ? double(reduced.count[feature]) / (reduced.share[feature] * reduced.batch) : 1.0;
+            SL_INDEPENDENT
+            for (Index i = first; i < first + n_outputs; ++i) {
+                const Prox<T> prox = weights_prox(slab, i, T(move->l1));
+                const double from = double(slab.w[i]), g = slab.g[i];
+                const T to = reduced_step(move->moment, from, move->scale * g, reduced.mean[i], share, prox);
+                reduced.mean[i] += reduced.keep * g;
+                slab.w[i] = to;
+                slab.g[i] = at ? 0.0 : double(to) - from;
+                if (at && slab.average) slab.average[i] -= move->average * (double(to) - from);
+            }
+        }
+    }
+};
+
+template <class T>
+using MoveSignature = void(const Move*, const Slab<T>*);
+template <class T>
+using MoveTouchedSignature = void(const Move*, const Slab<T>*, const std::int32_t*, Index, Index);
+template <class T>
+using RestSignature = void(const Move*, const Slab<T>*, const std::int32_t*, const std::int32_t*, Index, Index);
+template <class T>
+using ReducedSignature = void(const Move*, const Slab<T>*, const Reduced<T>*, const std::int32_t*, Index, Index);
+
+// One optimizer's loops at one level.
+template <class T>
+struct Mover {
+    MoveSignature<T>* free;
+    MoveSignature<T>* bounded;
+    MoveTouchedSignature<T>* touched;
+    RestSignature<T>* rest;
+    int states, powers[3];
+};
+template <template <class> class O, class T>
+Mover<T> mover_of(int level) {
+    const int narrow = level < 1 ? level : 1;  // scattered coordinates are taken one by one
+    return {Cloned<MoveBody<O, T, false>, MoveSignature<T>>::at(level),
+            Cloned<MoveBody<O, T, true>, MoveSignature<T>>::at(level),
+            Cloned<MoveTouchedBody<O, T>, MoveTouchedSignature<T>>::at(narrow),
+            Cloned<RestBody<O, T>, RestSignature<T>>::at(level), O<T>::STATES,
+            {O<T>::POWER0, O<T>::POWER1, O<T>::POWER2}};
+}
+template <class T>
+Mover<T> optimizer_mover(int kind, int level) {
+    using Chooser = Mover<T> (*)(int);
+#define SL_MOVER(O) &mover_of<O, T>,
+    static const Chooser table[] = {SL_OPTIMIZER_LIST(SL_MOVER)};
+#undef SL_MOVER
+    return table[kind](level);
+}
+inline const char** optimizer_names() {
+#define SL_NAME(O) #O,
+    static const char* names[] = {SL_OPTIMIZER_LIST(SL_NAME) nullptr};
+#undef SL_NAME
+    return names;
+}
+
+}  // namespace sl
+
+#endif
