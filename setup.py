@@ -20,10 +20,9 @@ MODULES = [
     "_threads",
     "losses._pointwise",
     "losses._rowwise",
-    "fit._columns",
-    "fit._sgd",
-    "fit._batch",
-    "fit._steps",
+    "fit.columns",
+    "fit.one_sample",
+    "fit.engines",
 ]
 
 # No -ffast-math: NaN and infinity must keep their meaning. No -march=native: a wheel runs on other
@@ -41,7 +40,7 @@ UNIX_FLAGS = [
 MSVC_FLAGS = ["/std:c++17", "/O2"]
 # Of single modules. In the loop over the steps GCC would pack scalars of one step's chain into
 # registers, and wait for them to be packed and unpacked.
-UNIX_FLAGS_OF = {"_sgd": ["-fno-tree-slp-vectorize"]}
+UNIX_FLAGS_OF = {"one_sample": ["-fno-tree-slp-vectorize"]}
 SANITIZE_FLAGS = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g", "-O1"]
 
 OPENMP_PROGRAM = """

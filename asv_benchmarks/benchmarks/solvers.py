@@ -18,7 +18,7 @@ from sklearn.linear_model import (
 from sklearn.linear_model._linear_loss import LinearModelLoss
 
 import sklearn_losses as sl
-from sklearn_losses._kernels.fit._batch import Problem
+from sklearn_losses._kernels.fit.engines import Problem
 
 from .common import SMOKE, ratio
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sklearn_losses._array import array_namespace, in_namespace, on_device, to_host
-from sklearn_losses._kernels.fit._columns import column_sums, largest_squared_norm
+from sklearn_losses._kernels.fit.columns import column_sums, largest_squared_norm
 from sklearn_losses.links import IdentityLink
 
 # Rows on which losses are looked at.

@@ -13,7 +13,7 @@ def problem_class(X):
     if on_device(X):
         from sklearn_losses._kernels.device._gpu_batch import Problem
     else:
-        from sklearn_losses._kernels.fit._batch import Problem
+        from sklearn_losses._kernels.fit.engines import Problem
     return Problem
 
 
@@ -27,5 +27,5 @@ def engine_class(X):
     if on_device(X):
         from sklearn_losses._kernels.device._gpu_steps import Engine
     else:
-        from sklearn_losses._kernels.fit._steps import Engine
+        from sklearn_losses._kernels.fit.engines import Engine
     return Engine

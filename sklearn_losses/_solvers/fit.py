@@ -71,7 +71,7 @@ class Model:
 
 @dataclass
 class Data:
-    """What is learned from. Arrays are float64 and by sample; see `_kernels.fit._batch.Problem`.
+    """What is learned from. Arrays are float64 and by sample; see `_kernels.fit.engines.Problem`.
     X and they are of NumPy, or of CuPy on one device; `held_out` and what is by output are of
     NumPy."""
 

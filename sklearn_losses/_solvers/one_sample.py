@@ -1,6 +1,6 @@
 """scikit-learn's stochastic gradient descent: one sample a step, one output."""
 
-from sklearn_losses._kernels.fit._sgd import Engine
+from sklearn_losses._kernels.fit.one_sample import Engine
 from sklearn_losses._solvers.fit import Epoch, Model
 from sklearn_losses._solvers.rates import optimal_offset
 from sklearn_losses._states import SEED, anything, dict_of, number, whole

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from sklearn_losses._kernels.fit._sgd import learning_rates
+from sklearn_losses._kernels.fit.one_sample import learning_rates
 from sklearn_losses._solvers.coordinates import largest_eigenvalue, largest_norm
 from sklearn_losses.schedules import BatchGrowth, get_schedule
 

@@ -38,10 +38,11 @@ OPTIMIZERS = listed("fit/optimizers.h", "SL_OPTIMIZER_LIST")
 
 # Every struct of the lists, and every clone of the loops over them.
 CPU_PROGRAM = """
-#include "fit/batch.h"
+#include "fit/step.h"
 #include "fit/columns.h"
 #include "math/common.h"
 #include "fit/moves.h"
+#include "fit/order.h"
 #include "fit/optimizers.h"
 #include "losses/pointwise.h"
 #include "losses/rowwise.h"
@@ -64,22 +65,19 @@ SL_OPTIMIZER_LIST(STRUCT)
     template sl::Mover<float> sl::mover_of<sl::O, float>(int); \\
     template sl::Mover<double> sl::mover_of<sl::O, double>(int);
 SL_OPTIMIZER_LIST(MOVERS)
-template struct sl::PassesOf<float, std::int32_t>;
-template struct sl::PassesOf<double, std::int64_t>;
-sl::Passes passes(bool single, bool wide);
-sl::Passes passes(bool single, bool wide) { return sl::passes_for(single, wide); }
-void one_sample(sl::OneSampleRun* run, bool single, int index_size, int level);
-void one_sample(sl::OneSampleRun* run, bool single, int index_size, int level) {
-    sl::take_steps(run, single, index_size, level);
-    if (sl::is_finite(*run, single)) sl::sum_norms(run, single);
+template class sl::Batches<float, std::int32_t>;
+template class sl::Batches<double, std::int64_t>;
+sl::Engine* engine(const sl::Problem& problem);
+sl::Engine* engine(const sl::Problem& problem) { return sl::new_engine(problem); }
+void one_sample(sl::OneSampleRun* run, int level);
+void one_sample(sl::OneSampleRun* run, int level) {
+    sl::take_steps(run, level);
+    if (sl::is_finite(*run)) sl::sum_norms(run);
 }
-sl::ColumnSumsSignature* column_sums(bool single, bool sparse, bool wide);
-sl::ColumnSumsSignature* column_sums(bool single, bool sparse, bool wide) {
-    return sl::column_sums_of(single, sparse, wide, 0);
-}
-sl::LargestNormSignature* largest_norm(bool single, bool sparse, bool wide);
-sl::LargestNormSignature* largest_norm(bool single, bool sparse, bool wide) {
-    return sl::largest_norm_of(single, sparse, wide, 0);
+double columns(const sl::Counted& x, const sl::ColumnSums& sums, int level);
+double columns(const sl::Counted& x, const sl::ColumnSums& sums, int level) {
+    sl::add_columns(x, sums, level);
+    return sl::largest_squared_norm(x, sums.shift, sums.total, level);
 }
 #define TURNS(T) \\
     template sl::Turn<T> sl::rows_to_tile<T>(int); \\

@@ -456,7 +456,7 @@ def test_the_number_of_threads_changes_no_bit():
     import warnings
     import numpy as np
     from scipy import sparse
-    from sklearn_losses._kernels.fit import _batch, _steps
+    from sklearn_losses._kernels.fit import engines
     from sklearn_losses.linear_model import SGDClassifierX, SGDRegressorX
 
     warnings.simplefilter("ignore")
@@ -471,7 +471,7 @@ def test_the_number_of_threads_changes_no_bit():
 
         return Remembered
 
-    _batch.Problem, _steps.Engine = map(remembered, (_batch.Problem, _steps.Engine))
+    engines.Problem, engines.Engine = map(remembered, (engines.Problem, engines.Engine))
     rng = np.random.RandomState(0)
     # Work that is worth three threads, in every pass of dense rows.
     X = rng.randn(6000, 300) * (rng.uniform(size=(6000, 300)) < 0.1)

@@ -16,7 +16,7 @@ from forged_states import FITS, classifier, regressor, replaced
 from test_export import through_skops
 
 from sklearn_losses import HalfSquaredError, get_optimizer
-from sklearn_losses._kernels.fit._sgd import Engine
+from sklearn_losses._kernels.fit.one_sample import Engine
 
 PROGRAM = Path(forged_states.__file__)
 X, Y, THREE = forged_states.X, forged_states.Y, forged_states.THREE

@@ -79,7 +79,7 @@ def test_fits_of_very_many_outputs_have_the_same_bits_on_two_threads(n_outputs):
     code = f"""
     import numpy as np
     from sklearn_losses import HalfSquaredError
-    from sklearn_losses._kernels.fit._steps import Engine
+    from sklearn_losses._kernels.fit.engines import Engine
 
     rng, n = np.random.RandomState(0), {n_outputs}
     X, Y = rng.uniform(size=(64, 1)), rng.uniform(size=(64, n))

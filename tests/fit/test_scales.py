@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from sklearn_losses import OPTIMIZERS, PinballLoss, SGDClassifierX, SGDRegressorX, get_loss
-from sklearn_losses._kernels.fit._columns import column_sums, largest_squared_norm
+from sklearn_losses._kernels.fit.columns import column_sums, largest_squared_norm
 from sklearn_losses._solvers.coordinates import (
     Columns,
     Sample,

@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 
 from sklearn_losses import FunctionLoss, HalfBinomialLoss, HalfMultinomialLoss, HalfSquaredError
-from sklearn_losses._kernels.fit._sgd import SCHEDULES, Engine
+from sklearn_losses._kernels.fit.one_sample import SCHEDULES, Engine
 
 PENALTIES = ["l2", "l1", "elasticnet", None]
 LAYOUTS = ["dense", "csr", "csr64", "repeats"]

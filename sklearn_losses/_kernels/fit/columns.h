@@ -3,13 +3,13 @@
 #define SKLEARN_LOSSES_COLUMNS_H
 
 #include "fit/products.h"
+#include "fit/table.h"
 
 namespace sl {
 
 // X, and the rows of it that count: `at`, or the first n where it is null. Null weights are 1.
 struct Counted {
-    const void *values, *indices, *indptr;
-    Index stride, n_features;
+    Table table;
     const std::int32_t* at;
     const double* weight;
     Index n;
@@ -78,21 +78,21 @@ struct DenseSumsBody {
         for (Index i = 0; i < x->n; i += AT_ONCE) {
             const Index rows = x->n - i < AT_ONCE ? x->n - i : Index(AT_ONCE);
             for (Index r = 0; r < rows; ++r) {
-                row[r] = static_cast<const T*>(x->values) + x->row(i + r) * x->stride;
+                row[r] = static_cast<const T*>(x->table.values) + x->row(i + r) * x->table.stride;
                 w[r] = x->weight_of(i + r);
             }
             Index j = 0;
-            for (; j + PACKS * N <= x->n_features; j += PACKS * N) columns<PACKS>(row, w, rows, j, *sums);
-            for (; j + N <= x->n_features; j += N) columns<1>(row, w, rows, j, *sums);
-            for (; j < x->n_features; ++j) one(row, w, rows, j, *sums);
+            for (; j + PACKS * N <= x->table.n_features; j += PACKS * N) columns<PACKS>(row, w, rows, j, *sums);
+            for (; j + N <= x->table.n_features; j += N) columns<1>(row, w, rows, j, *sums);
+            for (; j < x->table.n_features; ++j) one(row, w, rows, j, *sums);
         }
     }
 };
 template <class T, class I>
 struct SparseSumsBody {
     static SL_FN void run(const Counted* x, const ColumnSums* sums) {
-        const Csr<T, I> m = {static_cast<const T*>(x->values), static_cast<const I*>(x->indices),
-                             static_cast<const I*>(x->indptr)};
+        const Csr<T, I> m = {static_cast<const T*>(x->table.values), static_cast<const I*>(x->table.indices),
+                             static_cast<const I*>(x->table.indptr)};
         for (Index i = 0; i < x->n; ++i) {
             const Entries<T, I> row(m, x->row(i));
             const double w = x->weight_of(i);
@@ -115,10 +115,10 @@ struct DenseNormBody {
         using P = Pack<double, BYTES>;
         for (Index i = 0; i < x->n; ++i) {
             if (x->weight_of(i) == 0.0) continue;
-            const T* row = static_cast<const T*>(x->values) + x->row(i) * x->stride;
+            const T* row = static_cast<const T*>(x->table.values) + x->row(i) * x->table.stride;
             typename P::Value s[2] = {};
             Index j = 0;
-            for (; j + 2 * P::N <= x->n_features; j += 2 * P::N)
+            for (; j + 2 * P::N <= x->table.n_features; j += 2 * P::N)
                 for (Index k = 0; k < 2; ++k) {
                     const Index at = j + k * P::N;
                     const typename P::Value a =
@@ -126,7 +126,7 @@ struct DenseNormBody {
                     s[k] += a * a;
                 }
             double sum = P::sum(s[0] + s[1]);
-            for (; j < x->n_features; ++j) {
+            for (; j < x->table.n_features; ++j) {
                 const double a = (double(row[j]) - center[j]) * unit[j];
                 sum += a * a;
             }
@@ -137,8 +137,8 @@ struct DenseNormBody {
 template <class T, class I>
 struct SparseNormBody {
     static SL_FN void run(const Counted* x, const double*, const double* unit, double* largest) {
-        const Csr<T, I> m = {static_cast<const T*>(x->values), static_cast<const I*>(x->indices),
-                             static_cast<const I*>(x->indptr)};
+        const Csr<T, I> m = {static_cast<const T*>(x->table.values), static_cast<const I*>(x->table.indices),
+                             static_cast<const I*>(x->table.indptr)};
         for (Index i = 0; i < x->n; ++i) {
             if (x->weight_of(i) == 0.0) continue;
             const Entries<T, I> row(m, x->row(i));
@@ -152,22 +152,22 @@ struct SparseNormBody {
     }
 };
 
-// The function for X's layout: float32 (`single`) or float64; dense, or CSR with int32 or int64 (`wide`) indices.
+// The function for X's layout.
 template <template <class, int> class Dense, template <class, class> class Sparse, class Signature>
-Signature* for_layout(bool single, bool sparse, bool wide, int level) {
-    if (!sparse)
-        return single ? by_width<Dense, float, Signature>(level) : by_width<Dense, double, Signature>(level);
-    if (single)
-        return wide ? Cloned<Sparse<float, std::int64_t>, Signature>::at(level)
-                    : Cloned<Sparse<float, std::int32_t>, Signature>::at(level);
-    return wide ? Cloned<Sparse<double, std::int64_t>, Signature>::at(level)
-                : Cloned<Sparse<double, std::int32_t>, Signature>::at(level);
+Signature* for_layout(const Table& x, int level) {
+    if (!x.sparse())
+        return x.single ? by_width<Dense, float, Signature>(level) : by_width<Dense, double, Signature>(level);
+    return with_types(x, [&](auto value, auto index) {
+        return Cloned<Sparse<decltype(value), decltype(index)>, Signature>::at(level);
+    });
 }
-inline ColumnSumsSignature* column_sums_of(bool single, bool sparse, bool wide, int level) {
-    return for_layout<DenseSumsBody, SparseSumsBody, ColumnSumsSignature>(single, sparse, wide, level);
+inline void add_columns(const Counted& x, const ColumnSums& sums, int level) {
+    for_layout<DenseSumsBody, SparseSumsBody, ColumnSumsSignature>(x.table, level)(&x, &sums);
 }
-inline LargestNormSignature* largest_norm_of(bool single, bool sparse, bool wide, int level) {
-    return for_layout<DenseNormBody, SparseNormBody, LargestNormSignature>(single, sparse, wide, level);
+inline double largest_squared_norm(const Counted& x, const double* center, const double* unit, int level) {
+    double largest = 0.0;
+    for_layout<DenseNormBody, SparseNormBody, LargestNormSignature>(x.table, level)(&x, center, unit, &largest);
+    return largest;
 }
 
 }  // namespace sl

@@ -19,6 +19,12 @@ struct Slab {
     const T* high;
     double* average;
     Index n;
+
+    Slab part(Index start, Index count) const {
+        const auto from = [&](auto* array) { return array ? array + start : nullptr; };
+        return {w + start, g + start, {from(s[0]), from(s[1]), from(s[2])}, from(unit), from(low), from(high),
+                from(average), count};
+    }
 };
 // One step: `scale` is the gradient's factor (clipping), `average` that of the changes of the weights in the averages.
 struct Move {
@@ -92,7 +98,7 @@ struct MoveTouchedBody {
 };
 // What the penalty alone does to coordinates in the steps that they missed, at the present rate. Several at once, for
 // the vectors.
-struct Missed {
+struct LazySteps {
     enum { MOST = 64 };
     Index n, at[MOST];
     std::int32_t steps[MOST], longest;
@@ -118,13 +124,13 @@ struct Missed {
     }
 };
 template <template <class> class O, class T>
-struct RestBody {
+struct LazyBody {
     // `missed` is of each of the features `at`.
     static SL_FN void run(const Move* move, const Slab<T>* slab_, const std::int32_t* at, const std::int32_t* missed,
                           Index n, Index n_outputs) {
         const Slab<T> slab = *slab_;
         const O<T> optimizer(move->moment);
-        Missed some;
+        LazySteps some;
         some.clear();
         for (Index j = 0; j < n; ++j)
             for (Index i = at[j] * n_outputs; missed[j] > 0 && i < (at[j] + 1) * n_outputs; ++i) {
@@ -137,11 +143,11 @@ struct RestBody {
                 some.longest = missed[j] > some.longest ? missed[j] : some.longest;
                 some.w[some.n] = double(from);
                 some.step[some.n++] = missed_step(optimizer, state, move->moment, move->l1, double(slab.unit[i]));
-                if (some.n == Missed::MOST) settle(optimizer, slab, *move, some);
+                if (some.n == LazySteps::MOST) settle(optimizer, slab, *move, some);
             }
         settle(optimizer, slab, *move, some);
     }
-    static SL_FN void settle(const O<T>& optimizer, const Slab<T>& slab, const Move& move, Missed& some) {
+    static SL_FN void settle(const O<T>& optimizer, const Slab<T>& slab, const Move& move, LazySteps& some) {
         some.apply();
         for (Index m = 0; m < some.n; ++m) {
             const Index i = some.at[m];
@@ -196,7 +202,7 @@ using MoveSignature = void(const Move*, const Slab<T>*);
 template <class T>
 using MoveTouchedSignature = void(const Move*, const Slab<T>*, const std::int32_t*, Index, Index);
 template <class T>
-using RestSignature = void(const Move*, const Slab<T>*, const std::int32_t*, const std::int32_t*, Index, Index);
+using LazySignature = void(const Move*, const Slab<T>*, const std::int32_t*, const std::int32_t*, Index, Index);
 template <class T>
 using ReducedSignature = void(const Move*, const Slab<T>*, const Reduced<T>*, const std::int32_t*, Index, Index);
 
@@ -206,7 +212,7 @@ struct Mover {
     MoveSignature<T>* free;
     MoveSignature<T>* bounded;
     MoveTouchedSignature<T>* touched;
-    RestSignature<T>* rest;
+    LazySignature<T>* lazy;
     int states, powers[3];
 };
 template <template <class> class O, class T>
@@ -215,7 +221,7 @@ Mover<T> mover_of(int level) {
     return {Cloned<MoveBody<O, T, false>, MoveSignature<T>>::at(level),
             Cloned<MoveBody<O, T, true>, MoveSignature<T>>::at(level),
             Cloned<MoveTouchedBody<O, T>, MoveTouchedSignature<T>>::at(narrow),
-            Cloned<RestBody<O, T>, RestSignature<T>>::at(level), O<T>::STATES,
+            Cloned<LazyBody<O, T>, LazySignature<T>>::at(level), O<T>::STATES,
             {O<T>::POWER0, O<T>::POWER1, O<T>::POWER2}};
 }
 template <class T>
@@ -226,6 +232,8 @@ Mover<T> optimizer_mover(int kind, int level) {
 #undef SL_MOVER
     return table[kind](level);
 }
+inline int states_of(int optimizer) { return optimizer_mover<double>(optimizer, 0).states; }
+inline int state_power(int optimizer, int state) { return optimizer_mover<double>(optimizer, 0).powers[state]; }
 inline const char** optimizer_names() {
 #define SL_NAME(O) #O,
     static const char* names[] = {SL_OPTIMIZER_LIST(SL_NAME) nullptr};

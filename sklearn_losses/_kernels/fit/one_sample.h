@@ -2,12 +2,12 @@
 //
 // The weights are scale * w, so that the shrinkage of an L2 penalty is one product. Two loops over the rows share
 // everything but the rows: dense ones look ahead, sparse ones do not need to.
-#ifndef SKLEARN_LOSSES_SGD_H
-#define SKLEARN_LOSSES_SGD_H
+#ifndef SKLEARN_LOSSES_ONE_SAMPLE_H
+#define SKLEARN_LOSSES_ONE_SAMPLE_H
 
 #include <initializer_list>
 
-#include "simd/simd.h"
+#include "fit/table.h"
 
 namespace sl {
 
@@ -61,13 +61,10 @@ struct State {
 };
 
 struct OneSampleRun {
-    const void* x;  // float or double, as are the weights
-    Index n_features;
+    Table table;  // whose type is the weights'
     // Dense: where the last rows have a copy, from `first_last` on, that can be read a register past the row's end.
     const void* last_rows;
     Index first_last;
-    const void* indices;
-    const void* indptr;
     bool repeats;  // a sparse row may give an entry twice
     const double* y;
     const double* weight;       // of a sample; null: all 1
@@ -90,7 +87,7 @@ struct Typed : OneSampleRun {
     T *w, *average, *q;
     SL_FN explicit Typed(const OneSampleRun& run)
         : OneSampleRun(run),
-          x(static_cast<const T*>(run.x)),
+          x(static_cast<const T*>(run.table.values)),
           last_rows(static_cast<const T*>(run.last_rows)),
           w(static_cast<T*>(run.w)),
           average(static_cast<T*>(run.average)),
@@ -111,7 +108,7 @@ template <class T>
 SL_RARE State summed(const OneSampleRun& run, State s) {
     const T* w = static_cast<const T*>(run.w);
     double square[4] = {}, absolute[4] = {};
-    for (Index j = 0; j < run.n_features; ++j) {
+    for (Index j = 0; j < run.table.n_features; ++j) {
         square[j % 4] += double(w[j]) * double(w[j]);
         absolute[j % 4] += abs_(double(w[j]));
     }
@@ -125,7 +122,7 @@ SL_RARE State summed(const OneSampleRun& run, State s) {
 template <class T>
 SL_RARE State folded(const OneSampleRun& run_, State s) {
     const Typed<T> run(run_);
-    for (Index j = 0; j < run.n_features; ++j) {
+    for (Index j = 0; j < run.table.n_features; ++j) {
         if (run.average) run.average[j] = T((run.average[j] + s.average_a * run.w[j]) / s.average_b);
         run.w[j] = T(run.w[j] * s.scale);
     }
@@ -162,30 +159,30 @@ struct DenseRows {
     static constexpr bool l1 = L1, sparse = false;
     double product, square;  // of the step's row with w, and with itself
 
-    SL_FN DenseRows(const Typed<T>& run) : whole((run.n_features - 1) / P::N) {
+    SL_FN DenseRows(const Typed<T>& run) : whole((run.table.n_features - 1) / P::N) {
         T lanes[P::N];
-        for (Index j = 0; j < P::N; ++j) lanes[j] = whole * P::N + j < run.n_features ? T(1) : T(0);
+        for (Index j = 0; j < P::N; ++j) lanes[j] = whole * P::N + j < run.table.n_features ? T(1) : T(0);
         last = P::load(lanes) > V{};
         const Index position = run.state.position;
         x = row(run, position);
         x_next = row(run, position + 1);
-        product = dot_tail(x, run.w, run.n_features);
-        square = dot_tail(x, x, run.n_features);
+        product = dot_tail(x, run.w, run.table.n_features);
+        square = dot_tail(x, x, run.table.n_features);
         if (!L1) {
-            next_product = dot_tail(x_next, run.w, run.n_features);
-            next_square = dot_tail(x_next, x_next, run.n_features);
-            both = dot_tail(x, x_next, run.n_features);
+            next_product = dot_tail(x_next, run.w, run.table.n_features);
+            next_square = dot_tail(x_next, x_next, run.table.n_features);
+            both = dot_tail(x, x_next, run.table.n_features);
         }
     }
     static SL_FN void foresee(const Typed<T>& run, Index far, Index) {
-        prefetch(run.x + far * run.n_features, run.n_features * Index(sizeof(T)));
+        prefetch(run.x + far * run.table.n_features, run.table.n_features * Index(sizeof(T)));
     }
     // After w was multiplied by the factor.
     SL_FN void scaled(double factor) {
         product *= factor;
         if (!L1) next_product *= factor;
     }
-    SL_FN void add_to_average(const Typed<T>& run, T c) const { AxpyBody<T>::run(c, x, run.average, run.n_features); }
+    SL_FN void add_to_average(const Typed<T>& run, T c) const { AxpyBody<T>::run(c, x, run.average, run.table.n_features); }
 
     // Add c * x to w, penalise, and go on to the next row.
     SL_FN void step(const Typed<T>& run, State& s, double c_, double per_scale_, bool changed) {
@@ -230,7 +227,7 @@ struct DenseRows {
             x_next = row(run, s.position + 2);
         } else {
             s.square += c * (2.0 * product + c * square);
-            s.touched += run.n_features;
+            s.touched += run.table.n_features;
             product = next_product + c * both;
             square = next_square;
             next_product = new_product;
@@ -249,7 +246,7 @@ struct DenseRows {
 
     static SL_FN const T* row(const Typed<T>& run, Index position) {
         const Index i = run.path[position];
-        return i < run.first_last ? run.x + i * run.n_features : run.last_rows + (i - run.first_last) * run.n_features;
+        return i < run.first_last ? run.x + i * run.table.n_features : run.last_rows + (i - run.first_last) * run.table.n_features;
     }
 };
 
@@ -274,8 +271,8 @@ struct SparseRows {
     SL_FN SparseRows(const Typed<T>& run) { set(run, run.state.position); }
     static SL_FN void foresee(const Typed<T>& run, Index far, Index position) {
         const Index near = run.path[position + NEAR];
-        const I* indptr = static_cast<const I*>(run.indptr);
-        const I* indices = static_cast<const I*>(run.indices);
+        const I* indptr = static_cast<const I*>(run.table.indptr);
+        const I* indices = static_cast<const I*>(run.table.indices);
         const Index n = Index(indptr[far + 1] - indptr[far]);
         prefetch(run.x + indptr[far], n * Index(sizeof(T)));
         prefetch(indices + indptr[far], n * Index(sizeof(I)));
@@ -375,10 +372,10 @@ struct SparseRows {
     }
 
     SL_FN void set(const Typed<T>& run, Index position) {
-        const I* indptr = static_cast<const I*>(run.indptr);
+        const I* indptr = static_cast<const I*>(run.table.indptr);
         const Index i = run.path[position], start = Index(indptr[i]);
         x = run.x + start;
-        at = static_cast<const I*>(run.indices) + start;
+        at = static_cast<const I*>(run.table.indices) + start;
         n = Index(indptr[i + 1]) - start;
         double a = 0, b = 0, c = 0;
         Index j = 0;
@@ -479,41 +476,41 @@ struct Sparse {
     using Body = Steps<T, SparseRows<T, I, L1, BYTES>>;
 };
 template <class T>
-void (*steps_of(const OneSampleRun& run, int index_size, int level))(OneSampleRun*) {
+void (*steps_of(const OneSampleRun& run, int level))(OneSampleRun*) {
+    const Table& x = run.table;
     // The widest registers slow down what is computed beside them: short rows do not make up for it, nor sparse ones.
-    if (level == 2 && (index_size > 0 || run.n_features * Index(sizeof(T)) < 512)) level = 1;
+    if (level == 2 && (x.sparse() || x.n_features * Index(sizeof(T)) < 512)) level = 1;
     const auto choose = [&](auto with, auto without) { return run.rule.share_l1 > 0.0 ? with : without; };
     using S = void(OneSampleRun*);
-    if (index_size == 4)
-        return choose(by_width<Sparse<std::int32_t, true>::Body, T, S>(level),
-                      by_width<Sparse<std::int32_t, false>::Body, T, S>(level));
-    if (index_size == 8)
+    if (!x.sparse())
+        return choose(by_width<Dense<true>::Body, T, S>(level), by_width<Dense<false>::Body, T, S>(level));
+    if (x.wide)
         return choose(by_width<Sparse<std::int64_t, true>::Body, T, S>(level),
                       by_width<Sparse<std::int64_t, false>::Body, T, S>(level));
-    return choose(by_width<Dense<true>::Body, T, S>(level), by_width<Dense<false>::Body, T, S>(level));
+    return choose(by_width<Sparse<std::int32_t, true>::Body, T, S>(level),
+                  by_width<Sparse<std::int32_t, false>::Body, T, S>(level));
 }
 
-// ---------------------------------------------------------------------- what _sgd.pyx calls; `single` is float in X
+// ------------------------------------------------------------------------------------------ what one_sample.pyx calls
 
-// Rows are dense where `index_size` is 0, and sparse with indices of that many bytes otherwise.
-inline void take_steps(OneSampleRun* run, bool single, int index_size, int level) {
-    (single ? steps_of<float>(*run, index_size, level) : steps_of<double>(*run, index_size, level))(run);
+inline void take_steps(OneSampleRun* run, int level) {
+    (run->table.single ? steps_of<float>(*run, level) : steps_of<double>(*run, level))(run);
 }
 // The norms of the weights that a fit starts from.
-inline void sum_norms(OneSampleRun* run, bool single) {
+inline void sum_norms(OneSampleRun* run) {
     State& s = run->state;
-    s = single ? summed<float>(*run, s) : summed<double>(*run, s);
+    s = run->table.single ? summed<float>(*run, s) : summed<double>(*run, s);
     s.square = s.square_now;
     s.absolute = s.absolute_now;
 }
 template <class T>
 bool all_finite(const OneSampleRun& run) {
     bool all = true;
-    for (Index j = 0; j < run.n_features; ++j) all &= abs_(static_cast<const T*>(run.w)[j]) <= Format<T>::max;
+    for (Index j = 0; j < run.table.n_features; ++j) all &= abs_(static_cast<const T*>(run.w)[j]) <= Format<T>::max;
     return all && abs_(run.state.intercept) <= Format<double>::max;
 }
-inline bool is_finite(const OneSampleRun& run, bool single) {
-    return run.state.finite && (single ? all_finite<float>(run) : all_finite<double>(run));
+inline bool is_finite(const OneSampleRun& run) {
+    return run.state.finite && (run.table.single ? all_finite<float>(run) : all_finite<double>(run));
 }
 
 }  // namespace sl

@@ -2,7 +2,7 @@
 //
 // The penalty's L2 part is in the gradient already (unless `decoupled`); its L1 part and the bounds are the proximal
 // operator's, which each optimizer calls with the length of its own step for this coordinate, so that the fixed points
-// are those of the penalised objective. Compiled for the CPU (batch.h) and for the device from this one text.
+// are those of the penalised objective. Compiled for the CPU (step.h) and for the device from this one text.
 //
 // A coordinate is a weight over its unit, so that steps do not depend on the units of X and y: `scaled_step` goes there
 // and back. POWERi says how state i follows a new unit: it is multiplied by (new / old)^POWERi.
@@ -51,6 +51,13 @@ struct Moment {
     const double* params;
     double rate, t, l2, l1_so_far, power1, power2;
 };
+
+// Those of step t.
+SL_FN Moment moment_of(const double* params, int n_params, double rate, double t, double l2, double l1_so_far) {
+    Moment m = {params, rate, t, l2, l1_so_far, 0.0, 0.0};
+    if (n_params > 1) m.power1 = pow(params[0], t), m.power2 = pow(params[1], t);
+    return m;
+}
 
 // A coordinate's own length of step: none before its first gradient, whose size it depends on. (rate / eps would let the
 // L1 penalty wipe out the weights that a fit starts from wherever the first batch has no gradient.)

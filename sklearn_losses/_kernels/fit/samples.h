@@ -1,4 +1,4 @@
-// What a sample contributes to a step, and the order in which samples come: one text for CPU (batch.h) and device.
+// What a sample contributes to a step, and the order in which samples come: one text for CPU (step.h) and device.
 //
 // A `Task` has the members that stand below; its `Real` is the type of targets and weights.
 #ifndef SKLEARN_LOSSES_SAMPLES_H

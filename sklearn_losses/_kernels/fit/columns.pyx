@@ -6,32 +6,25 @@ cimport numpy as cnp
 from libc.stdint cimport int32_t
 
 from sklearn_losses._kernels.losses._pointwise cimport simd_level_in_use
-from sklearn_losses._kernels.fit._rows cimport Rows, describe_rows
+from sklearn_losses._kernels.fit.table cimport Table, describe
 
 cnp.import_array()
 
 cdef extern from "fit/columns.h" namespace "sl" nogil:
-    cdef struct Counted:
-        const void* values
-        const void* indices
-        const void* indptr
-        Py_ssize_t stride, n_features
+    cdef cppclass Counted:
+        Table table
         const int32_t* at
         const double* weight
         Py_ssize_t n
-
-    cdef struct ColumnSums:
+    cdef cppclass ColumnSums:
         const double* shift
         double* count
         double* total
         double* square
-
-    ctypedef void (*SumsOf "sl::ColumnSumsSignature*")(const Counted*, const ColumnSums*) noexcept
-    ctypedef void (*NormOf "sl::LargestNormSignature*")(
-        const Counted*, const double*, const double*, double*
-    ) noexcept
-    SumsOf column_sums_of(bint single, bint sparse, bint wide, int level)
-    NormOf largest_norm_of(bint single, bint sparse, bint wide, int level)
+    void add_columns(const Counted& x, const ColumnSums& sums, int level)
+    double squared_norm "sl::largest_squared_norm"(
+        const Counted& x, const double* center, const double* unit, int level
+    )
 
 
 cdef double* doubles(cnp.ndarray array):
@@ -45,7 +38,7 @@ cdef cnp.ndarray checked(array, dtype, shape):
     return array
 
 
-cdef class Table:
+cdef class Rows:
     """X, the rows of it that count, and their weights.
 
     Parameters
@@ -57,25 +50,17 @@ cdef class Table:
         Of these rows. None: 1.
     """
 
-    cdef Rows rows
     cdef Counted counted
     cdef list keep
-    cdef int level
 
     def __cinit__(self, X, rows, weight):
         self.keep = []
-        self.level = simd_level_in_use()
-        describe_rows(&self.rows, X, self.keep, self.level)
-        self.counted.values = self.rows.data
-        self.counted.indices = self.rows.indices
-        self.counted.indptr = self.rows.indptr
-        self.counted.stride = self.rows.stride
-        self.counted.n_features = self.rows.n_features
-        self.counted.n = self.rows.n_rows
+        describe(&self.counted.table, X, self.keep)
+        self.counted.n = n = self.counted.table.n_rows
         if rows is not None:
             rows = checked(rows, np.int32, (len(rows),))
-            if len(rows) and not 0 <= rows.min() <= rows.max() < self.rows.n_rows:
-                raise ValueError(f"rows must be in the range [0, {self.rows.n_rows})")
+            if len(rows) and not 0 <= rows.min() <= rows.max() < n:
+                raise ValueError(f"rows must be in the range [0, {n})")
             self.counted.at = <const int32_t*> cnp.PyArray_DATA(<cnp.ndarray> rows)
             self.counted.n = len(rows)
         if weight is not None:
@@ -90,7 +75,7 @@ def column_sums(X, rows=None, weight=None):
     Parameters
     ----------
     X, rows, weight
-        As in `Table`; a weight of 2 is as good as two copies.
+        As in `Rows`; a weight of 2 is as good as two copies.
 
     Returns
     -------
@@ -102,14 +87,15 @@ def column_sums(X, rows=None, weight=None):
     square : ndarray of shape (n_features,)
         The sum of the squared distances from the mean.
     """
-    cdef Table table = Table(X, rows, weight)
+    cdef Rows table = Rows(X, rows, weight)
     shift, count, total, square = np.zeros((4, X.shape[1]))
-    if table.counted.n and not table.rows.sparse:  # sums around a row lose fewer digits than sums around 0
+    if table.counted.n and not table.counted.table.sparse():  # sums around a row lose fewer digits than sums around 0
         shift[:] = X[0 if rows is None else rows[0]]
-    cdef ColumnSums sums = ColumnSums(doubles(shift), doubles(count), doubles(total), doubles(square))
-    cdef SumsOf add = column_sums_of(table.rows.single, table.rows.sparse, table.rows.wide, table.level)
+    cdef ColumnSums sums
+    sums.shift, sums.count, sums.total, sums.square = doubles(shift), doubles(count), doubles(total), doubles(square)
+    cdef int level = simd_level_in_use()
     with nogil:
-        add(&table.counted, &sums)
+        add_columns(table.counted, sums, level)
     n = float(table.counted.n if weight is None else np.sum(weight))
     mean = total / (n if n > 0 else 1.0)
     square -= total * mean
@@ -122,7 +108,7 @@ def largest_squared_norm(X, center, unit, rows=None, weight=None):
     Parameters
     ----------
     X, rows, weight
-        As in `Table`.
+        As in `Rows`.
     center : ndarray of shape (n_features,)
         Without effect on CSR.
     unit : ndarray of shape (n_features,)
@@ -132,13 +118,13 @@ def largest_squared_norm(X, center, unit, rows=None, weight=None):
     largest : float
         0 where no row counts.
     """
-    cdef Table table = Table(X, rows, weight)
+    cdef Rows table = Rows(X, rows, weight)
     cdef Py_ssize_t d = X.shape[1]
     center, unit = checked(center, np.float64, (d,)), checked(unit, np.float64, (d,))
     cdef double* to_center = doubles(center)
     cdef double* to_unit = doubles(unit)
-    cdef double largest = 0.0
-    cdef NormOf see = largest_norm_of(table.rows.single, table.rows.sparse, table.rows.wide, table.level)
+    cdef double largest
+    cdef int level = simd_level_in_use()
     with nogil:
-        see(&table.counted, to_center, to_unit, &largest)
+        largest = squared_norm(table.counted, to_center, to_unit, level)
     return largest

@@ -1,6 +1,6 @@
 """scikit-learn's stochastic gradient descent, without the GIL: one sample a step, one output, a pointwise loss.
 
-The steps are C++ (sgd.h); here are the arrays that they work on, the order of the rows, and what a fit is resumed from.
+The steps are C++ (one_sample.h); here are the arrays that they work on, the order of the rows, and what a fit is resumed from.
 """
 
 from collections import namedtuple
@@ -15,7 +15,7 @@ from libc.stdint cimport int32_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 
 from sklearn_losses._kernels.losses._pointwise cimport Point, point_of, simd_level_in_use
-from sklearn_losses._kernels.fit._rows cimport Rows, describe_rows
+from sklearn_losses._kernels.fit.table cimport Table, describe
 from sklearn_losses._states import array_like, number, one_sample, whole
 
 cnp.import_array()
@@ -43,12 +43,9 @@ cdef extern from "fit/one_sample.h" namespace "sl" nogil:
         double loss_sum, gradient_sum, square_sum, absolute_sum
         bint finite
     ctypedef struct OneSampleRun:
-        const void* x
-        Py_ssize_t n_features
+        Table table
         const void* last_rows
         Py_ssize_t first_last
-        const void* indices
-        const void* indptr
         bint repeats
         const double* y
         const double* weight
@@ -67,9 +64,12 @@ cdef extern from "fit/one_sample.h" namespace "sl" nogil:
         void* q
         State state
     double learning_rate(const Rule& rule, double t, double last)
-    void take_steps(OneSampleRun* run, bint single, int index_size, int level)
-    void sum_norms(OneSampleRun* run, bint single)
-    bint is_finite(const OneSampleRun& run, bint single)
+    void take_steps(OneSampleRun* run, int level)
+    void sum_norms(OneSampleRun* run)
+    bint is_finite(const OneSampleRun& run)
+
+cdef extern from "fit/order.h" namespace "sl" nogil:
+    void shuffle_as_scikit_learn(int32_t* order, uint32_t n, uint32_t seed)
 
 SCHEDULES = {
     "constant": CONSTANT,
@@ -131,28 +131,6 @@ cdef Py_ssize_t WORK_OF_CALL = 20_000
 cdef Py_ssize_t LINE = 64
 
 
-# scikit-learn's generator (Marsaglia's xorshift), so that the same seed gives the same order.
-cdef inline uint32_t next_random(uint32_t* seed) noexcept nogil:
-    if seed[0] == 0:
-        seed[0] = 1
-    seed[0] ^= seed[0] << 13
-    seed[0] ^= seed[0] >> 17
-    seed[0] ^= seed[0] << 5
-    return seed[0] % (<uint32_t> 0x7FFFFFFF + 1)
-
-
-cdef void shuffle_once(int32_t* order, uint32_t n, uint32_t seed) noexcept nogil:
-    cdef uint32_t i, j
-    cdef int32_t taken
-    if n < 2:
-        return
-    for i in range(n - 1):
-        j = i + next_random(&seed) % (n - i)
-        taken = order[i]
-        order[i] = order[j]
-        order[j] = taken
-
-
 cdef void call_loss(const double* params, double y, double raw, double* value, double* gradient) noexcept nogil:
     """A Python loss as the function that a step calls; its parameters are the engine."""
     with gil:
@@ -189,7 +167,6 @@ cdef class Engine:
     """
 
     cdef OneSampleRun run
-    cdef Rows rows
     cdef int32_t* order
     cdef int32_t* path          # the order without the rows held out
     cdef const uint8_t* held_out
@@ -209,15 +186,12 @@ cdef class Engine:
         if loss.is_multiclass:
             raise ValueError(f"loss must be pointwise; got {loss!r}")
         self.keep = []
-        describe_rows(&self.rows, X, self.keep, simd_level_in_use())
+        describe(&run.table, X, self.keep)
         n_samples, n_features = X.shape
         if n_samples > INT_MAX:
             raise ValueError(f"X must have at most {INT_MAX} rows; got {n_samples}")
-        run.x = self.rows.data
-        run.n_features = n_features
-        run.indices = self.rows.indices
-        run.indptr = self.rows.indptr
-        if not self.rows.sparse:
+        cdef bint sparse = run.table.sparse()
+        if not sparse:
             self._copy_last_rows(X)
         run.y = self._doubles("y", y, n_samples)
         run.weight = NULL
@@ -234,9 +208,9 @@ cdef class Engine:
         run.rule.power_t = settings.power_t
         run.rule.optimal_init = optimal_init
         run.fit_intercept = settings.fit_intercept
-        run.intercept_decay = SPARSE_INTERCEPT_DECAY if self.rows.sparse else 1.0
-        run.least_scale = 1e-6 if self.rows.single else 1e-9
-        run.repeats = self.rows.sparse and settings.penalty is not None and not X.has_canonical_format
+        run.intercept_decay = SPARSE_INTERCEPT_DECAY if sparse else 1.0
+        run.least_scale = 1e-6 if run.table.single else 1e-9
+        run.repeats = sparse and settings.penalty is not None and not X.has_canonical_format
         run.most_touched = TOUCHED * max(n_features, 1)
 
         run.state.t = number(1)(t, "t")
@@ -256,7 +230,7 @@ cdef class Engine:
         if run.rule.share_l1 > 0.0:
             self.vectors["q"] = self._vector("q", np.zeros((1, n_features)))
             run.q = cnp.PyArray_DATA(<cnp.ndarray> self.vectors["q"])
-        sum_norms(run, self.rows.single)
+        sum_norms(run)
 
         order = np.zeros(n_samples + ROWS_AHEAD, np.int32)
         self.keep.append(order)
@@ -285,7 +259,7 @@ cdef class Engine:
             run.point = point_of(kind)
             run.params = self._doubles("the loss's parameters", params, len(params))
         # An average row's; a look too early or late does no harm.
-        cdef Py_ssize_t work = WORK_OF_ROW + (len(X.data) // max(n_samples, 1) if self.rows.sparse else n_features)
+        cdef Py_ssize_t work = WORK_OF_ROW + (len(X.data) // max(n_samples, 1) if sparse else n_features)
         self.between_looks = 1 + WORK_BETWEEN_LOOKS // (WORK_OF_CALL if python else work)
 
         self.vectors_saved = {name: vector.copy() for name, vector in self.vectors.items()}
@@ -300,21 +274,21 @@ cdef class Engine:
 
     def _vector(self, name, values):
         """A copy, padded with zeros to whole registers, and aligned to them."""
-        if values.shape != (1, self.run.n_features):
-            raise ValueError(f"{name} must have shape (1, {self.run.n_features}); got {values.shape}")
-        dtype = np.dtype(np.float32 if self.rows.single else np.float64)
+        if values.shape != (1, self.run.table.n_features):
+            raise ValueError(f"{name} must have shape (1, {self.run.table.n_features}); got {values.shape}")
+        dtype = np.dtype(np.float32 if self.run.table.single else np.float64)
         cdef Py_ssize_t lanes = LINE // dtype.itemsize
-        cdef Py_ssize_t size = (max(self.run.n_features, 1) + lanes - 1) // lanes * lanes
+        cdef Py_ssize_t size = (max(self.run.table.n_features, 1) + lanes - 1) // lanes * lanes
         padded = np.zeros(size + lanes, dtype)
         cdef Py_ssize_t past = <size_t> cnp.PyArray_DATA(<cnp.ndarray> padded) % LINE
         cdef Py_ssize_t start = (LINE - past) // dtype.itemsize
         vector = padded[start:start + size]
-        vector[:self.run.n_features] = values[0]
+        vector[:self.run.table.n_features] = values[0]
         return vector
 
     cdef int _copy_last_rows(self, object X) except -1:
         """Where a register past the row's end would be past the end of X."""
-        cdef Py_ssize_t d = max(self.run.n_features, 1), lanes = LINE // X.itemsize
+        cdef Py_ssize_t d = max(self.run.table.n_features, 1), lanes = LINE // X.itemsize
         cdef Py_ssize_t first = max((X.size - (d + lanes - 1) // lanes * lanes + d) // d, 0)
         rows = X[first:]
         last = np.zeros(rows.size + lanes, X.dtype)
@@ -340,12 +314,12 @@ cdef class Engine:
 
     def shuffle(self, uint32_t seed, Py_ssize_t times):
         """Put the rows in the order that they are in after so many epochs with that seed."""
-        cdef Py_ssize_t n = self.rows.n_rows
+        cdef Py_ssize_t n = self.run.table.n_rows
         cdef cnp.ndarray once = np.arange(n, dtype=np.int32)
         # Each epoch applies the same permutation: its power, by squaring.
         order = once.copy()
         if times > 0:
-            shuffle_once(<int32_t*> cnp.PyArray_DATA(once), <uint32_t> n, seed)
+            shuffle_as_scikit_learn(<int32_t*> cnp.PyArray_DATA(once), <uint32_t> n, seed)
         while times > 0:
             if times & 1:
                 order = once[order]
@@ -375,16 +349,16 @@ cdef class Engine:
             False when the pass ended early at a raw prediction that is not finite, or a weight is not.
         """
         cdef State* s = &self.run.state
-        cdef Py_ssize_t n = self.rows.n_rows, i
+        cdef Py_ssize_t n = self.run.table.n_rows, i
         cdef uint32_t seed_
-        cdef int index_size = 0 if not self.rows.sparse else (8 if self.rows.wide else 4), level = simd_level_in_use()
+        cdef int level = simd_level_in_use()
         if seed is not None:
             seed_ = seed
             with nogil:
-                shuffle_once(self.order, <uint32_t> n, seed_)
+                shuffle_as_scikit_learn(self.order, <uint32_t> n, seed_)
         if self.held_out != NULL:
             n = 0
-            for i in range(self.rows.n_rows):
+            for i in range(self.run.table.n_rows):
                 self.path[n] = self.order[i]
                 n += not self.held_out[self.order[i]]
             self.path[n] = self.order[0]  # any row: the last one may have been held out
@@ -396,11 +370,11 @@ cdef class Engine:
             PyErr_CheckSignals()
             self.run.stop = min(n, s.position + self.between_looks)
             with nogil:
-                take_steps(&self.run, self.rows.single, index_size, level)
+                take_steps(&self.run, level)
             if self.error is not None:
                 error, self.error = self.error, None
                 raise error
-        s.finite = is_finite(self.run, self.rows.single)
+        s.finite = is_finite(self.run)
         cdef double seen = max(s.position, 1), objective = s.loss_sum
         cdef const Rule* rule = &self.run.rule
         # As in scikit-learn, the passive-aggressive rules' objective is the loss alone.
@@ -425,15 +399,15 @@ cdef class Engine:
 
         The order of the rows is the caller's: see `shuffle`.
         """
-        vectors = {name: vector[:self.run.n_features].copy() for name, vector in self.vectors_saved.items()}
+        vectors = {name: vector[:self.run.table.n_features].copy() for name, vector in self.vectors_saved.items()}
         return {**self.saved, **vectors}
 
     def set_state(self, state):
         """Go on from what `get_state` returned, in an engine of the same data and settings; a ValueError where it is
         nothing that this could go on from."""
-        features = slice(self.run.n_features)
+        features = slice(self.run.table.n_features)
         kinds = {name: array_like(vector[features], exact=True) for name, vector in self.vectors.items()}
-        counts = {"touched": whole(0, self.run.most_touched), "position": whole(0, self.rows.n_rows)}
+        counts = {"touched": whole(0, self.run.most_touched), "position": whole(0, self.run.table.n_rows)}
         state = one_sample({**counts, **kinds})(state)
         for name, vector in self.vectors.items():
             vector[features] = state[name]
@@ -442,7 +416,7 @@ cdef class Engine:
 
     def coef(self):
         """The weights at the last `save`, scaled: ndarray of shape (1, n_features)."""
-        coef = self.vectors_saved["coef"][None, :self.run.n_features]
+        coef = self.vectors_saved["coef"][None, :self.run.table.n_features]
         return coef * coef.dtype.type(self.saved.scale)
 
     def intercepts(self):
@@ -453,7 +427,7 @@ cdef class Engine:
         """The averaged weights and intercept at the last `save`, in the same shapes, or (None, None)."""
         if "average" not in self.vectors:
             return None, None
-        coef, average = (self.vectors_saved[name][None, :self.run.n_features] for name in ("coef", "average"))
+        coef, average = (self.vectors_saved[name][None, :self.run.table.n_features] for name in ("coef", "average"))
         average = (average + self.saved.average_a * coef.astype(np.float64)) / self.saved.average_b
         return average.astype(coef.dtype), np.array([self.saved.intercept_average])
 

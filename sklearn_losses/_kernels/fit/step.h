@@ -1,0 +1,541 @@
+// CPU only: steps on batches of rows, of any optimizer, and gradients over all rows.
+//
+// Weights are (n_outputs, n_features) for dense rows, whose products run along the features, and (n_features, n_outputs)
+// for sparse ones, which touch all outputs of a feature together. Rows are taken in pieces, which threads share; a piece
+// is the same whatever the number of threads, and pieces are added in order: so are the bits.
+#ifndef SKLEARN_LOSSES_STEP_H
+#define SKLEARN_LOSSES_STEP_H
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "fit/engine.h"
+#include "fit/moves.h"
+#include "fit/pool.h"
+
+namespace sl {
+
+// A batch is taken in chunks of so many scores, which bounds what is held of them, and of so many rows.
+constexpr Index CHUNK_SCORES = 65536, LEAST_CHUNK_ROWS = 256, MOST_CHUNK_ROWS = 2048;
+// Dense rows: as many sums of the gradient at once as fit SUMS, of MOST_PIECES, and at least LEAST_PIECES.
+constexpr Index MOST_PIECES = 16, LEAST_PIECES = 4, SUMS = 1 << 18;
+constexpr Index BLOCK_COLUMNS = 2048;  // of the weights, that a thread takes
+constexpr Index DENSE_AHEAD = 8;       // rows ahead that are prefetched
+
+// Nanoseconds: of work that is worth a thread, in a job, which helpers take up awake, and in a pass, for which they are
+// called; of a row and output, and of one of its elements; of a call of a loss in Python; between two looks for signals.
+constexpr double LEAST_WORK = 4e3, LEAST_PASS = 1e5, ROW_COST = 20.0, DENSE_COST = 0.15, SPARSE_COST = 4.0,
+                 CALL_COST = 2e4, BETWEEN_LOOKS = 5e7;
+
+template <class T, class I>
+class Batches final : public Engine {
+    // Features that the step has touched, and how many steps before it had left each of them alone.
+    struct Touched {
+        std::vector<std::int32_t> at, missed, mark, count;  // mark: the last step that touched a feature
+        Index n = 0, settled = 0;                           // those whose missed steps are made up for
+    };
+    struct Scratch {
+        std::vector<Index> rows;
+        std::vector<double> raw, value, gradient, target, by_piece, norms, total, intercepts;
+        std::vector<Sums> sums;
+    };
+
+    Index size = 0, chunk_rows = 0, most_pieces = 0;
+    double row_work = 0.0;
+    Scratch scratch;
+    Touched touched;
+    Pool pool;
+    int n_pieces = 0;  // whose sums hold something
+
+    // Where a pass over the rows stands.
+    Index position = 0, batch = 0;
+    std::int32_t n_steps = 0;
+    const double* rates = nullptr;
+    double loss_sum = 0.0, norm_sum = 0.0;
+    int memory_mode = NO_MEMORY;
+    bool from_center = false;
+
+    bool sparse() const { return problem.x.sparse(); }
+    bool reduces() const { return mean != nullptr; }
+    Csr<T, I> csr() const {
+        const Table& x = problem.x;
+        return {static_cast<const T*>(x.values), static_cast<const I*>(x.indices), static_cast<const I*>(x.indptr)};
+    }
+    const T* row_at(Index row) const { return static_cast<const T*>(problem.x.values) + row * problem.x.stride; }
+
+    // --------------------------------------------------------------------------------------------------------- threads
+
+    int threads_for(double work) const { return int(std::max(1.0, std::min(double(threads), work / LEAST_WORK))); }
+
+    // Run the pieces of a job, those of more than one thread with whoever helps.
+    template <class Job>
+    void each(Index n, int n_threads, Job job) {
+        if (n_threads <= 1 || n <= 1 || !pool.ready()) {
+            for (int i = 0; i < n; ++i) job(i);
+            return;
+        }
+        ++jobs_shared;
+        pool.share([](void* context, int piece) { (*static_cast<Job*>(context))(piece); }, &job, int(n));
+    }
+    // Call helpers for a pass of so much work.
+    void enlist(double work) {
+        const int useful = int(std::min(double(threads), work / LEAST_PASS));
+        if (useful > 1) pool.enlist(useful - 1);
+    }
+
+    // ---------------------------------------------------------------------------------- the gradient of a batch of rows
+
+    void scores(const Chunk& chunk, Index first, Index n, double* by_row) {
+        const Layout at(problem, n);
+        const Index K = problem.n_outputs;
+        const T* weights = static_cast<const T*>(w);
+        double* raw = chunk.raw + first * K;
+        if (sparse()) {
+            const Csr<T, I> m = csr();
+            const bool far = size * Index(sizeof(T)) > NEAR_BYTES;
+            sparse_kernels<T, I>(level).scores(&m, chunk.rows + first, n, chunk.n - first, weights, K, far, by_row);
+            for (Index b = 0; b < n; ++b)
+                for (Index k = 0; k < K; ++k) raw[b * at.row + k * at.output] = by_row[b * K + k];
+            return;
+        }
+        const DenseKernels<T> kernels = dense_kernels<T>(level);
+        const Index d = problem.x.n_features;
+        const T* x[4];
+        for (Index b = 0; b < n; b += 4) {
+            const Index rows = std::min(n - b, Index(4));
+            for (Index r = 0; r < rows; ++r) {
+                x[r] = row_at(chunk.rows[first + b + r]);
+                const Index far = first + b + r + DENSE_AHEAD;
+                if (far < chunk.n) prefetch(row_at(chunk.rows[far]), d * Index(sizeof(T)));
+            }
+            for (Index k = 0; k < K; ++k) {
+                double out[4];
+                if (rows == 4)
+                    kernels.scores(x, weights + k * d, d, out);
+                else
+                    for (Index r = 0; r < rows; ++r) kernels.dot(x[r], weights + k * d, d, out + r);
+                for (Index r = 0; r < rows; ++r) raw[(b + r) * at.row + k * at.output] = out[r];
+            }
+        }
+    }
+    void add_dense_gradient(const Chunk& chunk, Index first, Index n, double* to, bool begin) {
+        const Index K = problem.n_outputs, d = problem.x.n_features;
+        const DenseKernels<T> kernels = dense_kernels<T>(level);
+        const T* x[TALL];
+        T c[TALL];
+        for (Index b = 0; b < n; ++b) x[b] = row_at(chunk.rows[first + b]);
+        for (Index k = 0; k < K; ++k) {
+            bool any = false;
+            for (Index b = 0; b < n; ++b) {
+                c[b] = T(chunk.gradient[(first + b) * K + k]);
+                any = any || c[b] != T(0);
+            }
+            if (any || begin) kernels.gradient(x, c, n, to + k * d, d, begin);
+        }
+    }
+
+    enum Phase { SCORES = 1, LOSS = 2, COEFFICIENTS = 4 };
+
+    // Rows of a piece of a chunk: scores, losses and, dense, the piece's own sum of the gradient. `begins`: no chunk
+    // before this one has begun the sums.
+    void add_piece(const Chunk& chunk, Index piece, Index start, Index stop, int phases, bool begins) {
+        const Index K = problem.n_outputs;
+        double* intercepts = intercept_gradient.data() + piece * K;
+        double* by_row = scratch.by_piece.data() + piece * TALL * K;
+        Sums* sums = scratch.sums.data() + piece;
+        if (begins && (phases & SCORES)) {
+            *sums = Sums();
+            for (Index k = 0; k < K; ++k) intercepts[k] = 0.0;
+        }
+        for (Index first = start; first < stop; first += TALL) {
+            const Index n = std::min(stop - first, Index(TALL));
+            if (phases & SCORES) {
+                scores(chunk, first, n, by_row);
+                complete_scores(problem, chunk, first, n, intercept, sums);
+            }
+            if (phases & LOSS) evaluate_loss(problem, chunk, first, n, sums);
+            if (phases & COEFFICIENTS) {
+                weigh(problem, chunk, first, n, intercepts, by_row, sums);
+                if (!sparse()) add_dense_gradient(chunk, first, n, g.data() + piece * size, begins && first == start);
+            }
+        }
+    }
+
+    // Whether a raw prediction was not finite.
+    Status failed() const {
+        Status status = DONE;
+        for (int i = 0; i < n_pieces; ++i) {
+            if (scratch.sums[i].bad == 2.0) return OUT_OF_MEMORY;
+            if (scratch.sums[i].bad != 0.0) status = NOT_FINITE;
+        }
+        return status;
+    }
+
+    // Add rows [start, stop) of the order, of which there are `of` in the mean, to the sums of loss and gradient. With a
+    // `move`, the features that they touch first make up for the steps that they missed.
+    Status add_rows(Index start, Index stop, double of, int mode, const Move* move) {
+        const bool python = problem.kind < 0;
+        int n_begun = 0;
+        n_pieces = 0;
+        for (Index n = 0; start < stop; start += n) {
+            n = std::min(stop - start, chunk_rows);
+            for (Index i = 0; i < n; ++i) scratch.rows[i] = order[start + i];
+            const Chunk chunk = {scratch.rows.data(), n, 1.0 / of, mode, scratch.raw.data(), scratch.value.data(),
+                                 scratch.gradient.data(), scratch.target.data(), table};
+            const Index most = std::min(most_pieces, (n + TALL - 1) / TALL);
+            const Index piece_rows = ((n + most - 1) / most + TALL - 1) / TALL * TALL;
+            const Index pieces = (n + piece_rows - 1) / piece_rows;
+            n_pieces = std::max(n_pieces, int(pieces));
+            const int n_threads = threads_for(double(n) * row_work);
+            const auto run = [&](int phases) {
+                each(pieces, n_threads, [&](int piece) {
+                    const Index first = piece * piece_rows;
+                    add_piece(chunk, piece, first, std::min(first + piece_rows, n), phases, piece >= n_begun);
+                });
+            };
+            if (move) touch(chunk, *move);
+            if (python) {
+                run(SCORES);
+                Status status = failed();
+                if (status == DONE)
+                    status = python_loss(caller, n * problem.n_outputs, chunk.target, chunk.raw, chunk.value,
+                                         chunk.gradient);
+                if (status != DONE) return status;
+                run(COEFFICIENTS);
+            } else {
+                run(SCORES | LOSS | COEFFICIENTS);
+            }
+            if (sparse()) {
+                const Csr<T, I> m = csr();
+                const bool far = size * Index(sizeof(double)) > NEAR_BYTES;
+                sparse_kernels<T, I>(level).gradient(&m, chunk.rows, n, chunk.gradient, problem.n_outputs, far,
+                                                     g.data());
+            }
+            n_begun = n_pieces;
+        }
+        return failed();
+    }
+
+    // Add up the pieces' losses, and their gradients of the intercepts; returns the loss.
+    double collect() {
+        const Index K = problem.n_outputs;
+        double sum = 0.0;
+        for (Index i = 0; i < n_pieces; ++i) {
+            sum += scratch.sums[i].loss;
+            for (Index k = 0; i > 0 && k < K; ++k) intercept_gradient[k] += intercept_gradient[i * K + k];
+        }
+        return sum;
+    }
+
+    // ------------------------------------------------------------------------------------- the columns of the gradient
+
+    Index n_blocks() const { return sparse() ? 1 : (size + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS; }
+    int threads_for_columns() const { return threads_for(double(size) * n_pieces); }
+    Index block_start(Index block, Index* n) const {
+        *n = std::min(size - block * BLOCK_COLUMNS, BLOCK_COLUMNS);
+        return block * BLOCK_COLUMNS;
+    }
+
+    // The sum of the pieces, in a block of the weights; returns the square of its norm.
+    double combine(Index block, bool centered) {
+        double norm = 0.0;
+        if (sparse()) {
+            const Index K = problem.n_outputs;
+            for (Index j = 0; j < touched.n; ++j)
+                for (Index k = 0; k < K; ++k) {
+                    const double one = g[touched.at[j] * K + k];
+                    norm += one * one;
+                }
+            return norm;
+        }
+        Index n;
+        const Index start = block_start(block, &n);
+        dense_kernels<T>(level).combine(g.data() + start, n, n_pieces, size, &norm);
+        if (!centered) return norm;
+        // Where the features are centred, and the intercept is that of the centre.
+        const Index width = problem.x.n_features;
+        for (Index i = start; i < start + n;) {
+            const Index k = i / width, first = k * width, stop = std::min(first + width, start + n);
+            const double all = intercept_gradient[k];
+            for (; i < stop; ++i) g[i] -= all * center[i - first];
+        }
+        return norm;
+    }
+
+    // ------------------------------------------------------------------------------------------------- the coordinates
+
+    Slab<T> coordinates() {
+        return {static_cast<T*>(w), g.data(), {static_cast<T*>(s0), static_cast<T*>(s1), static_cast<T*>(s2)},
+                static_cast<const T*>(unit), static_cast<const T*>(low), static_cast<const T*>(high), average, size};
+    }
+    Reduced<T> reduced(Index from = 0) {
+        return {mean + from, records ? double(batch_here) / double(n_rows) : 0.0, touched.count.data(), share,
+                double(batch_here)};
+    }
+
+    // Step a block of the weights; g becomes their changes, or, of sparse rows, 0.
+    void update(Index block, const Move& move) {
+        const Slab<T> all = coordinates();
+        if (sparse()) {
+            const Index K = problem.n_outputs;
+            if (reduces()) {
+                const Reduced<T> terms = reduced();
+                ReducedBody<T>::run(&move, &all, &terms, touched.at.data(), touched.n, K);
+            } else {
+                optimizer_mover<T>(int(optimizer), level).touched(&move, &all, touched.at.data(), touched.n, K);
+            }
+            touched.n = touched.settled = 0;
+            return;
+        }
+        Index n;
+        const Index start = block_start(block, &n);
+        const Slab<T> part = all.part(start, n);
+        if (reduces()) {
+            const Reduced<T> terms = reduced(start);
+            ReducedBody<T>::run(&move, &part, &terms, nullptr, n, 1);
+        } else {
+            const Mover<T> mover = optimizer_mover<T>(int(optimizer), level);
+            (part.low ? mover.bounded : mover.free)(&move, &part);
+        }
+        if (part.average)
+            for (Index i = 0; i < n; ++i) part.average[i] -= move.average * part.g[i];
+    }
+
+    // In double, without penalty or bounds.
+    void update_intercepts(Move move) {
+        move.l1 = move.moment.l2 = move.moment.l1_so_far = 0.0;
+        const Slab<double> all = {intercept, intercept_gradient.data(), {intercept_s0, intercept_s1, intercept_s2},
+                                  intercept_unit, nullptr, nullptr, nullptr, problem.n_outputs};
+        if (reduces()) {
+            Reduced<double> terms = {intercept_mean, reduced().keep, nullptr, nullptr, 1.0};
+            ReducedBody<double>::run(&move, &all, &terms, nullptr, all.n, 1);
+        } else {
+            optimizer_mover<double>(int(optimizer), 0).free(&move, &all);
+        }
+        if (!center) return;
+        // The value at the centre has been stepped: the weights' changes, which stand in g, move the intercept too.
+        const Index width = problem.x.n_features;
+        for (Index k = 0; k < problem.n_outputs; ++k) {
+            double moved = 0.0;
+            for (Index j = 0; j < width; ++j) moved += center[j] * g[k * width + j];
+            intercept[k] += -moved;
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------- features that rows lack
+
+    // The features that rows of the chunk have, each once; then, what the penalty does to them in the steps they missed.
+    void touch(const Chunk& chunk, const Move& move) {
+        const Csr<T, I> m = csr();
+        const bool far = problem.x.n_features * Index(sizeof(std::int32_t)) > NEAR_BYTES;
+        std::int32_t* __restrict mark = touched.mark.data();
+        std::int32_t* __restrict at = touched.at.data();
+        std::int32_t* __restrict missed = touched.missed.data();
+        std::int32_t* __restrict count = reduces() ? touched.count.data() : nullptr;
+        const std::int32_t step = n_steps;
+        Index n = touched.n;
+        for (Index b = 0; b < chunk.n; ++b) {
+            const Entries<T, I> row(m, chunk.rows[b]);
+            if (far && b + AHEAD < chunk.n) foresee(m, chunk.rows[b + AHEAD], mark, 1);
+            for (Index j = 0; j < row.n; ++j) {
+                const Index feature = Index(row.at[j]);
+                // Without a branch, which nobody could predict: what is there already is written over.
+                const bool first = mark[feature] != step;
+                at[n] = std::int32_t(feature);
+                missed[n] = step - 1 - mark[feature];
+                n += first;
+                mark[feature] = step;
+                if (count) count[feature] = (first ? 0 : count[feature]) + 1;
+            }
+        }
+        touched.n = n;
+        update_lazily(move);
+    }
+    void update_lazily(const Move& move) {
+        if (!reduces() && (l1 > 0.0 || l2 > 0.0)) {
+            const Slab<T> all = coordinates();
+            optimizer_mover<T>(int(optimizer), level)
+                .lazy(&move, &all, touched.at.data() + touched.settled, touched.missed.data() + touched.settled,
+                      touched.n - touched.settled, problem.n_outputs);
+        }
+        touched.settled = touched.n;
+    }
+    // Every feature, up to the last step of the epoch.
+    void update_rest(const Move& move) {
+        for (Index j = 0; j < problem.x.n_features; ++j) {
+            if (touched.mark[j] < n_steps) {
+                touched.at[touched.n] = std::int32_t(j);
+                touched.missed[touched.n++] = n_steps - touched.mark[j];
+            }
+        }
+        update_lazily(move);
+        touched.n = touched.settled = 0;
+    }
+
+    // --------------------------------------------------------------------------------------------------------- the step
+
+    Index batch_here = 0;  // rows of the present step
+
+    // One step on rows [start, stop) of the order; `move` becomes its terms.
+    Status step(Index start, Index stop, double rate, Move& move) {
+        batch_here = stop - start;
+        ++n_steps;
+        l1_so_far += rate * l1;
+        move.moment = moment_of(params, int(n_params), rate, t, l2, l1_so_far);
+        move.l1 = l1;
+        move.scale = 1.0;
+        move.average = average_a;
+
+        const int mode = !reduces() ? NO_MEMORY : (records ? CHANGE_AND_RECORD : CHANGE);
+        const Status status = add_rows(start, stop, double(batch_here), mode, sparse() ? &move : nullptr);
+        if (status != DONE) return status;
+        loss_sum += collect();
+
+        // Where nothing is clipped, a block of columns steps as soon as its gradient is there.
+        const bool clips = clip_norm < std::numeric_limits<double>::infinity();
+        const Index blocks = n_blocks();
+        const int n_threads = threads_for_columns();
+        each(blocks, n_threads, [&](int block) {
+            scratch.norms[block] = combine(block, center != nullptr);
+            if (!clips) update(block, move);
+        });
+        double norm = 0.0;
+        if (problem.fit_intercept)
+            for (Index k = 0; k < problem.n_outputs; ++k) norm += intercept_gradient[k] * intercept_gradient[k];
+        for (Index block = 0; block < blocks; ++block) norm += scratch.norms[block];
+        norm_sum += norm;
+        if (clips) {
+            norm = std::sqrt(norm);
+            if (norm > clip_norm) move.scale = clip_norm / norm;
+            each(blocks, n_threads, [&](int block) { update(block, move); });
+        }
+        if (problem.fit_intercept) update_intercepts(move);
+
+        if (0.0 < average_from && average_from <= t) take_average();
+        t += 1.0;
+        return DONE;
+    }
+    // Bottou, Stochastic Gradient Descent Tricks (2012), section 5.3: the average of the weights is (average + a w) / b.
+    void take_average() {
+        const double c = 1.0 / (t - average_from + 1.0);
+        if (c < 1.0) average_b /= 1.0 - c;
+        average_a += c * average_b;
+        for (Index k = 0; k < problem.n_outputs; ++k)
+            intercept_average[k] += c * (intercept[k] - intercept_average[k]);
+    }
+
+public:
+    void allocate(Index batch_size) override {
+        const Index K = problem.n_outputs, d = problem.x.n_features;
+        size = K * d;
+        batch_size = std::max(Index(1), std::min(batch_size, n_rows));
+        chunk_rows = std::min(std::max(CHUNK_SCORES / K, LEAST_CHUNK_ROWS), MOST_CHUNK_ROWS);
+        chunk_rows = std::min(chunk_rows, batch_size);
+        most_pieces = std::min(std::max(SUMS / std::max(size, Index(1)), LEAST_PIECES), MOST_PIECES);
+        most_pieces = std::min(most_pieces, (chunk_rows + TALL - 1) / TALL);
+        g.assign((sparse() ? 1 : most_pieces) * size, 0.0);
+        intercept_gradient.assign(most_pieces * K, 0.0);
+        scratch.rows.resize(chunk_rows);
+        for (auto* scores : {&scratch.raw, &scratch.value, &scratch.gradient, &scratch.target})
+            scores->resize(chunk_rows * K);
+        scratch.by_piece.resize(most_pieces * TALL * K);
+        scratch.sums.resize(most_pieces);
+        scratch.norms.resize(n_blocks());
+        if (sparse()) {
+            const I* indptr = static_cast<const I*>(problem.x.indptr);
+            const double entries = double(indptr[problem.x.n_rows]) / double(std::max(problem.x.n_rows, Index(1)));
+            row_work = ROW_COST * double(K) + SPARSE_COST * double(K) * entries;
+            touched.mark.assign(d, 0);
+            // One more: what may be the next feature of the list is written before that is known.
+            touched.at.resize(d + 1);
+            touched.missed.resize(d + 1);
+        } else {
+            row_work = double(K) * (ROW_COST + DENSE_COST * double(d));
+        }
+    }
+
+    void begin_gradient(int mode, bool centered) override {
+        memory_mode = mode;
+        from_center = centered;
+        position = 0;
+        loss_sum = 0.0;
+        scratch.intercepts.assign(problem.n_outputs, 0.0);
+        scratch.total.clear();
+        if (sparse() || n_rows == 0) std::fill(g.begin(), g.end(), 0.0);
+    }
+    Status gradient() override {
+        const Index K = problem.n_outputs;
+        // Whatever the number of threads: the sums of these parts are added up.
+        const Index rows = std::max(chunk_rows, Index(BETWEEN_LOOKS / row_work));
+        if (position < n_rows) {
+            const Index stop = std::min(position + rows, n_rows);
+            enlist(double(stop - position) * row_work);
+            const Status status = add_rows(position, stop, double(std::max(n_rows, Index(1))), memory_mode, nullptr);
+            loss_sum += collect();
+            if (!sparse()) {
+                each(n_blocks(), threads_for_columns(), [&](int block) { combine(block, from_center); });
+                if (n_rows > rows) {
+                    scratch.total.resize(size, 0.0);
+                    for (Index i = 0; i < size; ++i) scratch.total[i] += g[i];
+                }
+            }
+            if (status != DONE) return status;
+            for (Index k = 0; k < K; ++k) scratch.intercepts[k] += intercept_gradient[k];
+            position = stop;
+            if (position < n_rows) return MORE;
+        }
+        std::copy(scratch.total.begin(), scratch.total.end(), g.begin());
+        std::copy(scratch.intercepts.begin(), scratch.intercepts.end(), intercept_gradient.begin());
+        loss = loss_sum / double(std::max(n_rows, Index(1)));
+        return DONE;
+    }
+
+    void begin_epoch(const double* rates_, Index batch_size) override {
+        rates = rates_;
+        batch = batch_size;
+        position = 0;
+        n_steps = 0;
+        loss_sum = norm_sum = 0.0;
+        if (!sparse()) return;
+        // Whatever a full gradient, or an epoch that was given up, has left there.
+        std::fill(g.begin(), g.end(), 0.0);
+        std::fill(touched.mark.begin(), touched.mark.end(), 0);
+        touched.n = touched.settled = 0;
+        if (reduces()) touched.count.resize(problem.x.n_features);
+    }
+    // Steps until the epoch ends, or until it is time to look for signals.
+    Status epoch() override {
+        if (threads_for(double(batch) * row_work) > 1) enlist(std::min(BETWEEN_LOOKS, double(n_rows) * row_work));
+        Move move;
+        Status status = DONE;
+        double work = 0.0;
+        while (position < n_rows) {
+            if (work > BETWEEN_LOOKS) return MORE;
+            const Index stop = std::min(position + batch, n_rows);
+            status = step(position, stop, rates[n_steps], move);
+            if (status != DONE) break;
+            work += double(stop - position) * row_work + (problem.kind < 0 ? CALL_COST : 0.0);
+            if (!sparse()) work += double(size);
+            position = stop;
+        }
+        if (status == DONE && sparse() && n_steps > 0) update_rest(move);
+        loss = loss_sum / double(std::max(n_rows, Index(1)));
+        square_norm = norm_sum / double(std::max(n_steps, 1));
+        return status;
+    }
+};
+
+// An engine for X's types, of which the caller is the owner.
+inline Engine* new_engine(const Problem& problem) {
+    Engine* made = with_types(problem.x, [](auto value, auto index) -> Engine* {
+        return new Batches<decltype(value), decltype(index)>();
+    });
+    made->problem = problem;
+    return made;
+}
+
+}  // namespace sl
+
+#endif
