@@ -44,6 +44,24 @@ struct Shrinkage {
     SL_FN Shrinkage after(Shrinkage first) const { return {kept * first.kept, kept * first.lost + lost}; }
 };
 
+// Where a step would go without a proximal operator, and its length: for one that sees many coordinates at once.
+template <class T>
+struct Proposal {
+    T *to, *length;
+    T low, high, unit;
+    SL_FN T operator()(T w, T step) const {
+        *to = w;
+        *length = step;
+        return w;
+    }
+};
+// Where such an operator has sent the step.
+template <class T>
+struct Decided {
+    T to, low, high, unit;
+    SL_FN T operator()(T, T) const { return to; }
+};
+
 // What every optimizer's constructor gets: its parameters, the learning rate, the number of the step (from 1), the
 // weight of the L2 penalty for those that take it themselves, the sum of the L1 penalties of all steps so far, and the
 // first two parameters to the power of t (of optimizers with moments of two orders), which one call computes for all.
@@ -71,7 +89,10 @@ struct SGD {
     enum { STATES = 0, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = 0, POWER1 = 0, POWER2 = 0 };
     T rate;
     SL_FN explicit SGD(const Moment& m) : rate(T(m.rate)) {}
-    SL_FN T operator()(T w, T g, T*, const Prox<T>& prox) const { return prox(w - rate * g, rate); }
+    template <class P>
+    SL_FN T operator()(T w, T g, T*, const P& prox) const {
+        return prox(w - rate * g, rate);
+    }
     SL_FN T length(const T*) const { return rate; }
 };
 
@@ -89,7 +110,8 @@ struct CumulativeSGD {
         s[0] += to - w;
         return to;
     }
-    SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
+    template <class P>
+    SL_FN T operator()(T w, T g, T* s, const P& prox) const {
         return clamp_(penalised(w - rate * g, s, prox.unit), prox.low, prox.high);
     }
     SL_FN T length(const T*) const { return rate; }
@@ -102,7 +124,8 @@ struct Momentum {
     enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = -1, POWER1 = 0, POWER2 = 0 };
     T rate, momentum;
     SL_FN explicit Momentum(const Moment& m) : rate(T(m.rate)), momentum(T(m.params[0])) {}
-    SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
+    template <class P>
+    SL_FN T operator()(T w, T g, T* s, const P& prox) const {
         const T v = momentum * s[0] - rate * g, to = w + v, after = prox(to, rate);
         s[0] = v + (after - to);
         return after;
@@ -118,7 +141,8 @@ struct Nesterov {
     enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = -1, POWER1 = 0, POWER2 = 0 };
     T rate, momentum;
     SL_FN explicit Nesterov(const Moment& m) : rate(T(m.rate)), momentum(T(m.params[0])) {}
-    SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
+    template <class P>
+    SL_FN T operator()(T w, T g, T* s, const P& prox) const {
         const T to = w - rate * g, after = prox(to, rate);
         const T v = s[0] - rate * g + (after - to), ahead = momentum * v;
         const T free = after + ahead, inside = clamp_(free, prox.low, prox.high);
@@ -133,7 +157,8 @@ struct AdaGrad {
     enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = 2, POWER1 = 0, POWER2 = 0 };
     T rate, eps;
     SL_FN explicit AdaGrad(const Moment& m) : rate(T(m.rate)), eps(T(m.params[0])) {}
-    SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
+    template <class P>
+    SL_FN T operator()(T w, T g, T* s, const P& prox) const {
         s[0] += g * g;
         const T step = length(s);
         return prox(w - step * g, step);
@@ -147,7 +172,8 @@ struct RMSProp {
     T rate, rho, rest, eps;
     SL_FN explicit RMSProp(const Moment& m)
         : rate(T(m.rate)), rho(T(m.params[0])), rest(T(1.0 - m.params[0])), eps(T(m.params[1])) {}
-    SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
+    template <class P>
+    SL_FN T operator()(T w, T g, T* s, const P& prox) const {
         s[0] = rho * s[0] + rest * g * g;
         const T step = length(s);
         return prox(w - step * g, step);
@@ -174,7 +200,8 @@ template <class T>
 struct Adam : AdamTerms<T> {
     enum { STATES = 2, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = 1, POWER1 = 2, POWER2 = 0 };
     SL_FN explicit Adam(const Moment& m) : AdamTerms<T>(m) {}
-    SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
+    template <class P>
+    SL_FN T operator()(T w, T g, T* s, const P& prox) const {
         this->moments(g, s);
         const T step = this->length_of(s[1]);
         return prox(w - step * (s[0] * this->correct1), step);
@@ -186,7 +213,8 @@ template <class T>
 struct AMSGrad : AdamTerms<T> {
     enum { STATES = 3, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = 1, POWER1 = 2, POWER2 = 2 };
     SL_FN explicit AMSGrad(const Moment& m) : AdamTerms<T>(m) {}
-    SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
+    template <class P>
+    SL_FN T operator()(T w, T g, T* s, const P& prox) const {
         this->moments(g, s);
         s[2] = s[2] > s[1] ? s[2] : s[1];
         const T step = this->length_of(s[2]);
@@ -200,7 +228,8 @@ struct AdamW : AdamTerms<T> {
     enum { STATES = 2, DECOUPLED = 1, CUMULATIVE = 0, POWER0 = 1, POWER1 = 2, POWER2 = 0 };
     T kept;
     SL_FN explicit AdamW(const Moment& m) : AdamTerms<T>(m), kept(T(1.0 - m.rate * m.l2)) {}
-    SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
+    template <class P>
+    SL_FN T operator()(T w, T g, T* s, const P& prox) const {
         this->moments(g, s);
         const T step = this->length_of(s[1]);
         return prox(kept * w - step * (s[0] * this->correct1), step);
@@ -214,7 +243,8 @@ struct NAdam : AdamTerms<T> {
     T ahead;  // bias correction of the first moment one step on
     SL_FN explicit NAdam(const Moment& m)
         : AdamTerms<T>(m), ahead(T(1.0 / (1.0 - m.power1 * m.params[0]))) {}
-    SL_FN T operator()(T w, T g, T* s, const Prox<T>& prox) const {
+    template <class P>
+    SL_FN T operator()(T w, T g, T* s, const P& prox) const {
         this->moments(g, s);
         const T step = this->length_of(s[1]);
         const T first = this->beta1 * (s[0] * this->ahead) + this->rest1 * (g * this->correct1);
@@ -229,8 +259,8 @@ SL_FN Prox<T> scaled_prox(const Prox<T>& p) {
     return {p.l1 * p.unit, p.low / p.unit, p.high / p.unit, p.unit};
 }
 // A weight's step: w and g, without the penalty, are those of the weight; `prox` and `state` are the coordinate's.
-template <class T, class O>
-SL_FN T scaled_step(const O& optimizer, const Moment& m, T w, T g, T* state, const Prox<T>& prox) {
+template <class T, class O, class P>
+SL_FN T scaled_step(const O& optimizer, const Moment& m, T w, T g, T* state, const P& prox) {
     const T l2 = T(O::DECOUPLED ? 0.0 : m.l2);
     return optimizer(w / prox.unit, prox.unit * (g + l2 * w), state, prox) * prox.unit;
 }
