@@ -20,6 +20,7 @@ MODULES = [
     "_threads",
     "losses._pointwise",
     "losses._rowwise",
+    "fit._penalties",
     "fit.columns",
     "fit.one_sample",
     "fit.engines",
