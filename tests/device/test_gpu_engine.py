@@ -29,7 +29,8 @@ from test_optimizers import (
 
 from sklearn_losses import CompiledLoss, get_loss, losses
 from sklearn_losses._kernels.device import _gpu, _gpu_batch, _gpu_steps
-from sklearn_losses._kernels.fit.engines import Problem, shuffled
+from sklearn_losses._kernels.fit.engines import Problem
+from sklearn_losses._kernels.fit.optimizers import shuffled
 from sklearn_losses._solvers.coordinates import largest_norm
 from sklearn_losses._solvers.fit import Data
 

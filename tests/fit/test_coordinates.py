@@ -20,7 +20,7 @@ from test_optimizers import (
     rows_of,
 )
 
-from sklearn_losses._kernels.fit.engines import KINDS, state_powers
+from sklearn_losses._kernels.fit.optimizers import KINDS, state_powers
 
 # What optimizers remember of a coordinate is like a power of its unit: a velocity like a weight
 # over the unit, a gradient or a sum of penalties like its inverse, a squared gradient.

@@ -11,8 +11,9 @@ from slow_optimizers import KERNELS, Descent, Prox, shuffled
 
 from sklearn_losses import FunctionLoss, get_loss
 from sklearn_losses._kernels._threads import effective_n_threads, openmp_info
-from sklearn_losses._kernels.fit.engines import KINDS, Engine, Problem
-from sklearn_losses._kernels.fit.engines import shuffled as in_order
+from sklearn_losses._kernels.fit.engines import Engine, Problem
+from sklearn_losses._kernels.fit.optimizers import KINDS
+from sklearn_losses._kernels.fit.optimizers import shuffled as in_order
 from sklearn_losses.optimizers import OPTIMIZERS, Adam
 
 STEPPERS = {name: cls() for name, cls in OPTIMIZERS.items() if not cls.full_batch}

@@ -19,7 +19,7 @@ from sklearn_losses._kernels.device._gpu_batch import (
     working_on,
     wrapper,
 )
-from sklearn_losses._kernels.fit.engines import n_states, shuffled, state_powers
+from sklearn_losses._kernels.fit.optimizers import n_states, shuffled, state_powers
 from sklearn_losses._states import arrays_and_scalars
 
 REDUCTIONS = {None: 0, "saga": 1, "svrg": 2}

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "fit/penalties.h"
 #include "fit/problem.h"
 
 namespace sl {
@@ -15,10 +16,13 @@ enum Status {
     MORE,  // it is time to look for signals
     NOT_FINITE,
     OUT_OF_MEMORY,
-    FAILED  // a loss in Python; the caller has the error
+    FAILED  // a loss or penalty in Python; the caller has the error
 };
 // A loss in Python: from targets and raw predictions, `size` each, to values and gradients.
 using PythonLoss = Status (*)(void* caller, Index size, double* target, double* raw, double* value, double* gradient);
+
+// The proximal operator of a penalty in Python: of weights in their layout, and a length of step for each, into `to`.
+using PythonProx = Status (*)(void* caller, double* to, double* length);
 
 // What callers give by name: arrays that last from epoch to epoch, which they own (null: there is none), and numbers.
 #define SL_ENGINE_ARRAYS(X)                                                                                  \
@@ -47,7 +51,10 @@ public:
     const std::int32_t* order = nullptr;  // the rows that count
     Index n_rows = 0;
     PythonLoss python_loss = nullptr;
-    void* caller = nullptr;
+    // A penalty beside `l1` and `l2`, with bounds, by its kernel or in Python: at most one of the two. Its strength is its own.
+    const Penalty* penalty = nullptr;
+    PythonProx python_prox = nullptr;
+    void* caller = nullptr;  // of what is in Python
     Index jobs_shared = 0;  // that helpers were called for
 
     // The gradient over all rows, and that of the intercepts; set where `gradient` is done, as is the mean loss.

@@ -8,21 +8,19 @@ import numpy as np
 
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport int32_t, uint64_t
+from libc.stdint cimport int32_t
 from libc.string cimport memcpy
 
+from sklearn_losses._kernels.fit._penalties cimport Penalty, PenaltyKernel
 from sklearn_losses._kernels.fit.table cimport Table, describe
-from sklearn_losses._kernels.losses._arrays cimport kinds_of
 from sklearn_losses._kernels.losses._pointwise cimport LossBlock, loss_block_of, simd_level_in_use
 from sklearn_losses._kernels.losses._rowwise cimport row_value_gradient
 
 from sklearn_losses._kernels._threads import effective_n_threads
+from sklearn_losses._kernels.fit.optimizers import KINDS, shuffled, state_powers
 from sklearn_losses._states import arrays_and_scalars
 
 cnp.import_array()
-
-cdef extern from "fit/order.h" namespace "sl" nogil:
-    void shuffle_rows(const int32_t* rows, int32_t* to, Py_ssize_t n, uint64_t seed, int level)
 
 cdef extern from "fit/step.h" namespace "sl" nogil:
     enum Target:
@@ -45,6 +43,7 @@ cdef extern from "fit/step.h" namespace "sl" nogil:
         int, const double*, int, Py_ssize_t, const double*, const double*, const double*, double*, double*
     ) noexcept nogil
     ctypedef Status (*PythonLoss)(void*, Py_ssize_t, double*, double*, double*, double*) noexcept nogil
+    ctypedef Status (*PythonProx)(void*, double*, double*) noexcept nogil
     cdef cppclass ProblemArray:
         const char* name
         By by
@@ -66,6 +65,8 @@ cdef extern from "fit/step.h" namespace "sl" nogil:
         const int32_t* order
         Py_ssize_t n_rows, jobs_shared
         PythonLoss python_loss
+        const Penalty* penalty
+        PythonProx python_prox
         void* caller
         double loss, square_norm
         const double* gradient_of_weights()
@@ -78,72 +79,17 @@ cdef extern from "fit/step.h" namespace "sl" nogil:
         void begin_epoch(const double* rates, Py_ssize_t batch_size) except +
         Status epoch()
     CppEngine* new_engine(const CppProblem& problem) except +
-    int states_of(int optimizer)
-    int state_power(int optimizer, int state)
-    const char** optimizer_names()
 
 cdef dict TARGETS = {"shared": SHARED, "separate": SEPARATE, "codes": CODES}
-
-# Optimizer's struct -> kind, its position in the header's list.
-KINDS = kinds_of(optimizer_names())
-
-
-def n_states(optimizer):
-    """How many numbers an optimizer remembers of each coordinate.
-
-    Parameters
-    ----------
-    optimizer : str
-        A name in `KINDS`.
-
-    Returns
-    -------
-    n_states : int
-    """
-    return states_of(KINDS[optimizer])
-
-
-def state_powers(optimizer):
-    """How what an optimizer remembers of a coordinate follows a new unit.
-
-    Parameters
-    ----------
-    optimizer : str
-        A name in `KINDS`.
-
-    Returns
-    -------
-    powers : tuple of int, of `n_states`
-        State i is multiplied by ``(new / old) ** powers[i]``.
-    """
-    return tuple(state_power(KINDS[optimizer], i) for i in range(n_states(optimizer)))
-
-
-def shuffled(cnp.ndarray rows, uint64_t seed):
-    """Rows in the order of an epoch, which the seed and their number alone determine.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n_rows,), int32, C-contiguous
-    seed : int
-
-    Returns
-    -------
-    order : ndarray of the same shape
-    """
-    cdef cnp.ndarray order = np.empty_like(rows)
-    cdef Py_ssize_t n = len(rows)
-    with nogil:
-        shuffle_rows(
-            <const int32_t*> cnp.PyArray_DATA(rows), <int32_t*> cnp.PyArray_DATA(order), n, seed, simd_level_in_use()
-        )
-    return order
-
 
 cdef Status call_python_loss(
     void* caller, Py_ssize_t size, double* target, double* raw, double* value, double* gradient
 ) noexcept with gil:
     return (<Problem> caller).call_loss(size, target, raw, value, gradient)
+
+
+cdef Status call_python_prox(void* caller, double* to, double* length) noexcept with gil:
+    return (<Engine> caller).call_prox(to, length)
 
 
 cdef class Problem:
@@ -400,6 +346,10 @@ cdef class Engine(Problem):
         The variance-reduced method.
     l1, l2 : float
         Weights of the penalties, alpha included.
+    penalty : PenaltyKernel, callable or None
+        A penalty beside these: what a `Penalty` makes of itself for kernels, or, of one in Python, the proximal operator
+        ``prox(coef, length)`` of weights and lengths of shape (n_outputs, n_features). With sparse X, one of groups or in
+        Python makes a step as expensive as with dense X: it moves every feature.
     low, high : ndarray of shape (n_features,) or None
         Bounds of the weights.
     unit : ndarray of shape (n_outputs, n_features) or None
@@ -416,14 +366,14 @@ cdef class Engine(Problem):
         Entries of a feature over the number of rows: sparse variance-reduced methods need it.
     """
 
-    cdef object memory
+    cdef object memory, penalty
     cdef dict live, kept        # arrays of a state, each with a row an output: kept ones fit dense and sparse data alike
     cdef dict numbers_kept
     cdef tuple powers
 
     def __init__(
         self, X, y, losses, n_outputs, *, coef, intercept, str optimizer, params, memory=None, double l1=0.0,
-        double l2=0.0, low=None, high=None, unit=None, intercept_unit=None, center=None, clip_norm=None,
+        double l2=0.0, penalty=None, low=None, high=None, unit=None, intercept_unit=None, center=None, clip_norm=None,
         Py_ssize_t average=0, share=None, **problem
     ):
         super().__init__(X, y, losses, n_outputs, **problem)
@@ -436,6 +386,11 @@ cdef class Engine(Problem):
         }
         for name, value in numbers.items():
             self.number(name)[0] = value
+        self.penalty = penalty
+        if isinstance(penalty, PenaltyKernel):
+            self.engine.penalty = &(<PenaltyKernel> penalty).penalty
+        elif penalty is not None:
+            self.engine.python_prox = call_python_prox
         self.set_weights(coef, intercept)
         w, intercept = self.arrays["w"], self.arrays["intercept"]
         if low is not None:
@@ -466,6 +421,18 @@ cdef class Engine(Problem):
         self.numbers_kept = self.numbers()
         self.arrays["center"] = np.zeros(self.n_features)
         self.set_coordinates(unit, intercept_unit, center)
+
+    cdef Status call_prox(self, double* to, double* length):
+        """The proximal operator of a penalty in Python."""
+        cdef Py_ssize_t size = self.n_outputs * self.n_features
+        try:
+            if size > 0:
+                to_, length_ = (self.by_output(a) for a in (np.asarray(<double[:size]> to), np.asarray(<double[:size]> length)))
+                to_[...] = self.penalty(to_.copy("C"), length_.copy("C"))
+        except BaseException as error:
+            self.error = error
+            return FAILED
+        return DONE
 
     cdef cnp.ndarray of_weights(self, array):
         """An array with an element for each weight, in their layout, of one that goes with (n_outputs, n_features)."""

@@ -172,6 +172,9 @@ struct Reduced {
     const std::int32_t* count;
     const double* share;  // of the samples that have a feature
     double batch;
+
+    // How often a feature's common terms count, where the batch's rows have it `count` times; null: all rows have it.
+    SL_FN double of(Index feature) const { return count ? double(count[feature]) / (share[feature] * batch) : 1.0; }
 };
 template <class T>
 struct ReducedBody {
@@ -182,12 +185,12 @@ struct ReducedBody {
         SL_INDEPENDENT
         for (Index j = 0; j < n; ++j) {
             const Index feature = at ? Index(at[j]) : j, first = at ? feature * n_outputs : j;
-            const double share = at ? double(reduced.count[feature]) / (reduced.share[feature] * reduced.batch) : 1.0;
+            const double share = reduced.of(feature);
             SL_INDEPENDENT
             for (Index i = first; i < first + n_outputs; ++i) {
                 const Prox<T> prox = weights_prox(slab, i, T(move->l1));
                 const double from = double(slab.w[i]), g = slab.g[i];
-                const T to = reduced_step(move->moment, from, move->scale * g, reduced.mean[i], share, prox);
+                const T to = reduced_step<T>(move->moment, from, move->scale * g, reduced.mean[i], share, prox);
                 reduced.mean[i] += reduced.keep * g;
                 slab.w[i] = to;
                 slab.g[i] = at ? 0.0 : double(to) - from;
@@ -213,7 +216,6 @@ struct Mover {
     MoveSignature<T>* bounded;
     MoveTouchedSignature<T>* touched;
     LazySignature<T>* lazy;
-    int states, powers[3];
 };
 template <template <class> class O, class T>
 Mover<T> mover_of(int level) {
@@ -221,8 +223,7 @@ Mover<T> mover_of(int level) {
     return {Cloned<MoveBody<O, T, false>, MoveSignature<T>>::at(level),
             Cloned<MoveBody<O, T, true>, MoveSignature<T>>::at(level),
             Cloned<MoveTouchedBody<O, T>, MoveTouchedSignature<T>>::at(narrow),
-            Cloned<LazyBody<O, T>, LazySignature<T>>::at(level), O<T>::STATES,
-            {O<T>::POWER0, O<T>::POWER1, O<T>::POWER2}};
+            Cloned<LazyBody<O, T>, LazySignature<T>>::at(level)};
 }
 template <class T>
 Mover<T> optimizer_mover(int kind, int level) {
@@ -231,14 +232,6 @@ Mover<T> optimizer_mover(int kind, int level) {
     static const Chooser table[] = {SL_OPTIMIZER_LIST(SL_MOVER)};
 #undef SL_MOVER
     return table[kind](level);
-}
-inline int states_of(int optimizer) { return optimizer_mover<double>(optimizer, 0).states; }
-inline int state_power(int optimizer, int state) { return optimizer_mover<double>(optimizer, 0).powers[state]; }
-inline const char** optimizer_names() {
-#define SL_NAME(O) #O,
-    static const char* names[] = {SL_OPTIMIZER_LIST(SL_NAME) nullptr};
-#undef SL_NAME
-    return names;
 }
 
 }  // namespace sl

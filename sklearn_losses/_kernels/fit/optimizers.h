@@ -269,8 +269,8 @@ SL_FN T scaled_step(const O& optimizer, const Moment& m, T w, T g, T* state, con
 // batch's mean change to them. Of sparse rows, the terms that all samples have in common count for a feature as often as
 // the batch's rows have it, over how often that is expected: `share` (Pedregosa, Leblond & Lacoste-Julien, 2017).
 // `prox` is the weight's.
-template <class T>
-SL_FN T reduced_step(const Moment& m, double w, double g, double mean, double share, const Prox<T>& prox) {
+template <class T, class P>
+SL_FN T reduced_step(const Moment& m, double w, double g, double mean, double share, const P& prox) {
     const double length = m.rate * double(prox.unit) * double(prox.unit);
     return prox(T(w - length * (g + share * (mean + m.l2 * w))), T(length * share));
 }
@@ -295,6 +295,20 @@ SL_FN Shrinkage<double> missed_step(const O& optimizer, const T* state, const Mo
     X(AMSGrad)               \
     X(AdamW)                 \
     X(NAdam)
+
+#if !SL_DEVICE
+// What callers need to know of an optimizer; after the last a null name.
+struct OptimizerFacts {
+    const char* name;
+    int states, powers[3];
+};
+inline const OptimizerFacts* optimizer_facts() {
+#define SL_FACTS(O) {#O, O<double>::STATES, {O<double>::POWER0, O<double>::POWER1, O<double>::POWER2}},
+    static const OptimizerFacts all[] = {SL_OPTIMIZER_LIST(SL_FACTS){nullptr, 0, {0, 0, 0}}};
+#undef SL_FACTS
+    return all;
+}
+#endif
 
 }  // namespace sl
 

@@ -14,6 +14,7 @@
 #include "fit/engine.h"
 #include "fit/moves.h"
 #include "fit/pool.h"
+#include "fit/proximal.h"
 
 namespace sl {
 
@@ -38,7 +39,7 @@ class Batches final : public Engine {
     };
     struct Scratch {
         std::vector<Index> rows;
-        std::vector<double> raw, value, gradient, target, by_piece, norms, total, intercepts;
+        std::vector<double> raw, value, gradient, target, by_piece, norms, total, intercepts, aims, lengths;
         std::vector<Sums> sums;
     };
 
@@ -59,6 +60,9 @@ class Batches final : public Engine {
 
     bool sparse() const { return problem.x.sparse(); }
     bool reduces() const { return mean != nullptr; }
+    bool has_own_prox() const { return penalty || python_prox; }
+    // Whether a weight's step depends on others', so that sparse rows move every feature.
+    bool moves_all() const { return python_prox || (penalty && penalty->kind == KIND_SparseGroup); }
     Csr<T, I> csr() const {
         const Table& x = problem.x;
         return {static_cast<const T*>(x.values), static_cast<const I*>(x.indices), static_cast<const I*>(x.indptr)};
@@ -271,8 +275,8 @@ class Batches final : public Engine {
                 static_cast<const T*>(unit), static_cast<const T*>(low), static_cast<const T*>(high), average, size};
     }
     Reduced<T> reduced(Index from = 0) {
-        return {mean + from, records ? double(batch_here) / double(n_rows) : 0.0, touched.count.data(), share,
-                double(batch_here)};
+        const std::int32_t* count = sparse() && !moves_all() ? touched.count.data() : nullptr;
+        return {mean + from, records ? double(batch_here) / double(n_rows) : 0.0, count, share, double(batch_here)};
     }
 
     // Step a block of the weights; g becomes their changes, or, of sparse rows, 0.
@@ -303,6 +307,45 @@ class Batches final : public Engine {
             for (Index i = 0; i < n; ++i) part.average[i] -= move.average * part.g[i];
     }
 
+    // The same where the penalty has a proximal operator of its own.
+    Status update_by_halves(const Move& move, int n_threads) {
+        const Index K = problem.n_outputs, d = problem.x.n_features;
+        const Halves halves = optimizer_halves<T>(int(optimizer));
+        const auto half = [&](bool arrives) {
+            each(n_blocks(), n_threads, [&](int block) {
+                Index n = touched.n;
+                const Index start = sparse() ? 0 : block_start(block, &n);
+                const std::int32_t* at = sparse() ? touched.at.data() : nullptr;
+                const Slab<T> part = sparse() ? coordinates() : coordinates().part(start, n);
+                const Aim aim = {scratch.aims.data() + start, scratch.lengths.data() + start};
+                if (reduces())
+                    (arrives ? ReducedHalves<T>::arrive : ReducedHalves<T>::aim)(move, part, reduced(start), aim, at, n, K);
+                else
+                    (arrives ? halves.arrive : halves.aim)(&move, &part, &aim, at, n, K);
+                if (arrives || moves_all()) {
+                    for (Index i = 0; arrives && !sparse() && part.average && i < n; ++i)
+                        part.average[i] -= move.average * part.g[i];
+                    return;
+                }
+                visit(at, n, K, [&](Index i, Index feature) {
+                    const Prox<T> bounds = weights_prox(part, i, T(0));
+                    aim.to[i] = prox_one(*penalty, sparse() ? feature : (start + i) % d, aim.to[i], aim.length[i],
+                                         double(bounds.low), double(bounds.high));
+                });
+            });
+        };
+        half(false);
+        Status status = DONE;
+        if (python_prox)
+            status = python_prox(caller, scratch.aims.data(), scratch.lengths.data());
+        else if (moves_all())
+            prox_groups(*penalty, K, sparse() ? 1 : d, sparse() ? K : 1, scratch.aims.data(), scratch.lengths.data(),
+                        static_cast<const T*>(low), static_cast<const T*>(high), scratch.aims.data());
+        if (status == DONE) half(true);
+        touched.n = touched.settled = 0;
+        return status;
+    }
+
     // In double, without penalty or bounds.
     void update_intercepts(Move move) {
         move.l1 = move.moment.l2 = move.moment.l1_so_far = 0.0;
@@ -326,6 +369,13 @@ class Batches final : public Engine {
 
     // ------------------------------------------------------------------------------------------- features that rows lack
 
+    void touch_all() {
+        for (Index j = 0; j < problem.x.n_features; ++j) {
+            touched.at[j] = std::int32_t(j);
+            touched.mark[j] = n_steps;
+        }
+        touched.n = touched.settled = problem.x.n_features;
+    }
     // The features that rows of the chunk have, each once; then, what the penalty does to them in the steps they missed.
     void touch(const Chunk& chunk, const Move& move) {
         const Csr<T, I> m = csr();
@@ -354,12 +404,14 @@ class Batches final : public Engine {
         update_lazily(move);
     }
     void update_lazily(const Move& move) {
-        if (!reduces() && (l1 > 0.0 || l2 > 0.0)) {
-            const Slab<T> all = coordinates();
-            optimizer_mover<T>(int(optimizer), level)
-                .lazy(&move, &all, touched.at.data() + touched.settled, touched.missed.data() + touched.settled,
-                      touched.n - touched.settled, problem.n_outputs);
-        }
+        const Slab<T> all = coordinates();
+        const std::int32_t* at = touched.at.data() + touched.settled;
+        const std::int32_t* missed = touched.missed.data() + touched.settled;
+        const Index n = touched.n - touched.settled;
+        if (!reduces() && (l1 > 0.0 || l2 > 0.0))
+            optimizer_mover<T>(int(optimizer), level).lazy(&move, &all, at, missed, n, problem.n_outputs);
+        if (!reduces() && penalty)
+            optimizer_halves<T>(int(optimizer)).lazy(&move, &all, penalty, at, missed, n, problem.n_outputs);
         touched.settled = touched.n;
     }
     // Every feature, up to the last step of the epoch.
@@ -389,17 +441,18 @@ class Batches final : public Engine {
         move.average = average_a;
 
         const int mode = !reduces() ? NO_MEMORY : (records ? CHANGE_AND_RECORD : CHANGE);
-        const Status status = add_rows(start, stop, double(batch_here), mode, sparse() ? &move : nullptr);
+        if (sparse() && moves_all()) touch_all();
+        Status status = add_rows(start, stop, double(batch_here), mode, sparse() && !moves_all() ? &move : nullptr);
         if (status != DONE) return status;
         loss_sum += collect();
 
         // Where nothing is clipped, a block of columns steps as soon as its gradient is there.
-        const bool clips = clip_norm < std::numeric_limits<double>::infinity();
+        const bool clips = clip_norm < std::numeric_limits<double>::infinity(), at_once = !clips && !has_own_prox();
         const Index blocks = n_blocks();
         const int n_threads = threads_for_columns();
         each(blocks, n_threads, [&](int block) {
             scratch.norms[block] = combine(block, center != nullptr);
-            if (!clips) update(block, move);
+            if (at_once) update(block, move);
         });
         double norm = 0.0;
         if (problem.fit_intercept)
@@ -409,8 +462,12 @@ class Batches final : public Engine {
         if (clips) {
             norm = std::sqrt(norm);
             if (norm > clip_norm) move.scale = clip_norm / norm;
-            each(blocks, n_threads, [&](int block) { update(block, move); });
         }
+        if (has_own_prox())
+            status = update_by_halves(move, n_threads);
+        else if (!at_once)
+            each(blocks, n_threads, [&](int block) { update(block, move); });
+        if (status != DONE) return status;
         if (problem.fit_intercept) update_intercepts(move);
 
         if (0.0 < average_from && average_from <= t) take_average();
@@ -498,6 +555,7 @@ public:
         position = 0;
         n_steps = 0;
         loss_sum = norm_sum = 0.0;
+        if (has_own_prox()) scratch.aims.resize(size), scratch.lengths.resize(size);
         if (!sparse()) return;
         // Whatever a full gradient, or an epoch that was given up, has left there.
         std::fill(g.begin(), g.end(), 0.0);
