@@ -1,0 +1,149 @@
+"""Steps with the proximal operator of any penalty: the optimizers' own, with that operator in place
+of the one of L1 and bounds; and they end where the penalised objective is stationary."""
+
+import numpy as np
+import pytest
+from slow_optimizers import Prox
+from test_optimizers import (
+    LAYOUTS,
+    PLAIN,
+    REDUCED,
+    OneOutput,
+    OneVsRest,
+    arguments_of,
+    descent_of,
+    engine_of,
+    rates_of,
+)
+
+from sklearn_losses.penalties import L1, L2, MCP, PENALTIES, SCAD, ElasticNet, Penalty
+
+D = 11
+ALPHA = 0.2
+WEIGHTS = np.linspace(0.0, 2.0, D)
+GROUPS = [[0, 3, 7], [1], [2, 4, 5, 6, 10], [8, 9]]
+
+
+class InPython(Penalty):
+    """L1 as a user would write it."""
+
+    separable = convex = True
+
+    def value(self, coef, alpha):
+        return alpha * float(np.abs(coef).sum())
+
+    def prox(self, coef, length, alpha, low=None, high=None):
+        moved = np.sign(coef) * np.maximum(np.abs(coef) - alpha * length, 0.0)
+        return np.clip(moved, low, high)
+
+
+CASES = {
+    "l1": L1(WEIGHTS),
+    "l2": L2(WEIGHTS),
+    "elasticnet": ElasticNet(0.4, WEIGHTS),
+    "group_lasso": PENALTIES["group_lasso"](GROUPS),
+    "sparse_group": PENALTIES["sparse_group"](GROUPS, 0.3),
+    "mcp": MCP(),
+    "scad": SCAD(),
+    "in Python": InPython(),
+}
+# Kernels of their own for the L1 penalty of the settings.
+OPTIMIZERS = [name for name in PLAIN + REDUCED if name != "cumulative sgd"]
+
+
+def test_every_penalty_has_a_case():
+    assert set(PENALTIES) == set(CASES) - {"in Python"}
+    assert all(type(CASES[name]) is cls for name, cls in PENALTIES.items())
+
+
+class PenaltyProx(Prox):
+    def __init__(self, penalty, low=None, high=None):
+        super().__init__()
+        self.low, self.high = (-np.inf if low is None else low), (np.inf if high is None else high)
+        self.penalty = penalty
+
+    def __call__(self, w, length):
+        length = np.broadcast_to(length, w.shape)
+        return self.penalty.prox(w, length, ALPHA, self.low, self.high)
+
+
+def kernel_of(penalty, low=None, high=None):
+    """What the engine takes."""
+    kernel = penalty._kernel(ALPHA, D)
+    if kernel is not None:
+        return kernel
+    return lambda coef, length: penalty.prox(coef, length, ALPHA, low, high)
+
+
+@pytest.mark.parametrize("bounds", [False, True], ids=["free", "bounded"])
+@pytest.mark.parametrize("layout", ["dense", "csr"])
+@pytest.mark.parametrize("penalty", CASES)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_steps_are_the_papers_with_any_penalty(name, penalty, layout, bounds):
+    setup = (OneVsRest if bounds else OneOutput)(71)
+    layout = LAYOUTS[layout](71, D)
+    penalty = CASES[penalty]
+    kernel, arguments = arguments_of(
+        name, setup, D, bounds=bounds, clip_norm=None if bounds else 2.0, average=3
+    )
+    if arguments["memory"]:
+        arguments["clip_norm"] = None
+    low, high = arguments.get("low"), arguments.get("high")
+    engine = engine_of(
+        layout, setup, kernel, arguments | {"penalty": kernel_of(penalty, low, high)}, 7
+    )
+    if not penalty._kernel(ALPHA, D) or penalty.name in ("group_lasso", "sparse_group"):
+        layout = (layout[0], layout[1], None)  # sparse rows move every feature, as dense ones do
+    expected = descent_of(layout, setup, kernel, arguments)
+    expected.prox = PenaltyProx(penalty, low, high)
+    for epoch in range(3):
+        if arguments["memory"] == "svrg" or (arguments["memory"] and epoch == 0):
+            engine.remember()
+            expected.remember()
+        rates = rates_of(name, 71, 7, epoch)
+        engine.epoch(rates, 7)
+        expected.epoch(rates, 7)
+        assert engine.save()
+        np.testing.assert_allclose(engine.coef(), expected.w, rtol=1e-9, atol=1e-11)
+        np.testing.assert_allclose(engine.intercepts(), expected.b, rtol=1e-9, atol=1e-11)
+    for got, wanted in zip(engine.averages(), expected.averages(), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-11)
+    assert np.abs(expected.w - arguments["coef"]).max() > 1e-3 and expected.w.any()
+
+
+@pytest.mark.parametrize("layout", ["dense", "csr"])
+@pytest.mark.parametrize("penalty", CASES)
+@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adagrad", *REDUCED])
+def test_steps_in_any_coordinates_end_where_the_objective_is_stationary(name, penalty, layout):
+    setup, penalty = OneOutput(71), CASES[penalty]
+    layout = LAYOUTS[layout](71, D)
+    setup.y = setup.y + layout[1] @ np.where(np.arange(D) % 3, 0.0, 1.0)
+    kernel, arguments = arguments_of(name, setup, D, start=False)
+    unit = np.exp(np.random.RandomState(3).uniform(-0.7, 0.7, (1, D)))
+    engine = engine_of(
+        layout, setup, kernel, arguments | {"penalty": kernel_of(penalty), "unit": unit}, 71
+    )
+    batch = 8 if arguments["memory"] else 71
+    rate = {"adagrad": 0.5, "momentum": 0.01, "nesterov": 0.01}.get(name, 0.05)
+    for epoch in range(500 if arguments["memory"] else 4000):
+        if arguments["memory"] == "svrg" or (arguments["memory"] and epoch == 0):
+            engine.remember()
+        engine.epoch(np.full(-(-71 // batch), rate), batch, epoch)
+    engine.save()
+    coef = engine.coef()
+    _, gradient, _ = engine.value_gradient(coef, engine.intercepts())
+    assert np.abs(penalty.violation(coef, gradient, ALPHA)).max() < 1e-6
+    assert coef.any() and (penalty.smooth or not coef.all())
+
+
+@pytest.mark.parametrize("layout", ["dense", "csr"])
+def test_an_error_of_a_penalty_in_python_is_raised(layout):
+    setup, layout = OneOutput(71), LAYOUTS[layout](71, D)
+    kernel, arguments = arguments_of("adam", setup, D)
+
+    def fails(coef, length):
+        raise ZeroDivisionError("mine")
+
+    engine = engine_of(layout, setup, kernel, arguments | {"penalty": fails}, 7)
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        engine.epoch(np.full(11, 0.1), 7)
