@@ -60,6 +60,7 @@ def from_name(what, given, base, known, params):
     `params`), or a name of `known`, a dict of classes, or the error that starts with `what`.
     """
     if isinstance(given, base):
+        given._check_class()
         if not params:
             return given
         own = given.get_params(deep=False)
@@ -96,6 +97,17 @@ class Parametric(BaseEstimator):
     # Parameter name -> the interval that it lies in, in the order in which the formula takes them.
     _parameter_intervals = {}
 
+    @classmethod
+    def _lacks(cls):
+        """Why a user's subclass cannot work, and what to do instead; None where it can."""
+        return None
+
+    def _check_class(self):
+        """Raise the error of a class that cannot work."""
+        lacks = self._lacks()
+        if lacks is not None:
+            raise TypeError(f"{type(self).__name__} {lacks}")
+
     def __eq__(self, other):
         if type(self) is not type(other):
             return NotImplemented
@@ -119,6 +131,11 @@ class Parametric(BaseEstimator):
     def _numbers(self):
         """The parameters that `_parameter_intervals` names, checked."""
         owner = type(self).__name__
+        unset = [name for name in self._parameter_intervals if not hasattr(self, name)]
+        if unset:  # by a subclass
+            raise TypeError(
+                f"{owner}: its __init__ must set {', '.join(unset)}, as super().__init__() does"
+            )
         return [
             check_number(owner, name, getattr(self, name), interval)
             for name, interval in self._parameter_intervals.items()

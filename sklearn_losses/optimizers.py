@@ -6,30 +6,16 @@ import numpy as np
 from sklearn_losses._parameters import Parametric, check_integer, from_name
 from sklearn_losses.links import Interval
 
-__all__ = [
-    "GD",
-    "LBFGS",
-    "NAG",
-    "OPTIMIZERS",
-    "SAGA",
-    "SGD",
-    "SVRG",
-    "AdaGrad",
-    "Adam",
-    "AdamW",
-    "Momentum",
-    "NAdam",
-    "Optimizer",
-    "RMSProp",
-    "get_optimizer",
-]
-
 _POSITIVE = Interval(0, np.inf)
 _FRACTION = Interval(0, 1, low_inclusive=True)
 
 
 class Optimizer(Parametric):
     """Base class of the optimizers: parameters, checked when a fit begins.
+
+    Steps are compiled, so that a class in Python cannot bring its own. A subclass of an optimizer
+    may have other defaults, fewer parameters, or parameters from which it computes those; a new
+    step is added to the package in three places (``CONTRIBUTING.md`` in the source tree).
 
     Attributes
     ----------
@@ -46,9 +32,25 @@ class Optimizer(Parametric):
         Whether each iteration takes all samples, and finds the length of its step itself.
     memory : {"saga", "svrg"} or None
         The variance-reduced method that steps as this optimizer does.
+
+    Examples
+    --------
+    >>> from sklearn_losses import Momentum, SGDRegressorX
+    >>> class Heavy(Momentum):
+    ...     def __init__(self, window=100):
+    ...         self.window = window
+    ...
+    ...     @property
+    ...     def momentum(self):
+    ...         return 1 - 1 / self.window
+    >>> model = SGDRegressorX(optimizer=Heavy(), max_iter=5, tol=None)
+    >>> model.set_params(optimizer__window=20).fit([[0.0], [1.0]], [1.0, 2.0]).n_iter_
+    5
     """
 
     name = None
+    # The struct of `_kernels/fit/optimizers.h` that steps; None where a solver does.
+    _kernel = None
     recommended_rate = None
     full_batch = False
     memory = None
@@ -65,11 +67,23 @@ class Optimizer(Parametric):
 
     def _kernel_params(self):
         """The kernel's name and its parameters, checked."""
-        return type(self).__name__, np.array(self._numbers(), dtype=np.float64)
+        return self._kernel, np.array(self._numbers(), dtype=np.float64)
 
     def _check(self):
         """Raise the error of the first parameter that is outside its range."""
         self._kernel_params()
+
+    @classmethod
+    def _lacks(cls):
+        own_step = [name for name in ("step", "update") if hasattr(cls, name)]
+        if issubclass(cls, tuple(OPTIMIZERS.values())) and not own_step:
+            return None
+        return (
+            "cannot step: steps are compiled, and a class in Python cannot bring its own"
+            f"{f' ({own_step[0]} would never be called)' if own_step else ''}. Subclass one of "
+            f"{', '.join(cls.__name__ for cls in OPTIMIZERS.values())} to change its parameters, "
+            'or add the step to the package: CONTRIBUTING.md, "Add an optimizer: three places"'
+        )
 
 
 class SGD(Optimizer):
@@ -105,9 +119,22 @@ class SGD(Optimizer):
     """
 
     name = "sgd"
+    _kernel = "SGD"
 
 
-class Momentum(Optimizer):
+class _Velocity(Optimizer):
+    """What the methods with a velocity share."""
+
+    _parameter_intervals = {"momentum": _FRACTION}
+
+    def __init__(self, momentum=0.9):
+        self.momentum = momentum
+
+    def _share_of_sgds_rate(self):
+        return 1.0 - self._numbers()[0]
+
+
+class Momentum(_Velocity):
     """The heavy ball: ``v = momentum * v - eta * g; w += v``.
 
     With L1 or bounds, v is the change of w after the proximal step (inertial proximal descent, Ochs
@@ -134,16 +161,10 @@ class Momentum(Optimizer):
     """
 
     name = "momentum"
-    _parameter_intervals = {"momentum": _FRACTION}
-
-    def __init__(self, momentum=0.9):
-        self.momentum = momentum
-
-    def _share_of_sgds_rate(self):
-        return 1.0 - self._numbers()[0]
+    _kernel = "Momentum"
 
 
-class NAG(Momentum):
+class NAG(_Velocity):
     """Nesterov's accelerated gradient: ``v = momentum * v - eta * g; w += momentum * v - eta * g``.
 
     The weights are those at which the gradient is taken (Bengio et al., 2013). With L1 the
@@ -170,9 +191,7 @@ class NAG(Momentum):
     """
 
     name = "nesterov"
-
-    def _kernel_params(self):
-        return "Nesterov", super()._kernel_params()[1]
+    _kernel = "Nesterov"
 
 
 class AdaGrad(Optimizer):
@@ -202,6 +221,7 @@ class AdaGrad(Optimizer):
     """
 
     name = "adagrad"
+    _kernel = "AdaGrad"
     recommended_rate = 0.1
     _parameter_intervals = {"eps": _POSITIVE}
 
@@ -237,6 +257,7 @@ class RMSProp(Optimizer):
     """
 
     name = "rmsprop"
+    _kernel = "RMSProp"
     recommended_rate = 0.01
     _parameter_intervals = {"rho": _FRACTION, "eps": _POSITIVE}
 
@@ -245,7 +266,19 @@ class RMSProp(Optimizer):
         self.eps = eps
 
 
-class Adam(Optimizer):
+class _Moments(Optimizer):
+    """What the methods with moments of two orders share."""
+
+    recommended_rate = 0.01
+    _parameter_intervals = {"beta1": _FRACTION, "beta2": _FRACTION, "eps": _POSITIVE}
+
+    def __init__(self, beta1=0.9, beta2=0.999, eps=1e-8):
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.eps = eps
+
+
+class Adam(_Moments):
     """Adaptive moments.
 
     ::
@@ -285,23 +318,24 @@ class Adam(Optimizer):
     """
 
     name = "adam"
-    recommended_rate = 0.01
-    _parameter_intervals = {"beta1": _FRACTION, "beta2": _FRACTION, "eps": _POSITIVE}
 
     def __init__(self, beta1=0.9, beta2=0.999, eps=1e-8, amsgrad=False):
-        self.beta1 = beta1
-        self.beta2 = beta2
-        self.eps = eps
+        super().__init__(beta1, beta2, eps)
         self.amsgrad = amsgrad
 
-    def _kernel_params(self):
+    @property
+    def _kernel(self):
+        return "AMSGrad" if self.amsgrad else "Adam"
+
+    def _numbers(self):
         if not isinstance(self.amsgrad, bool | np.bool_):
-            raise ValueError(f"Adam: amsgrad must be True or False; got {self.amsgrad!r}")
-        name, params = super()._kernel_params()
-        return ("AMSGrad" if self.amsgrad else name), params
+            raise ValueError(
+                f"{type(self).__name__}: amsgrad must be True or False; got {self.amsgrad!r}"
+            )
+        return super()._numbers()
 
 
-class AdamW(Optimizer):
+class AdamW(_Moments):
     """`Adam` with decoupled weight decay: ``w -= eta * alpha * w`` beside Adam's step.
 
     The L2 penalty is not part of g, so that its strength does not depend on the size of a feature's
@@ -328,17 +362,11 @@ class AdamW(Optimizer):
     """
 
     name = "adamw"
+    _kernel = "AdamW"
     decoupled = True
-    recommended_rate = 0.01
-    _parameter_intervals = {"beta1": _FRACTION, "beta2": _FRACTION, "eps": _POSITIVE}
-
-    def __init__(self, beta1=0.9, beta2=0.999, eps=1e-8):
-        self.beta1 = beta1
-        self.beta2 = beta2
-        self.eps = eps
 
 
-class NAdam(AdamW):
+class NAdam(_Moments):
     """`Adam` with Nesterov's momentum.
 
     In the step of `Adam`, ``m / (1 - beta1**t)`` becomes
@@ -365,11 +393,20 @@ class NAdam(AdamW):
     """
 
     name = "nadam"
-    decoupled = False
-    recommended_rate = 0.01
+    _kernel = "NAdam"
 
 
-class SAGA(Optimizer):
+class _FiniteSum(Optimizer):
+    """What the variance-reduced methods share: the step of `SGD` on a reduced gradient."""
+
+    _kernel = "SGD"
+    smooth_share = 1.0 / 3.0
+
+    def _rate_decays(self, smooth):
+        return not smooth
+
+
+class SAGA(_FiniteSum):
     """Variance-reduced descent that remembers the last gradient of every sample.
 
     One number a sample and output is stored. The first pass fills the memory; a step moves by the
@@ -405,16 +442,9 @@ class SAGA(Optimizer):
 
     name = "saga"
     memory = "saga"
-    smooth_share = 1.0 / 3.0
-
-    def _rate_decays(self, smooth):
-        return not smooth
-
-    def _kernel_params(self):
-        return "SGD", np.array(self._numbers(), dtype=np.float64)
 
 
-class SVRG(SAGA):
+class SVRG(_FiniteSum):
     """Variance-reduced descent around a snapshot of the weights.
 
     Every so many epochs a pass over all samples takes their gradients at the present weights, of
@@ -444,9 +474,9 @@ class SVRG(SAGA):
     def __init__(self, every=2):
         self.every = every
 
-    def _kernel_params(self):
-        check_integer("SVRG", "every", self.every)
-        return super()._kernel_params()
+    def _numbers(self):
+        check_integer(type(self).__name__, "every", self.every)
+        return super()._numbers()
 
 
 class GD(Optimizer):
@@ -509,8 +539,9 @@ class LBFGS(Optimizer):
     def __init__(self, corrections=10):
         self.corrections = corrections
 
-    def _check(self):
-        check_integer("LBFGS", "corrections", self.corrections)
+    def _numbers(self):
+        check_integer(type(self).__name__, "corrections", self.corrections)
+        return super()._numbers()
 
 
 OPTIMIZERS = {
@@ -530,6 +561,13 @@ OPTIMIZERS = {
         LBFGS,
     )
 }
+
+__all__ = [
+    "OPTIMIZERS",
+    "Optimizer",
+    "get_optimizer",
+    *(cls.__name__ for cls in OPTIMIZERS.values()),
+]
 
 
 def get_optimizer(optimizer, **params):

@@ -29,12 +29,30 @@ class Schedule(Parametric):
     are checked when the schedule is used, not when it is made, so that it can be cloned and
     searched over like any estimator (``learning_rate__decay``).
 
-    A schedule of your own subclasses this and defines `factors`.
+    A schedule of your own subclasses this and defines `factors`. It goes wherever a built-in one
+    does, also behind a `LinearWarmup`.
 
     Attributes
     ----------
     name : str
         What `get_schedule` accepts for it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_losses import Schedule, SGDRegressorX
+    >>> class PowerDecay(Schedule):
+    ...     def __init__(self, power=0.5):
+    ...         self.power = power
+    ...
+    ...     def factors(self, epochs):
+    ...         return 1 / (1 + np.asarray(epochs)) ** self.power
+    >>> PowerDecay(power=1).factors([0, 1, 3])
+    array([1.  , 0.5 , 0.25])
+    >>> model = SGDRegressorX(optimizer="adam", learning_rate=PowerDecay(), max_iter=4, tol=None)
+    >>> model = model.set_params(learning_rate__power=1).fit([[0.0], [1.0]], [1.0, 2.0])
+    >>> model.learning_rate_curve_[-1] < model.learning_rate_curve_[0]
+    True
     """
 
     name = None
@@ -70,7 +88,16 @@ class Schedule(Parametric):
 
     def _factors(self, epochs, *parameters):
         """`factors` of a checked one-dimensional array, given what `_numbers` returns."""
-        raise NotImplementedError(f"{type(self).__name__} must define factors")
+        raise NotImplementedError(f"{type(self).__name__} {self._lacks()}")
+
+    @classmethod
+    def _lacks(cls):
+        if cls.factors is not Schedule.factors or cls._factors is not Schedule._factors:
+            return None
+        return (
+            "must define factors(self, epochs): the learning rates at these points of the fit, as "
+            "multiples of eta0"
+        )
 
 
 class ExponentialDecay(Schedule):

@@ -3,13 +3,14 @@
 from sklearn_losses._solvers.batches import Batches
 from sklearn_losses._solvers.full_batch import GradientDescent, LimitedMemoryBFGS
 from sklearn_losses._solvers.one_sample import OneSample
+from sklearn_losses.optimizers import GD, LBFGS, SGD
 from sklearn_losses.schedules import SCHEDULES, Schedule
 
 ONE_SAMPLE = OneSample
 BATCHES = Batches
 
 # Optimizers with a descent of their own; the others step on batches.
-_FULL_BATCH = {"gd": GradientDescent, "lbfgs": LimitedMemoryBFGS}
+_FULL_BATCH = {GD: GradientDescent, LBFGS: LimitedMemoryBFGS}
 
 
 def choose_descent(loss, settings, plain):
@@ -23,10 +24,11 @@ def choose_descent(loss, settings, plain):
         Whether the data hold nothing beyond scikit-learn's: one output a fit, no offset.
     """
     optimizer = settings.optimizer
-    if optimizer.name in _FULL_BATCH:
-        return _FULL_BATCH[optimizer.name]
+    for kind, descent in _FULL_BATCH.items():
+        if isinstance(optimizer, kind):
+            return descent
     beyond = (
-        optimizer.name != "sgd"
+        not isinstance(optimizer, SGD)
         or settings.batch_size != 1
         or settings.clip_norm is not None
         or settings.low is not None

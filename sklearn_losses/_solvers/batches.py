@@ -34,6 +34,7 @@ from sklearn_losses._states import (
     optional,
     units_of,
 )
+from sklearn_losses.optimizers import SGD
 
 # A recommended rate is divided by this when a fit has blown up, so often at most.
 SHORTER = 4.0
@@ -110,7 +111,7 @@ class Batches:
             )
         self.rates = Rates(settings, smoothness)
         kernel, params = optimizer._kernel_params()
-        if optimizer.name == "sgd" and settings.l1:
+        if isinstance(optimizer, SGD) and settings.l1:
             kernel = "CumulativeSGD"
         growing = hasattr(settings.batch_size, "size")
         largest = self.n_rows if growing else size_of_batches(settings.batch_size, 0, self.n_rows)

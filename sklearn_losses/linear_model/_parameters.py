@@ -129,7 +129,7 @@ class Parameters:
         elif self.learning_rate not in SKLEARN_SCHEDULES:
             known = {**dict.fromkeys([*SKLEARN_SCHEDULES, *PASSIVE_AGGRESSIVE]), **SCHEDULES}
             schedule = from_name("learning_rate", self.learning_rate, Schedule, known, {})
-            schedule.factors(0.0)  # checks its parameters
+            schedule.factors(np.zeros(1))  # checks its parameters
         if isinstance(loss, LOSSES["root_mean_squared_error"]):
             raise ValueError(
                 "RootMeanSquaredError is no mean over samples, so stochastic gradients cannot "
