@@ -10,7 +10,8 @@ from sklearn_losses.testing import check_loss
 
 GROUPS = {
     "Estimators": [sl.SGDRegressorX, sl.SGDClassifierX],
-    "Losses: what they share": [sl.Loss, sl.get_loss, sl.FunctionLoss, sl.CompiledLoss, check_loss],
+    "Losses: what they share": [sl.Loss, sl.get_loss],
+    "Losses of your own": [sl.CustomLoss, sl.FunctionLoss, sl.CompiledLoss, check_loss],
     "Losses for regression": [cls for cls in [*POINTWISE, *REDUCED] if cls.task == "regression"],
     "Losses for two classes": [cls for cls in POINTWISE if cls.task == "binary"],
     "Losses for several classes": ROWWISE,

@@ -16,7 +16,7 @@ from sklearn_losses.losses.classification import (
     SmoothHinge,
     SquaredHinge,
 )
-from sklearn_losses.losses.custom import CompiledLoss, FunctionLoss
+from sklearn_losses.losses.custom import CompiledLoss, CustomLoss, FunctionLoss
 from sklearn_losses.losses.glm import (
     HalfGammaLoss,
     HalfPoissonLoss,
@@ -117,6 +117,7 @@ __all__ = [
     "REDUCED",
     "ROWWISE",
     "CompiledLoss",
+    "CustomLoss",
     "FunctionLoss",
     "Loss",
     "get_loss",

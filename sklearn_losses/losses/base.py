@@ -22,6 +22,9 @@ NON_NEGATIVE = Interval(0, np.inf, low_inclusive=True)
 UNIT_OPEN = Interval(0, 1)
 UNIT = Interval(0, 1, True, True)
 
+# Methods that a kernel's `_evaluate` serves, and that fits and means go past.
+_IN_ONE_PASS = ("loss", "gradient", "loss_gradient", "gradient_hessian")
+
 
 class Loss(Parametric):
     """Base class of all losses.
@@ -78,6 +81,18 @@ class Loss(Parametric):
             cls.__name__ in _pointwise.KINDS or cls.__name__ in _rowwise.KINDS
         ):
             cls._kernel = cls.__name__
+
+    @classmethod
+    def _lacks(cls):
+        ours = next(base for base in cls.__mro__ if base.__module__.startswith("sklearn_losses."))
+        unused = [name for name in _IN_ONE_PASS if getattr(cls, name) is not getattr(ours, name)]
+        if not unused and (ours.name is not None or hasattr(ours, "_kernel")):
+            return None
+        why = f"defines {unused[0]}, which no fit would call" if unused else "has no kernel"
+        return (
+            f"{why}: a loss of your own subclasses CustomLoss and defines value and derivative in "
+            "NumPy, or is a FunctionLoss or a CompiledLoss"
+        )
 
     # -------------------------------------------------------------------------------- as an object
 
@@ -239,7 +254,7 @@ class Loss(Parametric):
         the weighted sum of the values, which is an array of shape () where the others are on a
         device: nothing here waits for one.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} {self._lacks()}")
 
     def _report(self, y_true, raw_prediction, sample_weight):
         """Of arrays of a device, in an array of shape (3,) there: the weighted sum of the values,

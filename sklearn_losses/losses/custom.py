@@ -1,5 +1,5 @@
-"""A user's own loss: from Python functions, or from compiled ones that run in the kernels' own
-loops."""
+"""A user's own loss: a class or functions in Python, or compiled functions that run in the kernels'
+own loops."""
 
 import ctypes
 import numbers
@@ -16,6 +16,7 @@ from sklearn_losses._array import (
 )
 from sklearn_losses.links import IdentityLink, Interval, Link
 from sklearn_losses.losses import constants
+from sklearn_losses.losses._addresses import address_of
 from sklearn_losses.losses.pointwise import PointwiseLoss
 from sklearn_losses.losses.regression import HalfSquaredError
 
@@ -24,11 +25,260 @@ IDENTITY = IdentityLink()
 REALS = Interval()
 
 _TASKS = ("regression", "binary")
+_NEEDS = (
+    "must define value(self, y_true, raw_prediction) and derivative(self, y_true, raw_prediction), "
+    "which get and return arrays of shape (n,)"
+)
 
 
 class _OwnLoss(PointwiseLoss):
-    """What a user's losses share. Their functions have the names of methods, and so are kept under
-    other names."""
+    """What a user's losses share."""
+
+    @property
+    def n_classes(self):
+        return 2 if self.task == "binary" else None
+
+    # Nobody has proved it.
+    convex = False
+
+    def _check_declaration(self):
+        owner = type(self).__name__
+        if not isinstance(self.link, Link):
+            raise ValueError(f"{owner}: link must be a Link; got {self.link!r}")
+        if not isinstance(self.interval_y_true, Interval):
+            raise ValueError(
+                f"{owner}: interval_y_true must be an Interval; got {self.interval_y_true!r}"
+            )
+        if self.task not in _TASKS:
+            raise ValueError(f"{owner}: task must be one of {_TASKS}; got {self.task!r}")
+
+    def _constant_grid(self, y, weight, offset):
+        if self.task == "binary":
+            grid = np.linspace(-40, 40, 161)
+        else:
+            # Each target's own prediction, where the link gives it.
+            xp = array_namespace(y)
+            least = 10 * np.finfo(y.dtype).eps
+            interval = self.interval_y_pred
+            low = interval.low if interval.low_inclusive else interval.low + least
+            high = interval.high if interval.high_inclusive else interval.high - least
+            try:
+                y = self.link.link(xp.clip(y.astype(np.float64), low, high))
+            except NotImplementedError:  # a link of which the inverse alone was written
+                return np.sinh(np.linspace(-6.0, 6.0, 97))
+            grid = constants.spread_grid(y if offset is None else y - offset)
+            return np.concatenate([grid, np.linspace(grid[0], grid[-1], 65)])
+        return grid if offset is None else grid - constants.mean(offset)
+
+
+class _InPython(_OwnLoss):
+    """What losses of vectorised Python functions share: the engines call them back, as they have no
+    kernel."""
+
+    _kernel = None
+    # What errors call the functions that `_callables` returns.
+    _functions = ()
+
+    def _callables(self):
+        """The functions of (y_true, raw_prediction): value, first and second derivative."""
+        raise NotImplementedError
+
+    def _resolve(self, single=False):
+        """No kernel: -1."""
+        self._check_declaration()
+        return -1, np.empty(0)
+
+    def _differences(self, y, raw):
+        """The first derivative's central differences."""
+        maximum = array_namespace(raw).maximum
+        step = np.finfo(raw.dtype).eps ** (1 / 3) * maximum(abs(raw), 1).astype(raw.dtype)
+        above, below = raw + step, raw - step
+        derivative = self._callables()[1]
+        return (derivative(y, above) - derivative(y, below)) / (above - below)
+
+    def _evaluate(
+        self,
+        y_true,
+        raw_prediction,
+        sample_weight,
+        n_threads,
+        value,
+        gradient,
+        hessian,
+        want_sum=False,
+    ):
+        self._resolve()
+        places = {
+            "y_true": kernel_array(y_true, "y_true"),
+            "raw_prediction": raw_prediction,
+            "sample_weight": sample_weight,
+            "loss_out": value,
+            "gradient_out": gradient,
+            "hessian_out": hessian,
+        }
+        if type(raw_prediction) is not np.ndarray:
+            with computing_on(**places) as xp:
+                return self._call(xp, places, want_sum)
+        try:
+            return self._call(np, places, want_sum)
+        except (TypeError, ValueError):
+            # Where arrays of a device are the reason, the error that says so.
+            common_namespace(**places)
+            raise
+
+    def _call(self, xp, places, want_sum):
+        """Call the functions and fill the outputs, all of which are arrays of `xp`."""
+        raw_prediction, sample_weight = places["raw_prediction"], places["sample_weight"]
+        if raw_prediction.ndim == 2 and raw_prediction.shape[1] == 1:
+            raw_prediction = raw_prediction[:, 0]
+        shape = (raw_prediction.shape[0],)
+        for name, array in places.items():
+            if array is not None and np.shape(array) not in (shape, (*shape, 1)):
+                raise ValueError(f"{name} must have shape {shape}; got {np.shape(array)}")
+        y_true = places["y_true"].reshape(shape)
+        if sample_weight is not None:
+            sample_weight = kernel_array(sample_weight, "sample_weight").reshape(shape)
+        outputs = [places["loss_out"], places["gradient_out"], places["hessian_out"]]
+        if want_sum and outputs[0] is None:
+            outputs[0] = xp.empty(shape)
+        arguments = _lent(y_true), _lent(raw_prediction)
+        for name, function, out in zip(self._functions, self._callables(), outputs, strict=True):
+            if out is None:
+                continue
+            result = function(*arguments)
+            if xp is not np and not on_device(result):
+                raise TypeError(
+                    f"{type(self).__name__}: {name} must return an array on the device of its "
+                    f"arguments; got {type(result).__name__}. Take functions from "
+                    "sklearn_losses.links.array_namespace(raw_prediction)"
+                )
+            result = np.asarray(result) if xp is np else device_array(result)
+            if result.shape != shape:
+                raise ValueError(
+                    f"{type(self).__name__}: {name} must return an array of shape {shape}; "
+                    f"got {result.shape}"
+                )
+            if sample_weight is not None:
+                # A weight of 0 takes a sample away, also one whose loss is infinite or NaN.
+                result = xp.where(sample_weight == 0, 0, result) * sample_weight
+            (out if xp is np else device_array(out)).reshape(shape)[...] = result
+        if not want_sum:
+            return None
+        total = outputs[0].sum(dtype=np.float64)
+        return float(total) if xp is np else total
+
+    def _report(self, y_true, raw_prediction, sample_weight):
+        # The checks of a loss that has a kernel.
+        report = HalfSquaredError()._on_device(
+            y_true, raw_prediction, sample_weight, domain=self.interval_y_true
+        )
+        report[0] = self._evaluate(
+            y_true, raw_prediction, sample_weight, None, None, None, None, want_sum=True
+        )
+        return report
+
+
+class CustomLoss(_InPython):
+    """Base class of a loss of your own that has parameters: subclass it and define `value` and
+    `derivative` in NumPy.
+
+    It works wherever a built-in loss does, and its parameters are reached, searched over, cloned
+    and pickled as any (``loss__scale``). For a loss without parameters `FunctionLoss` is shorter.
+    Each method is called once for a whole array (in an estimator: once for each batch), on one
+    thread, and gets two arrays of shape (n,), float32 or float64; where the loss gets arrays of a
+    GPU, CuPy's.
+
+    Set as attributes of the class what differs from a regression on any real number: `link`,
+    `interval_y_true`, ``task = "binary"``, ``differentiable = False``, ``convex = True``.
+    `sklearn_losses.testing.check_loss` holds the loss to what the built-in ones promise.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_losses import CustomLoss, SGDRegressorX
+    >>> class LogCauchy(CustomLoss):
+    ...     def __init__(self, scale=1.0):
+    ...         self.scale = scale
+    ...
+    ...     def value(self, y_true, raw_prediction):
+    ...         return np.log1p(((raw_prediction - y_true) / self.scale) ** 2)
+    ...
+    ...     def derivative(self, y_true, raw_prediction):
+    ...         r = raw_prediction - y_true
+    ...         return 2 * r / (self.scale**2 + r**2)
+    >>> round(LogCauchy(scale=2.0)([0.0], [2.0]), 3)
+    0.693
+    >>> model = SGDRegressorX(LogCauchy(), optimizer="lbfgs")
+    >>> model.set_params(loss__scale=0.5).fit([[0.0], [1.0], [2.0]], [1.0, 2.0, 3.0]).loss_
+    LogCauchy(scale=0.5)
+    """
+
+    _functions = ("value", "derivative", "second_derivative")
+
+    def value(self, y_true, raw_prediction):
+        """The loss of each sample.
+
+        Parameters
+        ----------
+        y_true, raw_prediction : array of shape (n,)
+            Not to be written to.
+
+        Returns
+        -------
+        value : array of shape (n,)
+        """
+        raise NotImplementedError(f"{type(self).__name__} {_NEEDS}")
+
+    def derivative(self, y_true, raw_prediction):
+        """The derivative of `value` by the raw prediction.
+
+        Parameters
+        ----------
+        y_true, raw_prediction : array of shape (n,)
+            As in `value`.
+
+        Returns
+        -------
+        derivative : array of shape (n,)
+        """
+        raise NotImplementedError(f"{type(self).__name__} {_NEEDS}")
+
+    def second_derivative(self, y_true, raw_prediction):
+        """The second derivative; where a class does not define it, differences of `derivative`.
+
+        Parameters
+        ----------
+        y_true, raw_prediction : array of shape (n,)
+            As in `value`.
+
+        Returns
+        -------
+        second_derivative : array of shape (n,)
+        """
+        return self._differences(y_true, raw_prediction)
+
+    @property
+    def approx_hessian(self):
+        return type(self).second_derivative is CustomLoss.second_derivative
+
+    @classmethod
+    def _lacks(cls):
+        if CustomLoss.value is cls.value or CustomLoss.derivative is cls.derivative:
+            return _NEEDS
+        return super()._lacks()
+
+    def _callables(self):
+        return self.value, self.derivative, self.second_derivative
+
+    def _resolve(self, single=False):
+        self._check_class()
+        self._numbers()
+        return super()._resolve(single)
+
+
+class _OfFunctions(_OwnLoss):
+    """What losses share that are given their functions. These have the names of methods, and so are
+    kept under other names."""
 
     _functions = ("value", "gradient", "hessian")
 
@@ -87,47 +337,11 @@ class _OwnLoss(PointwiseLoss):
         return f"{type(self).__name__}({functions[0]}, task={functions[1]!r})"[:N_CHAR_MAX]
 
     @property
-    def n_classes(self):
-        return 2 if self.task == "binary" else None
-
-    @property
     def approx_hessian(self):
         return self._hessian is None
 
-    # Nobody has proved it.
-    convex = False
 
-    def _check_declaration(self):
-        owner = type(self).__name__
-        if not isinstance(self.link, Link):
-            raise ValueError(f"{owner}: link must be a Link; got {self.link!r}")
-        if not isinstance(self.interval_y_true, Interval):
-            raise ValueError(
-                f"{owner}: interval_y_true must be an Interval; got {self.interval_y_true!r}"
-            )
-        if self.task not in _TASKS:
-            raise ValueError(f"{owner}: task must be one of {_TASKS}; got {self.task!r}")
-
-    def _constant_grid(self, y, weight, offset):
-        if self.task == "binary":
-            grid = np.linspace(-40, 40, 161)
-        else:
-            # Each target's own prediction, where the link gives it.
-            xp = array_namespace(y)
-            least = 10 * np.finfo(y.dtype).eps
-            interval = self.interval_y_pred
-            low = interval.low if interval.low_inclusive else interval.low + least
-            high = interval.high if interval.high_inclusive else interval.high - least
-            try:
-                y = self.link.link(xp.clip(y.astype(np.float64), low, high))
-            except NotImplementedError:  # a link of which the inverse alone was written
-                return np.sinh(np.linspace(-6.0, 6.0, 97))
-            grid = constants.spread_grid(y if offset is None else y - offset)
-            return np.concatenate([grid, np.linspace(grid[0], grid[-1], 65)])
-        return grid if offset is None else grid - constants.mean(offset)
-
-
-class FunctionLoss(_OwnLoss):
+class FunctionLoss(_OfFunctions, _InPython):
     """A loss from vectorised Python functions.
 
     It works wherever a built-in loss does. Each function is called once for a whole array (in an
@@ -175,103 +389,15 @@ class FunctionLoss(_OwnLoss):
     ):
         super().__init__(value, gradient, hessian, link, interval_y_true, task, differentiable)
 
+    def _callables(self):
+        return self._value, self._gradient, self._hessian or self._differences
+
     def _resolve(self, single=False):
-        """No kernel: -1."""
-        self._check_declaration()
         for name in self._functions:
             function = getattr(self, f"_{name}")
             if not (callable(function) or (name == "hessian" and function is None)):
                 raise ValueError(f"FunctionLoss: {name} must be callable; got {function!r}")
-        return -1, np.empty(0)
-
-    def _differences(self, y, raw):
-        """The gradient's central differences."""
-        maximum = array_namespace(raw).maximum
-        step = np.finfo(raw.dtype).eps ** (1 / 3) * maximum(abs(raw), 1).astype(raw.dtype)
-        above, below = raw + step, raw - step
-        return (self._gradient(y, above) - self._gradient(y, below)) / (above - below)
-
-    def _evaluate(
-        self,
-        y_true,
-        raw_prediction,
-        sample_weight,
-        n_threads,
-        value,
-        gradient,
-        hessian,
-        want_sum=False,
-    ):
-        self._resolve()
-        places = {
-            "y_true": kernel_array(y_true, "y_true"),
-            "raw_prediction": raw_prediction,
-            "sample_weight": sample_weight,
-            "loss_out": value,
-            "gradient_out": gradient,
-            "hessian_out": hessian,
-        }
-        if type(raw_prediction) is not np.ndarray:
-            with computing_on(**places) as xp:
-                return self._call(xp, places, want_sum)
-        try:
-            return self._call(np, places, want_sum)
-        except (TypeError, ValueError):
-            # Where arrays of a device are the reason, the error that says so.
-            common_namespace(**places)
-            raise
-
-    def _call(self, xp, places, want_sum):
-        """Call the functions and fill the outputs, all of which are arrays of `xp`."""
-        raw_prediction, sample_weight = places["raw_prediction"], places["sample_weight"]
-        if raw_prediction.ndim == 2 and raw_prediction.shape[1] == 1:
-            raw_prediction = raw_prediction[:, 0]
-        shape = (raw_prediction.shape[0],)
-        for name, array in places.items():
-            if array is not None and np.shape(array) not in (shape, (*shape, 1)):
-                raise ValueError(f"{name} must have shape {shape}; got {np.shape(array)}")
-        y_true = places["y_true"].reshape(shape)
-        if sample_weight is not None:
-            sample_weight = kernel_array(sample_weight, "sample_weight").reshape(shape)
-        outputs = [places["loss_out"], places["gradient_out"], places["hessian_out"]]
-        if want_sum and outputs[0] is None:
-            outputs[0] = xp.empty(shape)
-        functions = (self._value, self._gradient, self._hessian or self._differences)
-        arguments = _lent(y_true), _lent(raw_prediction)
-        for name, function, out in zip(self._functions, functions, outputs, strict=True):
-            if out is None:
-                continue
-            result = function(*arguments)
-            if xp is not np and not on_device(result):
-                raise TypeError(
-                    f"FunctionLoss: {name} must return an array on the device of its arguments; "
-                    f"got {type(result).__name__}. Take functions from "
-                    "sklearn_losses.links.array_namespace(raw_prediction)"
-                )
-            result = np.asarray(result) if xp is np else device_array(result)
-            if result.shape != shape:
-                raise ValueError(
-                    f"FunctionLoss: {name} must return an array of shape {shape}; "
-                    f"got {result.shape}"
-                )
-            if sample_weight is not None:
-                # A weight of 0 takes a sample away, also one whose loss is infinite or NaN.
-                result = xp.where(sample_weight == 0, 0, result) * sample_weight
-            (out if xp is np else device_array(out)).reshape(shape)[...] = result
-        if not want_sum:
-            return None
-        total = outputs[0].sum(dtype=np.float64)
-        return float(total) if xp is np else total
-
-    def _report(self, y_true, raw_prediction, sample_weight):
-        # The checks of a loss that has a kernel.
-        report = HalfSquaredError()._on_device(
-            y_true, raw_prediction, sample_weight, domain=self.interval_y_true
-        )
-        report[0] = self._evaluate(
-            y_true, raw_prediction, sample_weight, None, None, None, None, want_sum=True
-        )
-        return report
+        return super()._resolve(single)
 
 
 def _lent(array):
@@ -283,7 +409,7 @@ def _lent(array):
     return view
 
 
-class CompiledLoss(_OwnLoss):
+class CompiledLoss(_OfFunctions):
     """A loss from compiled functions, which run in the kernels' own loops: without the GIL, on many
     threads.
 
@@ -390,74 +516,3 @@ class CompiledLoss(_OwnLoss):
                     "such a loss cannot be pickled"
                 )
         return super().__getstate__()
-
-
-_SIGNATURE = "double (double, double, void *)"
-
-
-def address_of(function, name):
-    """Address of a C function, checked as far as it tells its signature.
-
-    Parameters
-    ----------
-    function : object
-        As in `CompiledLoss`.
-    name : str
-        What an error calls it.
-
-    Returns
-    -------
-    address : int
-    """
-
-    def refuse(found):
-        raise ValueError(
-            f"CompiledLoss: {name} must have the C signature {_SIGNATURE!r}; got {found}"
-        )
-
-    if isinstance(function, numbers.Integral) and not isinstance(function, bool):
-        address = int(function)
-    elif hasattr(function, "address") and hasattr(function, "_sig"):  # numba.cfunc
-        signature = function._sig
-        types = [str(t) for t in (signature.return_type, *signature.args)]
-        if (
-            len(types) != 4
-            or types[:3] != ["float64"] * 3
-            or not types[3].endswith(("*", "voidptr"))
-        ):
-            refuse(signature)
-        address = function.address
-    elif isinstance(function, ctypes._CFuncPtr):
-        found = (function.restype, tuple(function.argtypes or ()))
-        if found[0] is not ctypes.c_double or found[1] != (
-            ctypes.c_double,
-            ctypes.c_double,
-            ctypes.c_void_p,
-        ):
-            refuse(f"restype {found[0]} and argtypes {found[1]}")
-        address = ctypes.cast(function, ctypes.c_void_p).value
-    elif hasattr(function, "signature") and hasattr(function, "user_data"):  # LowLevelCallable
-        if function.signature.replace(" ", "") != _SIGNATURE.replace(" ", ""):
-            refuse(repr(function.signature))
-        address = _low_level_address(function)
-    else:
-        raise ValueError(
-            f"CompiledLoss: {name} must be a numba.cfunc, a ctypes function, a LowLevelCallable or "
-            f"an address; got {function!r}"
-        )
-    if not address or address < 0:
-        raise ValueError(f"CompiledLoss: {name} must not be null; got {function!r}")
-    return address
-
-
-def _low_level_address(function):
-    """Address in a SciPy LowLevelCallable, whose first item is a capsule that has the signature as
-    its name.
-    """
-    capsule = tuple.__getitem__(function, 0)
-    api = ctypes.pythonapi
-    api.PyCapsule_GetName.restype = ctypes.c_char_p
-    api.PyCapsule_GetName.argtypes = [ctypes.py_object]
-    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
-    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
-    return api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule))
