@@ -1,5 +1,24 @@
 """The parts of the estimators' docstrings that they share."""
 
+import textwrap
+
+from sklearn_losses.optimizers import OPTIMIZERS
+from sklearn_losses.schedules import SCHEDULES
+
+
+def _quoted(names):
+    """The names in quotes, on lines that continue a parameter's description."""
+    names = ", ".join(f'"{name}"' for name in names)
+    return textwrap.fill(names, 90, subsequent_indent=" " * 10)
+
+
+LISTS = {
+    "steps": _quoted(n for n, cls in OPTIMIZERS.items() if not (cls.full_batch or cls.memory)),
+    "finite_sums": _quoted(n for n, cls in OPTIMIZERS.items() if cls.memory),
+    "full_batch": _quoted(n for n, cls in OPTIMIZERS.items() if cls.full_batch),
+    "schedules": _quoted(SCHEDULES),
+}
+
 SHARED = {
     "penalties": """\
     penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
@@ -43,8 +62,8 @@ SHARED = {
         - "pa1", "pa2": passive-aggressive steps [2]_, with eta0 for their C; only with
           `optimizer="sgd"`, `batch_size=1` and
           `loss="{passive_aggressive_loss}"`
-        - "exponential", "step", "cosine", "warmup", "one_cycle", or an object: see
-          `sklearn_losses.schedules`; they give the multiple of eta0, by epoch""",
+        - {schedules},
+          or an object: see `sklearn_losses.schedules`; they give the multiple of eta0, by epoch""",
     "stopping": """\
     n_iter_no_change : int, default=5
         Epochs in a row without change that end the fit, in [1, inf).""",
@@ -62,9 +81,11 @@ SHARED = {
         How many samples make a step, which follows the mean of their gradients; "full": all.
     optimizer : str or Optimizer, default="sgd"
         A name in `sklearn_losses.OPTIMIZERS`, or an optimizer, whose parameters can be searched
-        over as ``optimizer__momentum``: "sgd", "momentum", "nesterov", "adagrad", "rmsprop",
-        "adam", "adamw", "nadam"; for finite data "saga" and "svrg"; on all samples at once "gd" and
-        "lbfgs".
+        over as ``optimizer__momentum``.
+
+        - by steps: {steps}
+        - by steps, for finite data: {finite_sums}
+        - on all samples at once: {full_batch}
     clip_norm : float or None, default=None
         The most that the norm of a step's gradient (of the loss, by `coef_` and `intercept_`, in
         X's own units) may be; longer ones are shortened. In (0, inf). Not for "saga", "svrg", "gd"
@@ -166,7 +187,7 @@ def documented(**values):
         if text is None:  # python -OO
             return thing
         for name, part in SHARED.items():
-            for key, value in values.items():
+            for key, value in {**LISTS, **values}.items():
                 part = part.replace("{" + key + "}", value)
             text = text.replace(f"    <{name}>", part) if f"    <{name}>" in text else text
         thing.__doc__ = text

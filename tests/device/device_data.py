@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 
+import sklearn_losses as sl
 from sklearn_losses import LogitAdjusted, PinballLoss, SGDClassifierX, SGDRegressorX
 from sklearn_losses._array import on_device, to_host
 
@@ -37,8 +38,7 @@ KINDS = {
     "counted": (SGDClassifierX, LogitAdjusted(), THREE),
     "text": (SGDClassifierX, "multinomial", WORDS),
 }
-OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "nadam"]
-OPTIMIZERS += ["saga", "svrg", "gd", "lbfgs"]
+OPTIMIZERS = list(sl.OPTIMIZERS)
 LAYOUTS = {"dense": np.array, "csr": sparse.csr_matrix}
 
 

@@ -24,10 +24,20 @@ class Prox:
 
 
 class SGD:
-    """Duchi and Singer (2009), forward backward splitting, eq. 2 and 3."""
+    """Duchi and Singer (2009), forward backward splitting, eq. 2 and 3.
 
-    states = 0
+    `powers` has an entry for each state that a coordinate remembers: in a new unit the state is
+    ``(new / old)**power`` times as large. A velocity is like a weight over the unit, a gradient or
+    a sum of penalties like its inverse, a squared gradient like the square of that. `recommended`
+    is the first rate that is published or stated, in units of 1 / L where there is an L, and
+    whether rates fall from there. `rate` is long enough to tell one optimizer from another, and
+    short enough to converge.
+    """
+
+    powers = ()
     decoupled = False
+    recommended = (1 / 2, True)
+    rate = 0.05
 
     def __init__(self, params):
         self.params = params
@@ -50,7 +60,7 @@ class SGD:
 class CumulativeSGD(SGD):
     """Tsuruoka et al. (2009), figure 2, batches instead of samples. s: the penalty received."""
 
-    states = 1
+    powers = (1,)
 
     def penalised(self, w, s, prox):
         u, q = prox.so_far, s[0]
@@ -69,7 +79,8 @@ class CumulativeSGD(SGD):
 class Momentum(SGD):
     """Ochs et al. (2014), eq. 6: prox(x - rate * g + momentum * s), with s = x - x_before."""
 
-    states = 1
+    powers = (-1,)
+    recommended = ((1 - 0.9) / 2, True)
 
     def step(self, w, g, s, rate, t, prox, l2):
         after = prox(w - rate * g + self.params[0] * s[0], rate)
@@ -81,7 +92,8 @@ class Nesterov(SGD):
     gradient is taken; s is y - x.
     """
 
-    states = 1
+    powers = (-1,)
+    recommended = ((1 - 0.9) / 2, True)
 
     def step(self, w, g, s, rate, t, prox, l2):
         x_before = w - s[0]
@@ -95,7 +107,9 @@ class AdaGrad(SGD):
     without any gradient so far stays, although the paper's step for L1 would be rate / eps long.
     """
 
-    states = 1
+    powers = (2,)
+    recommended = (0.1, False)
+    rate = 0.3
 
     def step(self, w, g, s, rate, t, prox, l2):
         s = [s[0] + g**2]
@@ -109,6 +123,9 @@ class AdaGrad(SGD):
 class RMSProp(AdaGrad):
     """Tieleman and Hinton (2012), slide 29."""
 
+    recommended = (0.01, True)
+    rate = 0.02
+
     def step(self, w, g, s, rate, t, prox, l2):
         rho = self.params[0]
         s = [rho * s[0] + (1 - rho) * g**2]
@@ -119,7 +136,8 @@ class RMSProp(AdaGrad):
 class Adam(SGD):
     """Kingma and Ba (2015), algorithm 1; L1 as Yun et al. (2021), algorithm 1."""
 
-    states = 2
+    powers = (1, 2)
+    recommended = (0.01, True)
 
     def step(self, w, g, s, rate, t, prox, l2):
         beta1, beta2, _ = self.params
@@ -147,7 +165,7 @@ class Adam(SGD):
 class AMSGrad(Adam):
     """Reddi et al. (2018), algorithm 2, with Adam's bias corrections."""
 
-    states = 3
+    powers = (1, 2, 2)
 
     def more(self, s, v):
         return [np.maximum(s[2], v)]
@@ -204,8 +222,8 @@ class Descent:
         self.average_from, self.fit_intercept = average, fit_intercept
         self.prox = Prox(l1, -np.inf if low is None else low, np.inf if high is None else high)
         self.w, self.b = coef.astype(float), intercept.astype(float)
-        self.s = [np.zeros_like(self.w) for _ in range(self.optimizer.states)]
-        self.s_b = [np.zeros_like(self.b) for _ in range(self.optimizer.states)]
+        self.s = [np.zeros_like(self.w) for _ in self.optimizer.powers]
+        self.s_b = [np.zeros_like(self.b) for _ in self.optimizer.powers]
         self.iterates = []
         self.table = np.zeros((len(X), len(self.b)))
         self.t = 1

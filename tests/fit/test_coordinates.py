@@ -3,7 +3,7 @@ papers' steps on the problem that is so transformed, coefficient by coefficient.
 
 import numpy as np
 import pytest
-from slow_optimizers import Descent
+from slow_optimizers import KERNELS, Descent
 from test_optimizers import (
     HOST,
     LAYOUTS,
@@ -22,24 +22,11 @@ from test_optimizers import (
 
 from sklearn_losses._kernels.fit.optimizers import KINDS, state_powers
 
-# What optimizers remember of a coordinate is like a power of its unit: a velocity like a weight
-# over the unit, a gradient or a sum of penalties like its inverse, a squared gradient.
-POWERS = {
-    "SGD": (),
-    "CumulativeSGD": (1,),
-    "Momentum": (-1,),
-    "Nesterov": (-1,),
-    "AdaGrad": (2,),
-    "RMSProp": (2,),
-    "Adam": (1, 2),
-    "AMSGrad": (1, 2, 2),
-    "AdamW": (1, 2),
-    "NAdam": (1, 2),
-}
-
 
 def test_every_optimizer_says_how_its_states_follow_a_unit():
-    assert {name: state_powers(name) for name in KINDS} == POWERS
+    assert {name: state_powers(name) for name in KINDS} == {
+        name: cls.powers for name, cls in KERNELS.items()
+    }
 
 
 class Transformed(Descent):
@@ -59,7 +46,7 @@ class Transformed(Descent):
             self.original, entries, setup.losses_of, rows, kernel=kernel, params=params, **given
         )
         self.penalty = self.prox.l1, self.l2, self.prox.low, self.prox.high
-        self.powers = POWERS[kernel]
+        self.powers = self.optimizer.powers
         self.unit, self.intercept_unit, self.center = np.ones_like(self.w), np.ones_like(self.b), 0
         self.see(*coordinates)
 

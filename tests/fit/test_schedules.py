@@ -21,7 +21,9 @@ OTHER_PARAMS = {
     "warmup": [{"epochs": 2.5, "then": sl.CosineRestarts(period=4)}, {"then": "step", "start": 1}],
     "one_cycle": [{"epochs": 7, "peak": 3, "warmup": 0.5, "final": 0.5}, {"peak": 1, "final": 1}],
 }
-EVERY = [cls(**params) for name, cls in SCHEDULES.items() for params in [{}, *OTHER_PARAMS[name]]]
+EVERY = [
+    cls(**params) for name, cls in SCHEDULES.items() for params in [{}, *OTHER_PARAMS.get(name, [])]
+]
 PROGRESS = np.concatenate([np.arange(0, 130) / 4, np.geomspace(1e-9, 1e9, 200)])
 every_schedule = pytest.mark.parametrize("schedule", EVERY, ids=repr)
 unit = st.floats(1e-3, 1.0)
@@ -90,6 +92,7 @@ def test_factors_are_those_of_the_published_formula(name):
 
 def test_every_schedule_is_held_to_a_formula():
     assert {type(schedule).name for schedule, _ in FORMULAS.values()} == set(SCHEDULES)
+    assert set(OTHER_PARAMS) == set(SCHEDULES)
 
 
 @pytest.mark.parametrize("growth", [1, 2, 3, 5, 10])
