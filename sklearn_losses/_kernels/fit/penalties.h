@@ -288,7 +288,6 @@ SL_FN double norm_of_prox(const Group<T>& group, const double* z, const double* 
         }
         if (abs_(at.excess()) <= enough) return within(next, low, high);
         const bool inside = next >= low && next <= high;
-        if (abs_(at.excess()) <= enough) return inside ? next : nu;
         const double to = inside ? next : (high < inf_<double>() ? 0.5 * low + 0.5 * high : low);
         if (to == nu) return nu;
         nu = to;
