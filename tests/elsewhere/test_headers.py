@@ -40,14 +40,16 @@ OPTIMIZERS = listed("fit/optimizers.h", "SL_OPTIMIZER_LIST")
 CPU_PROGRAM = """
 #include "fit/step.h"
 #include "fit/columns.h"
-#include "math/common.h"
+#include "math/functions.h"
 #include "fit/moves.h"
 #include "fit/order.h"
 #include "fit/optimizers.h"
 #include "losses/pointwise.h"
 #include "losses/rowwise.h"
 #include "fit/one_sample.h"
-#include "simd/simd.h"
+#include "losses/tables.h"
+#include "simd/level.h"
+#include "simd/transpose.h"
 #define STRUCT(Loss) template struct sl::Loss<float>; template struct sl::Loss<double>;
 SL_POINTWISE_LIST(STRUCT)
 SL_POINTWISE_HOST_LIST(STRUCT)
@@ -79,11 +81,11 @@ double columns(const sl::Counted& x, const sl::ColumnSums& sums, int level) {
     sl::add_columns(x, sums, level);
     return sl::largest_squared_norm(x, sums.shift, sums.total, level);
 }
-#define TURNS(T) \\
-    template sl::Turn<T> sl::rows_to_tile<T>(int); \\
-    template sl::Turn<T> sl::tile_to_rows<T>(int);
-TURNS(float)
-TURNS(double)
+#define TRANSPOSES(T) \\
+    template void sl::rows_to_tile<T>(int, T*, sl::Index, T*, sl::Index, sl::Index, sl::Index); \\
+    template void sl::tile_to_rows<T>(int, T*, sl::Index, T*, sl::Index, sl::Index, sl::Index);
+TRANSPOSES(float)
+TRANSPOSES(double)
 """
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-Wno-psabi"]
 

@@ -3,7 +3,7 @@
 #ifndef SKLEARN_LOSSES_DEVICE_H
 #define SKLEARN_LOSSES_DEVICE_H
 
-#include "math/common.h"
+#include "math/functions.h"
 
 #if SL_DEVICE
 

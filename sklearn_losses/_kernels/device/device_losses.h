@@ -122,9 +122,9 @@ SL_FN void evaluate_points(const double* params, const Points<T>& p, double* par
                 share.fault |= !(finite(raw[k]) && inside(y[k], domain) && good_weight(w));
             }
         }
-        if constexpr ((OUT & ROW_VALUE) != 0) put<PIECES>(value, p.value, p.value_step, at, count);
-        if constexpr ((OUT & ROW_GRADIENT) != 0) put<PIECES>(gradient, p.gradient, p.gradient_step, at, count);
-        if constexpr ((OUT & ROW_HESSIAN) != 0) put<PIECES>(hessian, p.hessian, p.hessian_step, at, count);
+        if constexpr ((OUT & VALUE) != 0) put<PIECES>(value, p.value, p.value_step, at, count);
+        if constexpr ((OUT & GRADIENT) != 0) put<PIECES>(gradient, p.gradient, p.gradient_step, at, count);
+        if constexpr ((OUT & HESSIAN) != 0) put<PIECES>(hessian, p.hessian, p.hessian_step, at, count);
     }
     share.leave(partial);
 }
@@ -198,7 +198,7 @@ template <template <class> class Loss, int OUT, bool SOFT, bool STAGED, class T>
 SL_FN void evaluate_rows(const double* params, const RowArrays<T>& a, int rows, double* partial = nullptr,
                          Domain domain = {}) {
     constexpr bool summed = (OUT & SUMMED) != 0, checked = (OUT & CHECKED) != 0;
-    constexpr int THIRD = ROW_HESSIAN | ROW_PROBABILITY, RUN = (OUT & 15) | (summed ? int(ROW_VALUE) : 0);
+    constexpr int THIRD = HESSIAN | PROBABILITY, RUN = (OUT & 15) | (summed ? int(VALUE) : 0);
     const int K = a.n_classes, pitch = K | 1;
     const Loss<T> loss(params, K);
     T* const scores = reinterpret_cast<T*>(sl_shared);
@@ -225,7 +225,7 @@ SL_FN void evaluate_rows(const double* params, const RowArrays<T>& a, int rows, 
             t.code = &code;
             if constexpr (SOFT) t.target = STAGED ? others + start : a.y.at + row * a.y.step;
             t.value = &value;
-            if constexpr (RUN != ROW_VALUE)
+            if constexpr (RUN != VALUE)
                 t.gradient = STAGED ? scores + start : a.gradient.at + row * a.gradient.step;
             if constexpr ((OUT & THIRD) != 0)
                 t.hessian = STAGED ? others + start : a.third.at + row * a.third.step;
@@ -248,16 +248,16 @@ SL_FN void evaluate_rows(const double* params, const RowArrays<T>& a, int rows, 
                 value = mul0(weight, value);
                 const auto weigh = [weight](T& x) { x = mul0(weight, x); };
                 for (int k = 0; k < K; ++k) {
-                    if constexpr ((OUT & ROW_GRADIENT) != 0) weigh(t.gradient[k * t.stride]);
-                    if constexpr ((OUT & ROW_HESSIAN) != 0) weigh(t.hessian[k * t.stride]);
+                    if constexpr ((OUT & GRADIENT) != 0) weigh(t.gradient[k * t.stride]);
+                    if constexpr ((OUT & HESSIAN) != 0) weigh(t.hessian[k * t.stride]);
                 }
             }
             if constexpr (summed) share.total += double(value);
-            if constexpr ((OUT & ROW_VALUE) != 0) a.value.at[row * a.value.step] = value;
+            if constexpr ((OUT & VALUE) != 0) a.value.at[row * a.value.step] = value;
         }
         if constexpr (STAGED) {
             __syncthreads();
-            if constexpr ((OUT & ROW_GRADIENT) != 0) tile_to_rows(scores, pitch, from(a.gradient), here, K);
+            if constexpr ((OUT & GRADIENT) != 0) tile_to_rows(scores, pitch, from(a.gradient), here, K);
             if constexpr ((OUT & THIRD) != 0) tile_to_rows(others, pitch, from(a.third), here, K);
             __syncthreads();  // before the tile is filled again
         }

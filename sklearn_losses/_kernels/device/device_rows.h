@@ -318,9 +318,9 @@ SL_FN void rowwise_losses(const Fit<T, I>* fit, long long start, long long count
         bool soft = false;
         if constexpr (Loss::soft) {
             soft = f.target == SEPARATE;
-            if (soft) Loss::template run<ROW_VALUE | ROW_GRADIENT, true>(formula, tile);
+            if (soft) Loss::template run<VALUE | GRADIENT, true>(formula, tile);
         }
-        if (!soft) Loss::template run<ROW_VALUE | ROW_GRADIENT, false>(formula, tile);
+        if (!soft) Loss::template run<VALUE | GRADIENT, false>(formula, tile);
         for (int k = 0; k < K; ++k) {
             T& at = f.raw[k * rows.n + b];
             at = weighed(f, rows, row, k, T(0), value, at, k == 0, loss);

@@ -3,7 +3,7 @@
 #define SKLEARN_LOSSES_MOVES_H
 
 #include "fit/optimizers.h"
-#include "simd/simd.h"
+#include "simd/level.h"
 
 namespace sl {
 

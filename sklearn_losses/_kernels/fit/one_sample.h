@@ -8,6 +8,8 @@
 #include <initializer_list>
 
 #include "fit/table.h"
+#include "losses/tables.h"
+#include "simd/vectors.h"
 
 namespace sl {
 

@@ -9,7 +9,7 @@
 #ifndef SKLEARN_LOSSES_OPTIMIZERS_H
 #define SKLEARN_LOSSES_OPTIMIZERS_H
 
-#include "math/common.h"
+#include "math/functions.h"
 
 namespace sl {
 

@@ -3,7 +3,7 @@
 #define SKLEARN_LOSSES_ORDER_H
 
 #include "fit/samples.h"
-#include "simd/simd.h"
+#include "simd/level.h"
 
 namespace sl {
 

@@ -11,7 +11,7 @@
 #ifndef SKLEARN_LOSSES_PENALTIES_H
 #define SKLEARN_LOSSES_PENALTIES_H
 
-#include "math/common.h"
+#include "math/functions.h"
 #include "simd/lanes.h"
 
 namespace sl {

@@ -8,6 +8,7 @@
 #include "fit/products.h"
 #include "fit/samples.h"
 #include "fit/table.h"
+#include "losses/tables.h"
 
 namespace sl {
 

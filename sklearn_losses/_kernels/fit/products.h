@@ -2,7 +2,7 @@
 #ifndef SKLEARN_LOSSES_PRODUCTS_H
 #define SKLEARN_LOSSES_PRODUCTS_H
 
-#include "simd/simd.h"
+#include "simd/vectors.h"
 
 namespace sl {
 

@@ -4,7 +4,7 @@
 #ifndef SKLEARN_LOSSES_SAMPLES_H
 #define SKLEARN_LOSSES_SAMPLES_H
 
-#include "math/common.h"
+#include "math/config.h"
 
 namespace sl {
 

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "simd/simd.h"
+#include "simd/level.h"
 
 namespace sl {
 

@@ -1,8 +1,18 @@
-# One operand of a kernel: float32 or float64, any stride, read-only or not. No memory views: attaching one costs more
+# The arrays of an evaluation: float32 or float64, any stride, read-only or not. No memory views: attaching one costs more
 # than a kernel call on a hundred samples.
 cimport numpy as cnp
+from libc.stdlib cimport calloc, free
 
-cdef extern from "simd/simd.h" namespace "sl" nogil:
+from sklearn_losses._kernels._threads cimport threads_for
+
+cdef extern from "losses/outputs.h" namespace "sl" nogil:
+    enum Outputs:
+        VALUE
+        GRADIENT
+        HESSIAN
+        PROBABILITY
+
+cdef extern from "simd/vectors.h" namespace "sl" nogil:
     void gather[T, S](T* to, const S* source, Py_ssize_t stride, Py_ssize_t n)
     void scatter[T, S](S* to, Py_ssize_t stride, const T* source, Py_ssize_t n)
     void multiply[T](T* x, const T* by, Py_ssize_t n)
@@ -27,6 +37,14 @@ cdef struct Operand:
     Py_ssize_t step_class  # between classes, in elements
     bint single            # float32
     bint given
+
+
+cdef struct Arrays:
+    Py_ssize_t n
+    int n_classes     # 0: one raw prediction a sample
+    bint soft         # targets are rows of probabilities
+    Operand y, raw, weight
+    Operand[3] out    # value, gradient, hessian or probabilities
 
 
 cdef inline bint is_native(const Operand* op, bint single, Py_ssize_t step) noexcept nogil:
@@ -118,17 +136,45 @@ cdef inline bint share_elements(object a, object b) except -1:
     return share_memory(a, b)
 
 
-cdef inline int refuse_overlap(
-    const Operand* outputs, tuple output_names, tuple output_arrays, int n_outputs,
-    const Operand* inputs, tuple input_names, tuple input_arrays, int n_inputs, Py_ssize_t n, Py_ssize_t n_classes
+cdef inline int attach_all(
+    Arrays* a, object y_true, object raw_prediction, object sample_weight, tuple outputs, str third
 ) except -1:
-    """An output that shares memory with another operand would be read after it was written."""
+    """Check all arrays against `n`, `n_classes` and `soft`, which are set, and describe them. `third` is the third
+    output's name. An output that shares memory with another operand would be read after it was written.
+    """
+    cdef tuple names = ("y_true", "raw_prediction", "sample_weight", "loss_out", "gradient_out", third)
+    cdef tuple arrays = (y_true, raw_prediction, sample_weight, *outputs)
+    cdef Operand* operands[6]
+    operands[:] = [&a.y, &a.raw, &a.weight, &a.out[0], &a.out[1], &a.out[2]]
+    cdef int[6] n_classes = [a.n_classes if a.soft else 0, a.n_classes, 0, 0, a.n_classes, a.n_classes]
+    cdef int[6] order = [1, 0, 2, 3, 4, 5]  # the shape of the raw predictions is the one that others are held against
     cdef int i, j
-    for i in range(n_outputs):
-        for j in range(n_inputs):
-            if overlap(&outputs[i], &inputs[j], n, n_classes) and share_elements(output_arrays[i], input_arrays[j]):
-                raise ValueError(f"{output_names[i]} must not share memory with {input_names[j]}")
+    for i in order:
+        attach(operands[i], arrays[i], names[i], a.n, n_classes[i], i >= 3)
+    for i in range(3, 6):
         for j in range(i):
-            if overlap(&outputs[i], &outputs[j], n, n_classes) and share_elements(output_arrays[i], output_arrays[j]):
-                raise ValueError(f"{output_names[i]} must not share memory with {output_names[j]}")
+            if overlap(operands[i], operands[j], a.n, a.n_classes) and share_elements(arrays[i], arrays[j]):
+                raise ValueError(f"{names[i]} must not share memory with {names[j]}")
     return 0
+
+
+cdef inline int threads_over(Py_ssize_t n_blocks, Py_ssize_t nanoseconds, object n_threads) except -1:
+    return <int> min(<Py_ssize_t> threads_for(nanoseconds, n_threads), max(n_blocks, 1))
+
+
+cdef inline double* new_sums(Py_ssize_t n_blocks) except NULL:
+    """Room for the sum of each block."""
+    cdef double* sums = <double*> calloc(n_blocks + 1, sizeof(double))
+    if sums == NULL:
+        raise MemoryError()
+    return sums
+
+
+cdef inline double spent(double* sums, Py_ssize_t n_blocks) noexcept nogil:
+    """The sum of the blocks' sums, whose memory is given back."""
+    cdef double total = 0.0
+    cdef Py_ssize_t block
+    for block in range(n_blocks):
+        total += sums[block]
+    free(sums)
+    return total

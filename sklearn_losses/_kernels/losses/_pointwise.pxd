@@ -1,6 +1,6 @@
 # What other kernels call: serial, without the GIL, in double.
 
-cdef extern from "simd/simd.h" namespace "sl" nogil:
+cdef extern from "losses/tables.h" namespace "sl" nogil:
     ctypedef void (*Point)(const double* params, double y, double raw, double* value, double* gradient) noexcept nogil
     ctypedef void (*LossBlock "sl::LossBlock")(
         const double* params, Py_ssize_t n, const double* y, const double* raw, double* value, double* gradient,
@@ -11,9 +11,5 @@ cdef extern from "simd/simd.h" namespace "sl" nogil:
 cdef LossBlock loss_block_of(int kind) noexcept nogil
 
 cdef Point point_of(int kind) noexcept nogil
-
-cdef void value_gradient(
-    int kind, const double* params, Py_ssize_t n, const double* y, const double* raw, double* value, double* gradient
-) noexcept nogil
 
 cdef int simd_level_in_use() noexcept nogil

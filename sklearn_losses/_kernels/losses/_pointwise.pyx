@@ -2,37 +2,29 @@
 
 cimport numpy as cnp
 from cython.parallel cimport prange
-from libc.stdlib cimport calloc, free
 
 from sklearn_losses._kernels.losses._arrays cimport (
-    Operand, attach, is_native, kinds_of, load, multiply, real, refuse_overlap, store, sum,
+    GRADIENT, HESSIAN, VALUE, Arrays, attach_all, is_native, kinds_of, load, multiply, new_sums, real, spent, store, sum,
+    threads_over,
 )
-from sklearn_losses._kernels._threads cimport threads_for
 
 cnp.import_array()
 
-cdef extern from "simd/simd.h" namespace "sl" nogil:
-    ctypedef void (*Block32)(
-        const double*, Py_ssize_t, const float*, const float*, float*, float*, float*
-    ) noexcept nogil
-    ctypedef void (*Block64)(
-        const double*, Py_ssize_t, const double*, const double*, double*, double*, double*
-    ) noexcept nogil
-    enum Outputs:
-        VALUE
-        GRADIENT
-        HESSIAN
+cdef extern from "losses/tables.h" namespace "sl" nogil:
     int detected_level()
     const char** pointwise_names()
-    Block32 pointwise_block32 "sl::pointwise_block<float>"(int kind, int outputs, int level)
-    Block64 pointwise_block64 "sl::pointwise_block<double>"(int kind, int outputs, int level)
+    LossBlock pointwise_block64 "sl::pointwise_block<double>"(int kind, int outputs, int level)
     Point pointwise_point "sl::pointwise_point<>"(int kind, int level)
+    void evaluate_block[T](
+        int kind, int outputs, int level, const double* params, Py_ssize_t n, const T* y, const T* raw, T* value,
+        T* gradient, T* hessian
+    )
 
 # Threads take whole blocks, and each block's sum is its own: the bits do not depend on the number of threads.
 # A block that needs scratch (an operand of another type or stride, weights, an output nobody asked for) goes in chunks
 # that stay in the first-level cache.
 cdef enum:
-    BLOCK = 4096
+    BLOCK_SAMPLES = 4096
     CHUNK = 512
 
 # Nanoseconds a sample, roughly, on one thread at the middle level: what the decision about threads is made with.
@@ -83,23 +75,12 @@ cdef int simd_level_in_use() noexcept nogil:
 cdef struct Job:
     int kind
     const double* params
-    Py_ssize_t n
-    Operand y, raw, weight
-    Operand[3] out  # value, gradient, hessian
+    Arrays arrays
     double* sums    # one a block, or NULL
 
 
-cdef void call(
-    int kind, int outputs, const double* params, Py_ssize_t n, const real* y, const real* raw,
-    real* value, real* gradient, real* hessian
-) noexcept nogil:
-    if real is float:
-        pointwise_block32(kind, outputs, level)(params, n, y, raw, value, gradient, hessian)
-    else:
-        pointwise_block64(kind, outputs, level)(params, n, y, raw, value, gradient, hessian)
-
-
 cdef void run_block(const real* tag, const Job* job, Py_ssize_t block) noexcept nogil:
+    cdef const Arrays* arrays = &job.arrays
     cdef real[CHUNK] y_scratch
     cdef real[CHUNK] raw_scratch
     cdef real[CHUNK] weight_scratch
@@ -111,48 +92,48 @@ cdef void run_block(const real* tag, const Job* job, Py_ssize_t block) noexcept 
     cdef bint[3] needed
     cdef bint[3] native
     cdef bint single = real is float
-    cdef bint y_native = is_native(&job.y, single, 1)
-    cdef bint raw_native = is_native(&job.raw, single, 1)
-    cdef bint weight_native = is_native(&job.weight, single, 1)
-    cdef bint scratch = job.weight.given or not (y_native and raw_native)
-    cdef Py_ssize_t start = block * BLOCK
-    cdef Py_ssize_t stop = min(start + BLOCK, job.n)
+    cdef bint y_native = is_native(&arrays.y, single, 1)
+    cdef bint raw_native = is_native(&arrays.raw, single, 1)
+    cdef bint weight_native = is_native(&arrays.weight, single, 1)
+    cdef bint scratch = arrays.weight.given or not (y_native and raw_native)
+    cdef Py_ssize_t start = block * BLOCK_SAMPLES
+    cdef Py_ssize_t stop = min(start + BLOCK_SAMPLES, arrays.n)
     cdef Py_ssize_t n
     cdef double total = 0.0
     cdef int i
     for i in range(3):
-        needed[i] = job.out[i].given or (i == 0 and job.sums != NULL)
-        native[i] = job.out[i].given and is_native(&job.out[i], single, 1)
+        needed[i] = arrays.out[i].given or (i == 0 and job.sums != NULL)
+        native[i] = arrays.out[i].given and is_native(&arrays.out[i], single, 1)
         scratch = scratch or (needed[i] and not native[i])
     # A hessian always comes with its gradient.
     scratch = scratch or (needed[2] and not needed[1])
     while start < stop:
         n = min(<Py_ssize_t> CHUNK, stop - start) if scratch else stop - start
         if y_native:
-            y = <const real*> job.y.data + start
+            y = <const real*> arrays.y.data + start
         else:
-            load(&y_scratch[0], &job.y, start, n)
+            load(&y_scratch[0], &arrays.y, start, n)
             y = &y_scratch[0]
         if raw_native:
-            raw = <const real*> job.raw.data + start
+            raw = <const real*> arrays.raw.data + start
         else:
-            load(&raw_scratch[0], &job.raw, start, n)
+            load(&raw_scratch[0], &arrays.raw, start, n)
             raw = &raw_scratch[0]
         for i in range(3):
-            out[i] = <real*> job.out[i].data + start if native[i] else &out_scratch[i][0]
+            out[i] = <real*> arrays.out[i].data + start if native[i] else &out_scratch[i][0]
         if needed[2]:
-            call(job.kind, GRADIENT | HESSIAN, job.params, n, y, raw, out[0], out[1], out[2])
+            evaluate_block(job.kind, GRADIENT | HESSIAN, level, job.params, n, y, raw, out[0], out[1], out[2])
             if needed[0]:
-                call(job.kind, VALUE, job.params, n, y, raw, out[0], out[1], out[2])
+                evaluate_block(job.kind, VALUE, level, job.params, n, y, raw, out[0], out[1], out[2])
         elif needed[0] and needed[1]:
-            call(job.kind, VALUE | GRADIENT, job.params, n, y, raw, out[0], out[1], out[2])
+            evaluate_block(job.kind, VALUE | GRADIENT, level, job.params, n, y, raw, out[0], out[1], out[2])
         elif needed[0] or needed[1]:
-            call(job.kind, VALUE if needed[0] else GRADIENT, job.params, n, y, raw, out[0], out[1], out[2])
-        if job.weight.given:
+            evaluate_block(job.kind, VALUE if needed[0] else GRADIENT, level, job.params, n, y, raw, out[0], out[1], out[2])
+        if arrays.weight.given:
             if weight_native:
-                weight = <const real*> job.weight.data + start
+                weight = <const real*> arrays.weight.data + start
             else:
-                load(&weight_scratch[0], &job.weight, start, n)
+                load(&weight_scratch[0], &arrays.weight, start, n)
                 weight = &weight_scratch[0]
             for i in range(3):
                 if needed[i]:
@@ -160,8 +141,8 @@ cdef void run_block(const real* tag, const Job* job, Py_ssize_t block) noexcept 
         if job.sums != NULL:
             total += sum(out[0], n)
         for i in range(3):
-            if needed[i] and job.out[i].given and not native[i]:
-                store(out[i], &job.out[i], start, n)
+            if needed[i] and arrays.out[i].given and not native[i]:
+                store(out[i], &arrays.out[i], start, n)
         start += n
     if job.sums != NULL:
         job.sums[block] = total
@@ -199,36 +180,22 @@ def evaluate(
     total : float or None
     """
     cdef Job job
-    cdef Py_ssize_t n_blocks, block, n
-    cdef int threads, i
+    cdef Py_ssize_t n_blocks, block
+    cdef int threads
     cdef bint single
     cdef double total = 0.0
     if not isinstance(raw_prediction, cnp.ndarray) or cnp.PyArray_NDIM(<cnp.ndarray> raw_prediction) == 0:
         raise TypeError(f"raw_prediction must be a NumPy array with samples; got {raw_prediction!r}")
-    n = cnp.PyArray_DIM(<cnp.ndarray> raw_prediction, 0)
-    attach(&job.raw, raw_prediction, "raw_prediction", n, 0, False)
-    attach(&job.y, y_true, "y_true", n, 0, False)
-    attach(&job.weight, sample_weight, "sample_weight", n, 0, False)
-    attach(&job.out[0], value, "loss_out", n, 0, True)
-    attach(&job.out[1], gradient, "gradient_out", n, 0, True)
-    attach(&job.out[2], hessian, "hessian_out", n, 0, True)
-    cdef Operand[3] inputs = [job.y, job.raw, job.weight]
-    refuse_overlap(
-        &job.out[0], ("loss_out", "gradient_out", "hessian_out"), (value, gradient, hessian), 3,
-        &inputs[0], ("y_true", "raw_prediction", "sample_weight"), (y_true, raw_prediction, sample_weight), 3, n, 0,
-    )
+    job.arrays.n = cnp.PyArray_DIM(<cnp.ndarray> raw_prediction, 0)
+    job.arrays.n_classes = 0
+    job.arrays.soft = False
+    attach_all(&job.arrays, y_true, raw_prediction, sample_weight, (value, gradient, hessian), "hessian_out")
     job.kind = kind
     job.params = <const double*> cnp.PyArray_DATA(<cnp.ndarray?> params)
-    job.n = n
-    job.sums = NULL
-    single = job.raw.single
-    n_blocks = (n + BLOCK - 1) // BLOCK
-    threads = threads_for(n * COST, n_threads)
-    threads = <int> min(<Py_ssize_t> threads, max(n_blocks, 1))
-    if want_sum:
-        job.sums = <double*> calloc(n_blocks + 1, sizeof(double))
-        if job.sums == NULL:
-            raise MemoryError()
+    single = job.arrays.raw.single
+    n_blocks = (job.arrays.n + BLOCK_SAMPLES - 1) // BLOCK_SAMPLES
+    threads = threads_over(n_blocks, job.arrays.n * COST, n_threads)
+    job.sums = new_sums(n_blocks) if want_sum else NULL
     with nogil:
         if threads == 1:
             for block in range(n_blocks):
@@ -237,9 +204,7 @@ def evaluate(
             for block in prange(n_blocks, num_threads=threads, schedule="static"):
                 run_block_of(single, &job, block)
         if want_sum:
-            for block in range(n_blocks):
-                total += job.sums[block]
-            free(job.sums)
+            total = spent(job.sums, n_blocks)
     return total if want_sum else None
 
 
@@ -248,10 +213,4 @@ cdef Point point_of(int kind) noexcept nogil:
 
 
 cdef LossBlock loss_block_of(int kind) noexcept nogil:
-    return <LossBlock> pointwise_block64(kind, VALUE | GRADIENT, level)
-
-
-cdef void value_gradient(
-    int kind, const double* params, Py_ssize_t n, const double* y, const double* raw, double* value, double* gradient
-) noexcept nogil:
-    pointwise_block64(kind, VALUE | GRADIENT, level)(params, n, y, raw, value, gradient, NULL)
+    return pointwise_block64(kind, VALUE | GRADIENT, level)

@@ -2,17 +2,17 @@
 
 cimport numpy as cnp
 from cython.parallel cimport parallel, prange
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport free, malloc
 
 from sklearn_losses._kernels.losses._arrays cimport (
-    Operand, attach, kinds_of, load, multiply, real, refuse_overlap, store, sum,
+    GRADIENT, HESSIAN, PROBABILITY, VALUE, Arrays, Operand, attach_all, kinds_of, load, multiply, new_sums, real, spent,
+    store, sum, threads_over,
 )
 from sklearn_losses._kernels.losses._pointwise cimport simd_level_in_use
-from sklearn_losses._kernels._threads cimport threads_for
 
 cnp.import_array()
 
-cdef extern from "simd/simd.h" namespace "sl" nogil:
+cdef extern from "losses/tables.h" namespace "sl" nogil:
     cdef cppclass Ahead:
         const char* at
         long row
@@ -27,32 +27,31 @@ cdef extern from "simd/simd.h" namespace "sl" nogil:
         T* gradient
         T* hessian
         Ahead ahead[3]
-    ctypedef void (*Tile32)(const double*, const Tile[float]*, Py_ssize_t) noexcept nogil
-    ctypedef void (*Tile64)(const double*, const Tile[double]*, Py_ssize_t) noexcept nogil
-    ctypedef void (*Turn32)(float*, Py_ssize_t, float*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
-    ctypedef void (*Turn64)(double*, Py_ssize_t, double*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
-    enum RowOutputs:
-        ROW_VALUE
-        ROW_GRADIENT
-        ROW_HESSIAN
-        ROW_PROBABILITY
     enum:
-        LANES
+        TILE_ROWS
     const char** rowwise_names()
-    Tile32 rowwise_tile32 "sl::rowwise_tile<float>"(int kind, int outputs, bint soft, int level)
-    Tile64 rowwise_tile64 "sl::rowwise_tile<double>"(int kind, int outputs, bint soft, int level)
+    bint has_tile "sl::has_tile<double>"(int kind, int outputs, bint soft)
+    void evaluate_tile[T](
+        int kind, int outputs, bint soft, int level, const double* params, const Tile[T]* tile, Py_ssize_t rows
+    )
     ctypedef void (*RowFunction)(const double*, const Tile[double]*) noexcept nogil
     RowFunction rowwise_row "sl::rowwise_row<>"(int kind, bint soft, int level)
-    Turn32 rows_to_tile32 "sl::rows_to_tile<float>"(int level)
-    Turn64 rows_to_tile64 "sl::rows_to_tile<double>"(int level)
-    Turn32 tile_to_rows32 "sl::tile_to_rows<float>"(int level)
-    Turn64 tile_to_rows64 "sl::tile_to_rows<double>"(int level)
+
+cdef extern from "simd/transpose.h" namespace "sl" nogil:
+    void rows_to_tile[T](
+        int level, T* tile, Py_ssize_t tile_stride, T* rows, Py_ssize_t row_stride, Py_ssize_t n_rows,
+        Py_ssize_t n_classes
+    )
+    void tile_to_rows[T](
+        int level, T* tile, Py_ssize_t tile_stride, T* rows, Py_ssize_t row_stride, Py_ssize_t n_rows,
+        Py_ssize_t n_classes
+    )
 
 # A block is what a thread takes: its sum is its own, so that the bits do not depend on the number of threads.
 # It goes in tiles: of rows enough for a tile's overheads, while the tile stays in the first-level cache. Where a column
 # of the array is contiguous the tile may fill the second level instead: short pieces of many columns are slow to read.
 cdef enum:
-    BLOCK = 16 * LANES
+    BLOCK_ROWS = 16 * TILE_ROWS
     TILE_SCORES = 1024
     TILE_SCORES_BY_COLUMN = 32768
     STACK_SCORES = 4096  # what fits on the stack needs no allocation
@@ -68,36 +67,29 @@ KINDS = kinds_of(rowwise_names())
 cdef struct Job:
     int kind
     const double* params
-    int n_classes
-    bint soft
-    bint probability  # out[2] takes probabilities instead of the hessian
-    Py_ssize_t n
+    bint probability  # the third output takes probabilities instead of the hessian
+    Arrays arrays
     Py_ssize_t tile_rows
-    Operand y, raw, weight
-    Operand[3] out  # value, gradient, hessian
     double* sums    # one a block, or NULL
 
 
 cdef void plan_tiles(Job* job) noexcept nogil:
-    cdef Py_ssize_t scores = TILE_SCORES_BY_COLUMN if job.raw.step == 1 else TILE_SCORES
-    cdef Py_ssize_t rows = min(<Py_ssize_t> BLOCK, scores // job.n_classes // LANES * LANES, padded(job.n))
-    job.tile_rows = max(rows, <Py_ssize_t> LANES)
+    cdef Py_ssize_t scores = TILE_SCORES_BY_COLUMN if job.arrays.raw.step == 1 else TILE_SCORES
+    cdef Py_ssize_t rows = min(<Py_ssize_t> BLOCK_ROWS, scores // job.arrays.n_classes // TILE_ROWS * TILE_ROWS, padded(job.arrays.n))
+    job.tile_rows = max(rows, <Py_ssize_t> TILE_ROWS)
 
 
 cdef inline Py_ssize_t padded(Py_ssize_t rows) noexcept nogil:
-    return (rows + LANES - 1) // LANES * LANES
+    return (rows + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS
 
 
 cdef Py_ssize_t work_scores(const Job* job) noexcept nogil:
     """What a thread needs: tiles for the raw predictions, the targets, the gradient and the hessian."""
-    return 4 * job.n_classes * job.tile_rows
+    return 4 * job.arrays.n_classes * job.tile_rows
 
 
-cdef void call(const Job* job, int outputs, const Tile[real]* tile, Py_ssize_t rows) noexcept nogil:
-    if real is float:
-        rowwise_tile32(job.kind, outputs, job.soft, simd_level_in_use())(job.params, tile, rows)
-    else:
-        rowwise_tile64(job.kind, outputs, job.soft, simd_level_in_use())(job.params, tile, rows)
+cdef inline void call(const Job* job, int outputs, const Tile[real]* tile, Py_ssize_t rows) noexcept nogil:
+    evaluate_tile(job.kind, outputs, job.arrays.soft, simd_level_in_use(), job.params, tile, rows)
 
 
 cdef inline void pad(real* x, Py_ssize_t rows) noexcept nogil:
@@ -114,20 +106,16 @@ cdef void load_classes(real* to, const Job* job, const Operand* op, Py_ssize_t s
     cdef bint single = real is float
     cdef int k
     if op.step_class == 1 and op.single == single:
-        if real is float:
-            rows_to_tile32(simd_level_in_use())(
-                to, job.tile_rows, <float*> op.data + start * op.step, op.step, rows, job.n_classes
-            )
-        else:
-            rows_to_tile64(simd_level_in_use())(
-                to, job.tile_rows, <double*> op.data + start * op.step, op.step, rows, job.n_classes
-            )
+        rows_to_tile(
+            simd_level_in_use(), to, job.tile_rows, <real*> op.data + start * op.step, op.step, rows,
+            job.arrays.n_classes,
+        )
     else:
-        for k in range(job.n_classes):
+        for k in range(job.arrays.n_classes):
             column.data = op.data + k * op.step_class * size
             load(to + k * job.tile_rows, &column, start, rows)
-    if rows % LANES:
-        for k in range(job.n_classes):
+    if rows % TILE_ROWS:
+        for k in range(job.arrays.n_classes):
             pad(to + k * job.tile_rows, rows)
 
 
@@ -139,16 +127,12 @@ cdef void store_classes(
     cdef bint single = real is float
     cdef int k
     if op.step_class == 1 and op.single == single:
-        if real is float:
-            tile_to_rows32(simd_level_in_use())(
-                tile, job.tile_rows, <float*> op.data + start * op.step, op.step, rows, job.n_classes
-            )
-        else:
-            tile_to_rows64(simd_level_in_use())(
-                tile, job.tile_rows, <double*> op.data + start * op.step, op.step, rows, job.n_classes
-            )
+        tile_to_rows(
+            simd_level_in_use(), tile, job.tile_rows, <real*> op.data + start * op.step, op.step, rows,
+            job.arrays.n_classes,
+        )
         return
-    for k in range(job.n_classes):
+    for k in range(job.arrays.n_classes):
         column.data = op.data + k * op.step_class * size
         store(tile + k * job.tile_rows, &column, start, rows)
 
@@ -159,11 +143,11 @@ cdef inline Ahead rows_at(const Job* job, const Operand* op, Py_ssize_t start) n
     """
     cdef Ahead ahead
     cdef Py_ssize_t size = 4 if op.single else 8
-    cdef bint together = op.step_class == 1 and op.step == job.n_classes
+    cdef bint together = op.step_class == 1 and op.step == job.arrays.n_classes
     ahead.at = NULL
     ahead.row = ahead.step = 0
-    cdef bint columns = op.step == 1 and job.n_classes <= 32
-    if op.given and op.single == job.raw.single and start < job.n and (together or columns):
+    cdef bint columns = op.step == 1 and job.arrays.n_classes <= 32
+    if op.given and op.single == job.arrays.raw.single and start < job.arrays.n and (together or columns):
         ahead.at = op.data + start * op.step * size
         ahead.row = op.step * size
         ahead.step = op.step_class * size
@@ -172,21 +156,21 @@ cdef inline Ahead rows_at(const Job* job, const Operand* op, Py_ssize_t start) n
 
 cdef void run_block(real* work, const Job* job, Py_ssize_t block) noexcept nogil:
     """One block of rows, tile by tile, in `work` of `work_scores`."""
-    cdef Py_ssize_t area = job.n_classes * job.tile_rows
+    cdef Py_ssize_t area = job.arrays.n_classes * job.tile_rows
     cdef real* target = work + area
     cdef real* gradient = work + 2 * area
     cdef real* hessian = work + 3 * area
-    cdef real[BLOCK] code
-    cdef real[BLOCK] value
-    cdef real[BLOCK] weight
-    cdef bint want_value = job.out[0].given or job.sums != NULL
-    cdef Py_ssize_t first = block * BLOCK
+    cdef real[BLOCK_ROWS] code
+    cdef real[BLOCK_ROWS] value
+    cdef real[BLOCK_ROWS] weight
+    cdef bint want_value = job.arrays.out[0].given or job.sums != NULL
+    cdef Py_ssize_t first = block * BLOCK_ROWS
     cdef Py_ssize_t start = first
-    cdef Py_ssize_t stop = min(start + BLOCK, job.n)
+    cdef Py_ssize_t stop = min(start + BLOCK_ROWS, job.arrays.n)
     cdef Py_ssize_t rows
     cdef Tile[real] tile
     cdef int k
-    tile.n_classes = job.n_classes
+    tile.n_classes = job.arrays.n_classes
     tile.stride = job.tile_rows
     tile.raw = work
     tile.code = &code[0]
@@ -197,38 +181,38 @@ cdef void run_block(real* work, const Job* job, Py_ssize_t block) noexcept nogil
         rows = min(job.tile_rows, stop - start)
         # A block's values stay together: their sum must not depend on how large a tile is.
         tile.value = &value[start - first]
-        load_classes(work, job, &job.raw, start, rows)
-        tile.ahead[0] = rows_at(job, &job.raw, start + rows)
-        tile.ahead[1] = rows_at(job, &job.out[1], start)
-        tile.ahead[2] = rows_at(job, &job.out[2], start)
-        if job.soft:
-            load_classes(target, job, &job.y, start, rows)
+        load_classes(work, job, &job.arrays.raw, start, rows)
+        tile.ahead[0] = rows_at(job, &job.arrays.raw, start + rows)
+        tile.ahead[1] = rows_at(job, &job.arrays.out[1], start)
+        tile.ahead[2] = rows_at(job, &job.arrays.out[2], start)
+        if job.arrays.soft:
+            load_classes(target, job, &job.arrays.y, start, rows)
         else:
-            load(&code[0], &job.y, start, rows)
+            load(&code[0], &job.arrays.y, start, rows)
             pad(&code[0], rows)
-        if job.out[2].given:
-            call(job, ROW_GRADIENT | (ROW_PROBABILITY if job.probability else ROW_HESSIAN), &tile, rows)
+        if job.arrays.out[2].given:
+            call(job, GRADIENT | (PROBABILITY if job.probability else HESSIAN), &tile, rows)
             if want_value:  # after the derivatives: it leaves the gradient alone
-                call(job, ROW_VALUE, &tile, rows)
-        elif job.out[1].given:
-            call(job, ROW_GRADIENT | ROW_VALUE if want_value else ROW_GRADIENT, &tile, rows)
+                call(job, VALUE, &tile, rows)
+        elif job.arrays.out[1].given:
+            call(job, GRADIENT | VALUE if want_value else GRADIENT, &tile, rows)
         elif want_value:
-            call(job, ROW_VALUE, &tile, rows)
-        if job.weight.given:
-            load(&weight[0], &job.weight, start, rows)
+            call(job, VALUE, &tile, rows)
+        if job.arrays.weight.given:
+            load(&weight[0], &job.arrays.weight, start, rows)
             if want_value:
                 multiply(tile.value, &weight[0], rows)
-            for k in range(job.n_classes):
-                if job.out[1].given:
+            for k in range(job.arrays.n_classes):
+                if job.arrays.out[1].given:
                     multiply(gradient + k * job.tile_rows, &weight[0], rows)
-                if job.out[2].given and not job.probability:
+                if job.arrays.out[2].given and not job.probability:
                     multiply(hessian + k * job.tile_rows, &weight[0], rows)
-        if job.out[0].given:
-            store(<const real*> tile.value, &job.out[0], start, rows)
-        if job.out[1].given:
-            store_classes(gradient, job, &job.out[1], start, rows)
-        if job.out[2].given:
-            store_classes(hessian, job, &job.out[2], start, rows)
+        if job.arrays.out[0].given:
+            store(<const real*> tile.value, &job.arrays.out[0], start, rows)
+        if job.arrays.out[1].given:
+            store_classes(gradient, job, &job.arrays.out[1], start, rows)
+        if job.arrays.out[2].given:
+            store_classes(hessian, job, &job.arrays.out[2], start, rows)
         start += rows
     if job.sums != NULL:
         job.sums[block] = sum(&value[0], stop - first)
@@ -250,7 +234,7 @@ cdef int run_serial(bint single, const Job* job) noexcept nogil:
         work = malloc(scores * sizeof(double))
         if work == NULL:
             return -1
-    for block in range((job.n + BLOCK - 1) // BLOCK):
+    for block in range((job.arrays.n + BLOCK_ROWS - 1) // BLOCK_ROWS):
         run_block_of(single, work, job, block)
     if work != &stack[0]:
         free(work)
@@ -285,7 +269,8 @@ def evaluate(
     total : float or None
     """
     cdef Job job
-    cdef Py_ssize_t n_blocks, block, n
+    cdef Arrays* arrays = &job.arrays
+    cdef Py_ssize_t n_blocks, block
     cdef int threads, failed = 0
     cdef void* work = NULL
     cdef bint single
@@ -295,45 +280,28 @@ def evaluate(
             "raw_prediction must be a NumPy array of shape (n_samples, n_classes); got "
             f"{getattr(raw_prediction, 'shape', type(raw_prediction).__name__)}"
         )
-    n = cnp.PyArray_DIM(<cnp.ndarray> raw_prediction, 0)
+    arrays.n = cnp.PyArray_DIM(<cnp.ndarray> raw_prediction, 0)
     if not 1 <= cnp.PyArray_DIM(<cnp.ndarray> raw_prediction, 1) < 1 << 24:
         raise ValueError(f"raw_prediction must have at least one class; got shape {raw_prediction.shape}")
-    job.n_classes = <int> cnp.PyArray_DIM(<cnp.ndarray> raw_prediction, 1)
-    job.soft = getattr(y_true, "ndim", 1) == 2 and (job.n_classes > 1 or y_true.shape[1] != 1)
-    attach(&job.raw, raw_prediction, "raw_prediction", n, job.n_classes, False)
-    attach(&job.y, y_true, "y_true", n, job.n_classes if job.soft else 0, False)
-    attach(&job.weight, sample_weight, "sample_weight", n, 0, False)
-    attach(&job.out[0], value, "loss_out", n, 0, True)
-    attach(&job.out[1], gradient, "gradient_out", n, job.n_classes, True)
+    arrays.n_classes = <int> cnp.PyArray_DIM(<cnp.ndarray> raw_prediction, 1)
+    arrays.soft = getattr(y_true, "ndim", 1) == 2 and (arrays.n_classes > 1 or y_true.shape[1] != 1)
     job.probability = probability is not None
-    if job.probability:
-        attach(&job.out[2], probability, "proba_out", n, job.n_classes, True)
-    else:
-        attach(&job.out[2], hessian, "hessian_out", n, job.n_classes, True)
-    cdef Operand[3] inputs = [job.y, job.raw, job.weight]
-    refuse_overlap(
-        &job.out[0], ("loss_out", "gradient_out", "proba_out" if job.probability else "hessian_out"),
-        (value, gradient, probability if job.probability else hessian), 3,
-        &inputs[0], ("y_true", "raw_prediction", "sample_weight"), (y_true, raw_prediction, sample_weight), 3,
-        n, job.n_classes,
+    attach_all(
+        arrays, y_true, raw_prediction, sample_weight,
+        (value, gradient, probability if job.probability else hessian),
+        "proba_out" if job.probability else "hessian_out",
     )
-    if rowwise_tile64(kind, ROW_VALUE, job.soft, 0) == NULL:
+    if not has_tile(kind, VALUE, arrays.soft):
         raise ValueError("y_true must hold class codes, of shape (n_samples,): this loss takes no probabilities")
-    if job.probability and rowwise_tile64(kind, ROW_GRADIENT | ROW_PROBABILITY, job.soft, 0) == NULL:
+    if job.probability and not has_tile(kind, GRADIENT | PROBABILITY, arrays.soft):
         raise ValueError("this loss gives no probabilities")
     job.kind = kind
     job.params = <const double*> cnp.PyArray_DATA(<cnp.ndarray?> params)
-    job.n = n
-    job.sums = NULL
-    single = job.raw.single
+    single = arrays.raw.single
     plan_tiles(&job)
-    n_blocks = (n + BLOCK - 1) // BLOCK
-    threads = threads_for(n * job.n_classes * COST, n_threads)
-    threads = <int> min(<Py_ssize_t> threads, max(n_blocks, 1))
-    if want_sum:
-        job.sums = <double*> calloc(n_blocks + 1, sizeof(double))
-        if job.sums == NULL:
-            raise MemoryError()
+    n_blocks = (arrays.n + BLOCK_ROWS - 1) // BLOCK_ROWS
+    threads = threads_over(n_blocks, arrays.n * arrays.n_classes * COST, n_threads)
+    job.sums = new_sums(n_blocks) if want_sum else NULL
     with nogil:
         if threads == 1:
             failed = run_serial(single, &job)
@@ -347,11 +315,9 @@ def evaluate(
                         run_block_of(single, work, &job, block)
                 free(work)
         if want_sum:
-            for block in range(n_blocks):
-                total += job.sums[block]
-            free(job.sums)
+            total = spent(job.sums, n_blocks)
     if failed:
-        raise MemoryError(f"no memory for tiles of {job.n_classes} classes")
+        raise MemoryError(f"no memory for tiles of {job.arrays.n_classes} classes")
     return total if want_sum else None
 
 
@@ -378,25 +344,25 @@ cdef int row_value_gradient(
         return 0
     job.kind = kind
     job.params = params
-    job.n_classes = n_classes
-    job.soft = target != NULL
+    job.arrays.n_classes = n_classes
+    job.arrays.soft = target != NULL
     job.probability = False
-    job.n = n
+    job.arrays.n = n
     job.sums = NULL
-    job.weight.given = False
-    job.out[2].given = False
+    job.arrays.weight.given = False
+    job.arrays.out[2].given = False
     cdef Operand* operands[4]
-    operands[:] = [&job.y, &job.raw, &job.out[0], &job.out[1]]
+    operands[:] = [&job.arrays.y, &job.arrays.raw, &job.arrays.out[0], &job.arrays.out[1]]
     for i in range(4):
         operands[i].given = True
         operands[i].single = False
         operands[i].step = n_classes
         operands[i].step_class = 1
-    job.raw.data = <char*> raw
-    job.out[1].data = <char*> gradient
-    job.out[0].data = <char*> value
-    job.out[0].step = 1
-    job.y.data = <char*> (target if target != NULL else code)
-    job.y.step = n_classes if target != NULL else 1
+    job.arrays.raw.data = <char*> raw
+    job.arrays.out[1].data = <char*> gradient
+    job.arrays.out[0].data = <char*> value
+    job.arrays.out[0].step = 1
+    job.arrays.y.data = <char*> (target if target != NULL else code)
+    job.arrays.y.step = n_classes if target != NULL else 1
     plan_tiles(&job)
     return run_serial(False, &job)

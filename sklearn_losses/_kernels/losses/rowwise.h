@@ -6,12 +6,10 @@
 #ifndef SKLEARN_LOSSES_ROWWISE_H
 #define SKLEARN_LOSSES_ROWWISE_H
 
-#include "math/common.h"
+#include "losses/outputs.h"
+#include "math/twofold.h"
 
 namespace sl {
-
-// PROBABILITY goes where the hessian would go.
-enum RowOutputs { ROW_VALUE = 1, ROW_GRADIENT = 2, ROW_HESSIAN = 4, ROW_PROBABILITY = 8 };
 
 // Memory that is needed next, or null: the bytes from a row to the next, and from a piece to the next.
 struct Ahead {
@@ -67,32 +65,32 @@ struct Softmax {
 template <class V, int OUT, bool SOFT, class Loss>
 SL_FN void softmax_tile(const Loss& loss, const Tile<Real<V>>& t) {
     using T = Real<V>;
-    constexpr bool valued = (OUT & ROW_VALUE) != 0 || Loss::uses_value;
+    constexpr bool valued = (OUT & VALUE) != 0 || Loss::uses_value;
     const int K = t.n_classes;
     Softmax<V> s;
     s.code = SOFT ? V(-1) : load<V>(t.code);
     // Pass 1: the largest logit.
-    Two<V> top = loss.logit(0, load<V>(t.raw), s.code);
+    DoubleDouble<V> top = loss.logit(0, load<V>(t.raw), s.code);
     for (int k = 1; k < K; ++k) {
-        const Two<V> z = loss.logit(k, load<V>(t.raw + k * t.stride), s.code);
+        const DoubleDouble<V> z = loss.logit(k, load<V>(t.raw + k * t.stride), s.code);
         if constexpr (Loss::split) top.lo = select(z.hi > top.hi, z.lo, top.lo);
         top.hi = select(z.hi > top.hi, z.hi, top.hi);
     }
     // Pass 2: the sum without its largest term, so that 1 - p keeps its digits; and the cross-entropy's linear part.
     V rest = 0, rivals = 0, mass = 0, value = 0, own = 0, sum = 0, at = 0;
     for (int k = 0; k < K; ++k, at = at + T(1)) {
-        const Two<V> z = loss.logit(k, load<V>(t.raw + k * t.stride), s.code);
-        Two<V> d = two_sum<V>(z.hi, -top.hi);
+        const DoubleDouble<V> z = loss.logit(k, load<V>(t.raw + k * t.stride), s.code);
+        DoubleDouble<V> d = two_sum<V>(z.hi, -top.hi);
         // The largest may be infinite.
         const auto largest = z.hi == top.hi;
         d.hi = select(largest, V(0), d.hi);
         d.lo = select(largest, V(0), d.lo);
         if constexpr (Loss::split) d.lo = d.lo + select(z.hi > V(Format<T>::max), V(0), z.lo - top.lo);
-        const Two<V> x = loss.stretch(d);
+        const DoubleDouble<V> x = loss.stretch(d);
         t.prefetch(k);
         // A NaN anywhere in the row reaches every output through this exponential.
         const V e = decay<V>(x);
-        if constexpr (OUT != ROW_VALUE) store(t.gradient + k * t.stride, e);
+        if constexpr (OUT != VALUE) store(t.gradient + k * t.stride, e);
         // Of several largest all but one are rivals.
         const auto rival = Loss::split ? e != V(1) : z.hi != top.hi;
         rest = add_where(rival, rest, e);
@@ -130,8 +128,8 @@ struct CrossEntropy {
     using T = Real<V>;
     static constexpr bool split = false;       // whether logits have a low part
     static constexpr bool uses_value = false;  // whether the derivatives need the cross-entropy's value
-    SL_FN Two<V> logit(int, V raw, V) const { return {raw, V(0)}; }
-    SL_FN Two<V> stretch(Two<V> difference) const { return difference; }
+    SL_FN DoubleDouble<V> logit(int, V raw, V) const { return {raw, V(0)}; }
+    SL_FN DoubleDouble<V> stretch(DoubleDouble<V> difference) const { return difference; }
     SL_FN V target(V y) const { return y; }
     SL_FN V entropy(V) const { return V(0); }
     SL_FN T slope() const { return T(1); }
@@ -144,8 +142,8 @@ struct CrossEntropy {
     // gradient_k = (mass - y_k) p_k - y_k (1 - p_k), times the slope; p_k and 1 - p_k are `inverse` times e and others.
     template <int OUT, bool SOFT, class Self>
     static SL_FN void finish(const Self& self, const Tile<T>& t, const Softmax<V>& s) {
-        if constexpr ((OUT & ROW_VALUE) != 0) store(t.value, s.value);
-        if constexpr (OUT != ROW_VALUE) {
+        if constexpr ((OUT & VALUE) != 0) store(t.value, s.value);
+        if constexpr (OUT != VALUE) {
             const int K = t.n_classes;
             const V on = self.target(V(1)), off = self.target(V(0));
             const V factor = self.slope() * s.inverse, bend = factor * s.mass;
@@ -163,9 +161,9 @@ struct CrossEntropy {
                     const auto mine = s.code == at;
                     store(gradient, select(mine, own_e, other_e) * e - select(mine, own_rest, other_rest) * others);
                 }
-                if constexpr ((OUT & ROW_HESSIAN) != 0)
+                if constexpr ((OUT & HESSIAN) != 0)
                     store(t.hessian + k * t.stride, (bend * e) * (factor * others));
-                if constexpr ((OUT & ROW_PROBABILITY) != 0) store(t.hessian + k * t.stride, s.inverse * e);
+                if constexpr ((OUT & PROBABILITY) != 0) store(t.hessian + k * t.stride, s.inverse * e);
             }
         }
     }
@@ -188,9 +186,9 @@ struct LogitAdjusted : CrossEntropy<V> {
     const double* shift;
     // params: tau * log(prior), K of them
     SL_FN LogitAdjusted(const double* a, int) : shift(a) {}
-    SL_FN Two<V> logit(int k, V raw, V) const {
-        const Two<Real<V>> s = two_from<Real<V>>(shift[k]);
-        const Two<V> z = two_sum<V>(raw, s.hi);
+    SL_FN DoubleDouble<V> logit(int k, V raw, V) const {
+        const DoubleDouble<Real<V>> s = two_from<Real<V>>(shift[k]);
+        const DoubleDouble<V> z = two_sum<V>(raw, s.hi);
         return {z.hi, z.lo + s.lo};
     }
 };
@@ -204,15 +202,15 @@ struct LDAM : CrossEntropy<V> {
     const double* margin;
     // params: scale, margin of each class
     SL_FN LDAM(const double* a, int) : scale(T(a[0])), margin(a + 1) {}
-    SL_FN Two<V> logit(int k, V raw, V code) const {
-        const Two<T> m = two_from<T>(margin[k]);
+    SL_FN DoubleDouble<V> logit(int k, V raw, V code) const {
+        const DoubleDouble<T> m = two_from<T>(margin[k]);
         const auto own = code == V(T(k));
-        const Two<V> z = two_sum<V>(raw, select(own, V(-m.hi), V(0)));
+        const DoubleDouble<V> z = two_sum<V>(raw, select(own, V(-m.hi), V(0)));
         return {z.hi, z.lo - select(own, V(m.lo), V(0))};
     }
     // Differences are scaled, not logits: those may overflow.
-    SL_FN Two<V> stretch(Two<V> difference) const {
-        const Two<V> s = two_prod<V>(scale, difference.hi);
+    SL_FN DoubleDouble<V> stretch(DoubleDouble<V> difference) const {
+        const DoubleDouble<V> s = two_prod<V>(scale, difference.hi);
         return {s.hi, s.lo + scale * difference.lo};
     }
     SL_FN T slope() const { return scale; }
@@ -259,7 +257,7 @@ struct MulticlassFocal : CrossEntropy<V> {
         store(finite, select(s.value > V(Format<T>::huge), V(Format<T>::huge), s.value));
         store(fault, s.fault);
         V own_e = 1;
-        if constexpr (OUT != ROW_VALUE) {
+        if constexpr (OUT != VALUE) {
             V at = 0;
             for (int k = 0; k < t.n_classes; ++k, at = at + T(1))
                 own_e = select(s.code == at, load<V>(t.gradient + k * t.stride), own_e);
@@ -267,14 +265,14 @@ struct MulticlassFocal : CrossEntropy<V> {
         store(q, s.others(own_e) * s.inverse);
         for (int r = 0; r < N; ++r) {
             const int c = fault[r] == T(0) ? int(t.code[r]) : 0;
-            const Row row = self.row(l[r], finite[r], OUT == ROW_VALUE ? -expm1_(-l[r]) : q[r], self.alpha[c]);
+            const Row row = self.row(l[r], finite[r], OUT == VALUE ? -expm1_(-l[r]) : q[r], self.alpha[c]);
             own_p[r] = row.own_p;
             slope[r] = row.slope;
             bend[r] = row.bend;
             weight[r] = row.weight + fault[r];
-            if constexpr ((OUT & ROW_VALUE) != 0) t.value[r] = row.value;
+            if constexpr ((OUT & VALUE) != 0) t.value[r] = row.value;
         }
-        if constexpr (OUT != ROW_VALUE) {
+        if constexpr (OUT != VALUE) {
             const V S = load<V>(slope), B = load<V>(bend), W = load<V>(weight), P = load<V>(own_p);
             V at = 0;
             for (int k = 0; k < t.n_classes; ++k, at = at + T(1)) {
@@ -282,7 +280,7 @@ struct MulticlassFocal : CrossEntropy<V> {
                 const V e = load<V>(gradient), p_k = e * s.inverse, q_k = s.others(e) * s.inverse;
                 const auto mine = s.code == at;
                 store(gradient, W * select(mine, -S * q_k, S * p_k));
-                if constexpr ((OUT & ROW_HESSIAN) != 0) {
+                if constexpr ((OUT & HESSIAN) != 0) {
                     const V at_own = p_k * q_k * (S - B * q_k), elsewhere = S * p_k * q_k - B * P * p_k * p_k;
                     store(t.hessian + k * t.stride, W * select(mine, at_own, elsewhere));
                 }
@@ -311,17 +309,17 @@ struct MulticlassHinge {
             rival = select(other > rival, other, rival);
             fault = fault + select(raw == raw, V(0), raw);
         }
-        const Two<V> d = two_sum<V>(rival, -own);
+        const DoubleDouble<V> d = two_sum<V>(rival, -own);
         const V behind = select(abs_(d.hi) < V(Format<T>::huge), d.lo, V(0)), z = (T(1) + d.hi) + behind;
         const auto active = z > V(0);
-        if constexpr ((OUT & ROW_VALUE) != 0) store(t.value, select(active, z, V(0)) + fault);
-        if constexpr (OUT != ROW_VALUE) {
+        if constexpr ((OUT & VALUE) != 0) store(t.value, select(active, z, V(0)) + fault);
+        if constexpr (OUT != VALUE) {
             const V down = select(active, V(-1), V(0)), up = select(active, V(1), V(0));
             at = 0;
             for (int k = 0; k < K; ++k, at = at + T(1)) {
                 const V side = select(code == at, down, V(0)) + select(first == at, up, V(0));
                 store(t.gradient + k * t.stride, side + fault);
-                if constexpr ((OUT & (ROW_HESSIAN | ROW_PROBABILITY)) != 0)
+                if constexpr ((OUT & (HESSIAN | PROBABILITY)) != 0)
                     store(t.hessian + k * t.stride, T(1) + fault);
             }
         }

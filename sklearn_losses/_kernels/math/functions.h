@@ -1,99 +1,10 @@
-// Scalar functions that every kernel shares: one text for the CPU's compilers and for NVRTC.
-//
-// On the CPU each function is branch-free, so that a loop over it vectorises; on a device the names map to CUDA's own
-// functions. No standard header is included on a device. Comparisons are written so that NaN falls through:
-// `x < lo ? lo : x` keeps a NaN where fmax would drop it.
-#ifndef SKLEARN_LOSSES_COMMON_H
-#define SKLEARN_LOSSES_COMMON_H
+// Exponentials and logarithms of the two formats: on the CPU by polynomials, on a device CUDA's own.
+#ifndef SKLEARN_LOSSES_FUNCTIONS_H
+#define SKLEARN_LOSSES_FUNCTIONS_H
 
-#if defined(__CUDACC_RTC__) || defined(__CUDACC__) || defined(__HIPCC__)
-#define SL_DEVICE 1
-#define SL_FN __device__ __forceinline__
-#else
-#define SL_DEVICE 0
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-// always_inline: the body must be compiled again for each instruction set that simd.h names.
-#if defined(__GNUC__)
-#define SL_FN inline __attribute__((always_inline))
-#else
-#define SL_FN __forceinline
-#endif
-#endif
-
-// The same for a lambda, where a declaration specifier cannot stand.
-#if defined(__GNUC__) && !SL_DEVICE
-#define SL_INLINE __attribute__((always_inline))
-#else
-#define SL_INLINE
-#endif
+#include "math/config.h"
 
 namespace sl {
-
-// What a pointwise loss returns; the compiler drops what a caller does not store.
-template <class T>
-struct Out {
-    T value, gradient, hessian;
-};
-
-// A number to twice the working precision: hi + lo, |lo| <= ulp(hi) / 2.
-template <class T>
-struct Two {
-    T hi, lo;
-};
-
-#if SL_DEVICE
-
-SL_FN float abs_(float x) { return fabsf(x); }
-SL_FN double abs_(double x) { return fabs(x); }
-SL_FN float sqrt_(float x) { return sqrtf(x); }
-SL_FN double sqrt_(double x) { return sqrt(x); }
-SL_FN float fma_(float a, float b, float c) { return fmaf(a, b, c); }
-SL_FN double fma_(double a, double b, double c) { return fma(a, b, c); }
-SL_FN float exp_(float x) { return expf(x); }
-SL_FN double exp_(double x) { return exp(x); }
-SL_FN float expm1_(float x) { return expm1f(x); }
-SL_FN double expm1_(double x) { return expm1(x); }
-SL_FN float log1p_(float x) { return log1pf(x); }
-SL_FN double log1p_(double x) { return log1p(x); }
-SL_FN float log_(float x) { return logf(x); }
-SL_FN double log_(double x) { return log(x); }
-SL_FN float round_(float x) { return rintf(x); }
-SL_FN double round_(double x) { return rint(x); }
-SL_FN float scale_four(float x, float f, float n) { return ldexpf(ldexpf(x, int(n) / 2) * f, int(n) - int(n) / 2); }
-SL_FN double scale_four(double x, double f, double n) { return ldexp(ldexp(x, int(n) / 2) * f, int(n) - int(n) / 2); }
-template <class T>
-SL_FN T inf_() { return T(__longlong_as_double(0x7ff0000000000000LL)); }
-template <class T>
-SL_FN T nan_() { return T(__longlong_as_double(0x7ff8000000000000LL)); }
-
-#else
-
-SL_FN float abs_(float x) { return __builtin_fabsf(x); }
-SL_FN double abs_(double x) { return __builtin_fabs(x); }
-SL_FN float sqrt_(float x) { return __builtin_sqrtf(x); }
-SL_FN double sqrt_(double x) { return __builtin_sqrt(x); }
-SL_FN float fma_(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-SL_FN double fma_(double a, double b, double c) { return __builtin_fma(a, b, c); }
-template <class T>
-SL_FN T inf_() { return T(__builtin_inf()); }
-template <class T>
-SL_FN T nan_() { return T(__builtin_nan("")); }
-
-#endif
-
-// A formula may work on one number or, on the CPU, on a register of them (simd.h). `V` is either, Real<V> the number's
-// type. Comparisons of registers are masks, for which `select` stands where `?:` would.
-template <class V>
-struct Register;
-template <class V>
-using Real = typename Register<V>::Real;
-template <class T>
-SL_FN T select(bool condition, T a, T b) { return condition ? a : b; }
-// sum + x where the condition holds.
-template <class T>
-SL_FN T add_where(bool condition, T sum, T x) { return condition ? sum + x : sum; }
 
 // Constants of the two formats, and the polynomials, which are near-minimax fits (Chebyshev, 60 digits) made for the
 // intervals of the reductions below. `round` is 1.5 * 2^(digits): adding it rounds to an integer in the low bits.
@@ -119,8 +30,8 @@ struct Format<float> {
         return p;
     }
 #if !SL_DEVICE
-    using Int = std::int32_t;
-    using Bits = std::uint32_t;
+    using Int = Integers<float>::Int;
+    using Bits = Integers<float>::Bits;
     static constexpr float round = 12582912.0f;
     static constexpr Bits digits = 23, bias = 127, round_bits = 0x4b400000u;
     static constexpr Bits one = 0x3f800000u, sqrt_half = 0x3f3504f3u, mantissa = 0x007fffffu;
@@ -184,8 +95,8 @@ struct Format<double> {
         return p;
     }
 #if !SL_DEVICE
-    using Int = std::int64_t;
-    using Bits = std::uint64_t;
+    using Int = Integers<double>::Int;
+    using Bits = Integers<double>::Bits;
     static constexpr double round = 6755399441055744.0;
     static constexpr Bits digits = 52, bias = 1023, round_bits = 0x4338000000000000u;
     static constexpr Bits one = 0x3ff0000000000000u, sqrt_half = 0x3fe6a09e667f3bcdu, mantissa = 0x000fffffffffffffu;
@@ -237,23 +148,22 @@ struct Format<double> {
 #endif
 };
 
-// A register of one number.
-template <class T>
-struct Register {
-    using Real = T;
-    enum { N = 1 };
-#if !SL_DEVICE
-    using Bits = typename Format<T>::Bits;
-#endif
-    static SL_FN T load(const T* from) { return *from; }
-    static SL_FN void store(T* to, T x) { *to = x; }
-};
-template <class V>
-SL_FN V load(const Real<V>* from) { return Register<V>::load(from); }
-template <class V>
-SL_FN void store(Real<V>* to, V x) { Register<V>::store(to, x); }
+#if SL_DEVICE
 
-#if !SL_DEVICE
+SL_FN float exp_(float x) { return expf(x); }
+SL_FN double exp_(double x) { return exp(x); }
+SL_FN float expm1_(float x) { return expm1f(x); }
+SL_FN double expm1_(double x) { return expm1(x); }
+SL_FN float log1p_(float x) { return log1pf(x); }
+SL_FN double log1p_(double x) { return log1p(x); }
+SL_FN float log_(float x) { return logf(x); }
+SL_FN double log_(double x) { return log(x); }
+SL_FN float round_(float x) { return rintf(x); }
+SL_FN double round_(double x) { return rint(x); }
+SL_FN float scale_four(float x, float f, float n) { return ldexpf(ldexpf(x, int(n) / 2) * f, int(n) - int(n) / 2); }
+SL_FN double scale_four(double x, double f, double n) { return ldexp(ldexp(x, int(n) / 2) * f, int(n) - int(n) / 2); }
+
+#else
 
 template <class V>
 SL_FN typename Register<V>::Bits to_bits(V x) {
@@ -369,87 +279,6 @@ SL_FN V log1p_(V x) {
 
 #endif
 
-template <class T>
-SL_FN Two<T> two_sum(T a, T b) {
-    const T s = a + b, v = s - a;
-    return {s, (a - (s - v)) + (b - v)};
-}
-// a * b exactly (but for underflow of the low part).
-template <class T>
-SL_FN Two<T> two_prod(T a, T b) {
-    const T p = a * b;
-    return {p, fma_(a, b, -p)};
-}
-// raw - y exactly; the low part is dropped where the difference overflows.
-template <class T>
-SL_FN Two<T> residual(T y, T raw) {
-    const Two<T> r = two_sum<T>(raw, -y);
-    return {r.hi, abs_(r.hi) <= Format<T>::max ? r.lo : T(0)};
-}
-// (a.hi + a.lo) / c to twice the working precision, c != 0.
-template <class T>
-SL_FN Two<T> two_div(Two<T> a, T c) {
-    const T q = a.hi / c;
-    return {q, (fma_(-q, c, a.hi) + a.lo) / c};
-}
-template <class T>
-SL_FN Two<T> two_square(Two<T> a) {
-    const Two<T> p = two_prod<T>(a.hi, a.hi);
-    return {p.hi, p.lo + T(2) * a.hi * a.lo};
-}
-// A parameter a + low, to more digits than T has.
-template <class T>
-SL_FN Two<T> two_from(double a, double low = 0.0) {
-    const T hi = T(a);
-    return {hi, T((a - double(hi)) + low)};
-}
-
-// exp(hi + lo) for a small lo, as a factor: of y, without an intermediate that over- or underflows, as y may be
-// subnormal where exp is infinite.
-template <class T>
-struct Exponential {
-    T f, n;
-    SL_FN explicit Exponential(Two<T> x) {
-        const T limit = Format<T>::scaled_limit;
-        // Past the limit the low part means nothing, and may be NaN.
-        x.lo = abs_(x.hi) < limit ? x.lo : T(0);
-#if SL_DEVICE
-        T hi = x.hi < -limit ? -limit : x.hi;
-        hi = hi > limit ? limit : hi;
-        n = round_(hi * T(1.44269504088896340736));
-        f = exp_(((hi - n * Format<T>::ln2_hi) - n * Format<T>::ln2_lo) + x.lo);
-#else
-        const ExpParts<T> e = exp_parts<T>(x.hi, x.lo, -limit, limit);
-        f = T(1) + e.p;
-        n = e.n;
-#endif
-    }
-    SL_FN T operator()(T y) const { return scale_four(y, f, n); }
-};
-template <class T>
-SL_FN T scaled_exp(T y, Two<T> x) { return Exponential<T>(x)(y); }
-
-// exp(hi + lo) for hi <= 0 and a small lo, the cheapest exponential.
-template <class V>
-SL_FN V decay(Two<V> x) {
-    using T = Real<V>;
-    using F = Format<T>;
-    // Where hi is below, the rest means nothing, and may be NaN.
-    const V low = F::exp_low;
-#if SL_DEVICE
-    // A product of e and lo might be subnormal, which is 0 in float32 there (-ftz=true).
-    return select(x.hi < low, V(0), exp_(x.hi) * (T(1) + x.lo));
-#else
-    // Bias and lift are part of the rounding constant, so that the sum's low bits are the exponent field of
-    // 2^(n + lift): a normal number for every n that counts. The last factor takes the lift back.
-    const T round = F::round + T(F::bias) + F::lift;
-    const V t = x.hi * T(1.44269504088896340736) + round, n = t - round;
-    const V r = (x.hi - n * F::ln2_hi) + (x.lo - n * F::ln2_lo);
-    const V p = r + r * r * F::expm1_tail(r), scale = from_bits<V>(to_bits<V>(t) << F::digits);
-    return select(x.hi < low, V(0), (scale + scale * p) * F::lowering);
-#endif
-}
-
 // log1p(x) for 0 <= x <= 1.
 template <class T>
 SL_FN T log1p_unit(T x) {
@@ -467,62 +296,6 @@ SL_FN T log1p_beyond(T e, T inverse) {
     const T s = e / (T(2) + e), z = s * s;
     return s * (e * inverse + T(2) * z * Format<T>::atanh_tail(z));
 }
-
-// u^a = 2^n * exp(g), with |g| small, for u = 2^shift * x; where `one_plus` is set, for u = 1 + x, x being exact near
-// 0. The exponent is given to twice the precision: its rounding is multiplied by log(u).
-template <class T>
-struct PowParts {
-    T n, g;
-};
-template <class T>
-SL_FN PowParts<T> pow_parts(T x, bool one_plus, T shift, Two<T> a) {
-    const T u = one_plus ? T(1) + x : x;
-#if SL_DEVICE
-    // CUDA has no public log in two parts: split with frexp, as the CPU does with bits.
-    int whole;
-    T m = T(frexp(double(u), &whole));
-    const bool low = m < T(0.70710678118654752);
-    m = low ? T(2) * m : m;
-    const T k = low ? T(whole - 1) : T(whole);
-    const T l = log1p_(one_plus && k == T(0) ? x : m - T(1));
-#else
-    const LogParts<T> p = log_parts<T>(u);
-    const T k = p.k, l = Format<T>::log1p_kernel(one_plus && k == T(0) ? x : p.f);
-#endif
-    Two<T> t = two_prod<T>(a.hi, k + shift);
-    t.lo += a.lo * (k + shift);
-    const T most = T(1000000);
-    T n = round_(t.hi + a.hi * l * T(1.44269504088896340736));
-    n = n < -most ? -most : n;
-    n = n > most ? most : n;
-    T g = ((t.hi - n) + t.lo) * T(0.69314718055994530942) + a.hi * l;
-    // Past what n may be the rest means nothing.
-    g = g < T(-1) ? T(-1) : g;
-    g = g > T(1) ? T(1) : g;
-    return {n, x <= Format<T>::max ? g : x};
-}
-// n as `scale_four` takes it: past the limit every product over- or underflows.
-template <class T>
-SL_FN T bounded(T n) {
-    const T limit = Format<T>::power_limit;
-    n = n < -limit ? -limit : n;
-    return n > limit ? limit : n;
-}
-// f * x^a for a normal x > 0.
-template <class T>
-SL_FN T scaled_pow(T f, T x, T a) {
-    const PowParts<T> p = pow_parts<T>(x, false, T(0), {a, T(0)});
-    return scale_four(f, exp_(p.g), bounded(p.n));
-}
-
-template <class T>
-SL_FN T max_(T a, T b) { return a < b ? b : a; }
-// x, or NaN where `by` is NaN.
-template <class T>
-SL_FN T unless_nan(T x, T by) { return by == by ? x : by; }
-// a * b, and 0 where a is 0 although b is infinite.
-template <class V>
-SL_FN V mul0(V a, V b) { return select(a == V(0), V(0), a * b); }
 
 }  // namespace sl
 
