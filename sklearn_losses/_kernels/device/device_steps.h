@@ -147,7 +147,7 @@ SL_FN void advance(const F& f, Moment m, double scale, double keep) {
             const Prox<double> prox = {0.0, -inf_<double>(), inf_<double>(), f.intercept_unit[k]};
             const double g = f.intercept_gradient[k];
             if (f.reduced != NOT_REDUCED) {
-                f.intercept[k] = reduced_step(m, f.intercept[k], scale * g, f.intercept_mean[k], 1.0, prox);
+                f.intercept[k] = reduced_step<double>(m, f.intercept[k], scale * g, f.intercept_mean[k], 1.0, prox);
                 f.intercept_mean[k] += keep * g;
             } else {
                 const O<double> optimizer(m);
@@ -263,7 +263,7 @@ SL_FN void columns(const Fit<T, I>* fit) {
             double share = 1.0;
             if constexpr (SPARSE)
                 share = double(f.count[step % 2 * f.n_features + feature]) / (f.share[feature] * double(rows.n));
-            to = reduced_step(m, double(from), scale * g, f.mean[i], share, prox);
+            to = reduced_step<T>(m, double(from), scale * g, f.mean[i], share, prox);
             f.mean[i] += keep * g;
         } else {
             const O<T> optimizer(m);
