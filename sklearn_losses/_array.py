@@ -1,14 +1,53 @@
-"""Which namespace and device an array lives in. No array library but NumPy is imported here before
-an array of a GPU is seen."""
+"""Which namespace and device an array lives in, and what finds CuPy. No array library but NumPy is
+imported here before an array of a GPU is seen."""
 
 from contextlib import contextmanager
-from functools import wraps
+from functools import cache, wraps
 from numbers import Number
 
 import numpy as np
 
 # DLPack's names of a CUDA device's memory: its own, and managed.
 _DLPACK_CUDA = (2, 13)
+
+
+def cupy():
+    """The module CuPy, or the error that says what is missing.
+
+    Returns
+    -------
+    cupy : module
+
+    Raises
+    ------
+    ImportError
+        Where CuPy is not installed.
+    RuntimeError
+        Where it finds no driver or no device.
+    """
+    try:
+        import cupy as cp
+    except ImportError as error:
+        raise ImportError(
+            "arrays of a GPU need CuPy, built for your CUDA: pip install 'sklearn-losses[cuda13]' "
+            "(for drivers of CUDA 12: 'sklearn-losses[cuda12]')"
+        ) from error
+    _check_for_a_device(cp)
+    return cp
+
+
+@cache
+def _check_for_a_device(cp):
+    try:
+        count = cp.cuda.runtime.getDeviceCount()
+    except cp.cuda.runtime.CUDARuntimeError as error:
+        raise RuntimeError(
+            f"CuPy {cp.__version__} cannot use a CUDA driver ({error}). Install the NVIDIA driver, "
+            "or the CuPy that fits it: 'sklearn-losses[cuda13]' needs driver 580 or newer, "
+            "'sklearn-losses[cuda12]' 525 or newer; or pass NumPy arrays"
+        ) from error
+    if count == 0:
+        raise RuntimeError("CuPy finds no CUDA device; pass NumPy arrays")
 
 
 def on_device(x):
@@ -50,14 +89,8 @@ def array_namespace(x):
     if isinstance(x, np.ndarray):
         return np
     if on_device(x):
-        return _cupy()
+        return cupy()
     return x.__array_namespace__() if hasattr(x, "__array_namespace__") else np
-
-
-def _cupy():
-    from sklearn_losses._kernels.device._gpu import cupy
-
-    return cupy()
 
 
 def place_of(x):
@@ -71,7 +104,7 @@ def _device_number(x):
     x = x.data if hasattr(x, "tocsr") else x
     if hasattr(x, "__dlpack_device__"):
         return int(x.__dlpack_device__()[1])
-    return int(_cupy().asarray(x).device.id)
+    return int(cupy().asarray(x).device.id)
 
 
 def common_namespace(**arrays):
@@ -101,7 +134,7 @@ def common_namespace(**arrays):
             f"all arrays must be on the same device; {where}. Move them: cupy.asarray(array) takes "
             "an array to the current device, cupy.asnumpy(array) to the host"
         )
-    return _cupy()
+    return cupy()
 
 
 @contextmanager
@@ -134,7 +167,7 @@ def device_array(x):
     -------
     x : cupy.ndarray or cupyx.scipy.sparse matrix
     """
-    cp = _cupy()
+    cp = cupy()
     if isinstance(x, cp.ndarray) or hasattr(x, "tocsr"):
         return x
     if hasattr(x, "detach"):  # PyTorch lends no memory of a tensor that requires a gradient

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from sklearn_losses._array import common_namespace, device_array
+from sklearn_losses._array import common_namespace, cupy, device_array
 from sklearn_losses._curvature import softmax_hessian_product
 from sklearn_losses.losses import CompiledLoss
 
@@ -49,8 +49,6 @@ def _in_turn(tensor):
     if tensor.device.type == "cpu":
         yield
         return
-    from sklearn_losses._kernels.device._gpu import cupy
-
     cuda = cupy().cuda
     stream = torch.cuda.current_stream(tensor.device)
     with cuda.Device(stream.device_index):

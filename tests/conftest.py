@@ -67,10 +67,10 @@ def device(request, monkeypatch):
         settings=settings,
     )
     try:
-        from sklearn_losses._kernels.device import _gpu
+        from sklearn_losses._kernels.device import kernels
     except ImportError:
         return
-    _gpu.forget()
+    kernels.forget()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import sklearn
 from sklearn.exceptions import ConvergenceWarning
 
 import sklearn_losses as sl
-from sklearn_losses._kernels.device import _gpu
+from sklearn_losses._array import cupy
 
 from . import __doc__ as ABOUT
 from .crossover import crossover
@@ -66,7 +66,7 @@ def main(arguments=None):
     )
     given = parser.parse_args(arguments)
     try:
-        cp = _gpu.cupy()
+        cp = cupy()
     except (ImportError, RuntimeError) as error:
         print(f"asv_benchmarks.gpu needs a GPU: {error}", file=sys.stderr)
         return 2

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from sklearn_losses._kernels.device import _gpu
+from sklearn_losses._array import cupy
 
 CHUNK = 1 << 26
 
@@ -71,6 +71,6 @@ def sparse_data(xp, n, d, nonzeros):
 def csr(module, values, columns, d):
     """The CSR matrix of `module` (SciPy's or CuPy's) of these entries."""
     n, nonzeros = values.shape
-    xp = np if module is sparse else _gpu.cupy()
+    xp = np if module is sparse else cupy()
     indptr = xp.arange(0, n * nonzeros + 1, nonzeros, dtype=np.int32)
     return module.csr_matrix((values.ravel(), columns.ravel(), indptr), shape=(n, d))

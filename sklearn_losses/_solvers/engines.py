@@ -11,7 +11,7 @@ def problem_class(X):
     X : array or CSR matrix
     """
     if on_device(X):
-        from sklearn_losses._kernels.device._gpu_batch import Problem
+        from sklearn_losses._kernels.device import Problem
     else:
         from sklearn_losses._kernels.fit.engines import Problem
     return Problem
@@ -25,7 +25,7 @@ def engine_class(X):
     X : array or CSR matrix
     """
     if on_device(X):
-        from sklearn_losses._kernels.device._gpu_steps import Engine
+        from sklearn_losses._kernels.device import Engine
     else:
         from sklearn_losses._kernels.fit.engines import Engine
     return Engine

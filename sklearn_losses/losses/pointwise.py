@@ -3,7 +3,7 @@
 import numpy as np
 
 from sklearn_losses._array import array_namespace, common_namespace, computing_on, kernel_array
-from sklearn_losses._kernels.device import _gpu_losses
+from sklearn_losses._kernels.device import evaluate_pointwise
 from sklearn_losses._kernels.losses import _pointwise
 from sklearn_losses.links import IdentityLink
 from sklearn_losses.losses import constants
@@ -117,7 +117,7 @@ class PointwiseLoss(TakesAuto, Loss):
     def _on_device(self, *arrays, domain=None):
         """`_evaluate` on arrays of a device, or the report where there is a domain."""
         single = kernel_array(arrays[1], "raw_prediction").dtype == np.float32
-        return _gpu_losses.pointwise(*self._resolve(single), *arrays, domain=domain)
+        return evaluate_pointwise(*self._resolve(single), *arrays, domain=domain)
 
     def _report(self, y_true, raw_prediction, sample_weight):
         return self._on_device(y_true, raw_prediction, sample_weight, domain=self.interval_y_true)

@@ -14,7 +14,7 @@ from sklearn_losses._array import (
     on_device,
     to_host,
 )
-from sklearn_losses._kernels.device import _gpu_losses
+from sklearn_losses._kernels.device import class_weights, evaluate_rowwise
 from sklearn_losses._kernels.losses import _rowwise
 from sklearn_losses._parameters import check_number
 from sklearn_losses.links import Interval, SoftmaxLink
@@ -138,7 +138,7 @@ class RowwiseLoss(Loss):
         single = raw_prediction.dtype == np.float32
         kind, params = self._resolve(raw_prediction.shape[1], single)
         if type(raw_prediction) is not np.ndarray:
-            return _gpu_losses.rowwise(
+            return evaluate_rowwise(
                 kind,
                 params,
                 y_true,
@@ -181,7 +181,7 @@ class RowwiseLoss(Loss):
             raise
 
     def _report(self, y_true, raw_prediction, sample_weight):
-        return _gpu_losses.rowwise(
+        return evaluate_rowwise(
             *self._resolve(raw_prediction.shape[1], raw_prediction.dtype == np.float32),
             y_true,
             raw_prediction,
@@ -282,7 +282,7 @@ class RowwiseLoss(Loss):
             return to_host(average(y_true.astype(np.float64), axis=0, weights=sample_weight))
         n_classes = self._classes(None)
         if on_device(y_true):
-            counts = to_host(_gpu_losses.class_weights(y_true, sample_weight, n_classes))
+            counts = to_host(class_weights(y_true, sample_weight, n_classes))
         else:
             counts = np.bincount(y_true.astype(np.intp), weights=sample_weight, minlength=n_classes)
         return counts / counts.sum()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_accuracy import SOFT, soft_targets
 
-from sklearn_losses._kernels.device import _gpu_losses
+from sklearn_losses._kernels.device import losses as device_losses
 from sklearn_losses.losses import POINTWISE, ROWWISE
 
 EVERY = [*POINTWISE, *ROWWISE]
@@ -22,7 +22,7 @@ PROBA = 10
 
 def compile_together(monkeypatch):
     """Put all the kernels of a loss into one text: compiled one by one they take minutes."""
-    pointwise, rowwise = _gpu_losses.pointwise_kernel, _gpu_losses.rowwise_kernel
+    pointwise, rowwise = device_losses.pointwise_kernel, device_losses.rowwise_kernel
 
     @cache
     def points(loss):
@@ -47,9 +47,9 @@ def compile_together(monkeypatch):
         return (kernel[0], text_of(kernels, loss)) if kernel in kernels(loss) else kernel
 
     monkeypatch.setattr(
-        _gpu_losses, "pointwise_kernel", lambda *a: among(points, a[0], pointwise(*a))
+        device_losses, "pointwise_kernel", lambda *a: among(points, a[0], pointwise(*a))
     )
-    monkeypatch.setattr(_gpu_losses, "rowwise_kernel", lambda *a: among(rows, a[0], rowwise(*a)))
+    monkeypatch.setattr(device_losses, "rowwise_kernel", lambda *a: among(rows, a[0], rowwise(*a)))
 
 
 def sample(cls, n, dtype, seed=0, n_classes=4):

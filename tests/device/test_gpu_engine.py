@@ -2,7 +2,6 @@
 tests; the order of the rows; and what else it promises to the solvers."""
 
 import ctypes
-import re
 import threading
 from dataclasses import replace
 
@@ -28,7 +27,9 @@ from test_optimizers import (
 )
 
 from sklearn_losses import CompiledLoss, get_loss, losses
-from sklearn_losses._kernels.device import _gpu, _gpu_batch, _gpu_steps
+from sklearn_losses._kernels.device import declarations, kernels
+from sklearn_losses._kernels.device import problem as device_problem
+from sklearn_losses._kernels.device import steps as device_steps
 from sklearn_losses._kernels.fit.engines import Problem
 from sklearn_losses._kernels.fit.optimizers import shuffled
 from sklearn_losses._solvers.coordinates import largest_norm
@@ -40,7 +41,7 @@ class Device:
 
     def __init__(self, device):
         self.device = device
-        self.Engine, self.Problem = _gpu_steps.Engine, _gpu_batch.Problem
+        self.Engine, self.Problem = device_steps.Engine, device_problem.Problem
 
     def take(self, array):
         xp = self.device.xp
@@ -151,8 +152,8 @@ def weights_after(side, engine, *, epochs=2, batch_size=16, rate=0.05, seed=None
 def test_rows_of_every_length_give_the_papers_steps(d, pieces, dtype, side, monkeypatch):
     # Wide and narrow accesses, one strip and many, the kernel of one pass and those of several, and
     # few and many pieces of the gradient to add up.
-    monkeypatch.setattr(_gpu_batch, "PIECES_OF_PROCESSOR", pieces)
-    monkeypatch.setattr(_gpu_batch, "LEAST_ROWS", 2)
+    monkeypatch.setattr(device_problem, "PIECES_OF_PROCESSOR", pieces)
+    monkeypatch.setattr(device_problem, "LEAST_ROWS", 2)
     case = {"penalty": "elasticnet", "average": 1, "batch_size": 32, "d": d}
     check_steps("nesterov", "dense", OneOutput, side=side, dtype=dtype, **case)
 
@@ -268,8 +269,8 @@ def test_a_replayed_graph_has_the_bits_of_launches_one_by_one(name, layout, side
     # 600 rows: 37 steps of 16, in a graph of 36, or of 8 again and again; and one that is shorter.
     found = []
     for steps in (64, 8, 0):
-        monkeypatch.setattr(_gpu_steps, "GRAPH_STEPS", steps)
-        monkeypatch.setattr(_gpu_steps, "LEAST_GRAPH", 16 if steps else 10**9)
+        monkeypatch.setattr(device_steps, "GRAPH_STEPS", steps)
+        monkeypatch.setattr(device_steps, "LEAST_GRAPH", 16 if steps else 10**9)
         setup = OneVsRest(599)
         engine = make(side, setup, layout=layout, name=name, penalty="elasticnet", average=3)
         found.append(weights_after(side, engine, epochs=3, seed=5))
@@ -393,10 +394,10 @@ def test_a_stop_that_is_asked_for_interrupts(side):
 def test_long_epochs_are_waited_for_now_and_then(side, monkeypatch):
     if side.device.real:
         pytest.skip("only the stand-in counts")
-    monkeypatch.setattr(_gpu_steps, "STEP_SECONDS", 0.06)
+    monkeypatch.setattr(device_steps, "STEP_SECONDS", 0.06)
     engine = make(side, OneOutput(160), name="sgd")
     before = side.device.counts["sync"]
-    monkeypatch.setattr(_gpu_steps, "LEAST_GRAPH", 10**9)
+    monkeypatch.setattr(device_steps, "LEAST_GRAPH", 10**9)
     engine.epoch(np.full(10, 0.01), 16)
     assert side.device.counts["sync"] - before == 1 + 4  # after each second step but the last
 
@@ -436,17 +437,35 @@ def test_data_of_another_device_than_the_current_one(device):
     np.testing.assert_array_equal(*found)
 
 
-def test_the_hosts_names_are_the_headers():
-    text = _gpu.source_of("device/device_steps.h")
+def values_of(device, expressions):
+    """What C++ makes of each expression where the kernels of a fit are compiled."""
+    stores = "".join(f"to[{i}] = {x};" for i, x in enumerate(expressions))
+    text = f'extern "C" __global__ void values(long long* to) {{ using namespace sl; {stores} }}\n'
+    to = device.xp.zeros(len(expressions), np.int64)
+    kernels.compiled(device_problem.HEADER, text)("values")((1,), (1,), (to,))
+    return to.get().tolist()
 
-    def value(name):
-        return int(re.search(rf"\b{name} = (\d+)", text).group(1))
 
-    assert _gpu_steps.LEAST_ORDER == 1 << int(re.search(r"LEAST = 1 << (\d+)", text).group(1))
-    assert (_gpu.BLOCK, _gpu_batch.WARP) == (value("BLOCK"), value("WARP"))
-    assert (_gpu_batch.OUTPUTS, _gpu_batch.COLUMNS) == (value("OUTPUTS"), value("STRIPS") * 32)
-    for names, kinds in (("Target", _gpu_batch.TARGETS), ("Memory", {"no_memory": 0, "record": 1})):
-        listed = re.search(rf"enum {names} {{ ([\w, ]+) }}", text).group(1).lower().split(", ")
-        assert [listed.index(name) for name in kinds] == list(kinds.values())
-    listed = re.search(r"enum Reduction { ([\w, ]+) }", text).group(1).split(", ")
-    assert len(listed) == len(_gpu_steps.REDUCTIONS)
+def test_the_hosts_names_are_the_headers(device):
+    expected = {**declarations.SIZES, "Order::LEAST": declarations.LEAST_ORDER}
+    expected |= {name.upper(): value for name, value in declarations.TARGETS.items()}
+    expected |= {f"CLOCK_{position.name}": position.value for position in declarations.Clock}
+    expected |= {kind.name: kind.value for kind in device_steps.REDUCTIONS.values()}
+    for name in ("WARP", "BLOCK"):
+        assert expected[name] == {"WARP": 32, "BLOCK": 256}[name]
+    fit = "Fit<float, long long>"
+    expected |= {f"sizeof({fit})": 8 * len(declarations.FIT)}
+    expected |= {
+        f"(char*)&(({fit}*)8)->{name} - (char*)8": 8 * i
+        for i, (_, name) in enumerate(declarations.FIT)
+    }
+    assert dict(zip(expected, values_of(device, expected), strict=True)) == expected
+
+
+def test_a_member_that_a_fit_has_not_is_refused():
+    with pytest.raises(TypeError, match=r"not members of a fit: \['n_row'\]"):
+        declarations.words_of({"n_row": 3})
+    words = declarations.words_of({"n_rows": 3, "l1": 1, "y": None})
+    at = [name for _, name in declarations.FIT]
+    assert words[at.index("n_rows")] == 3 and words.view(float)[at.index("l1")] == 1.0
+    assert np.count_nonzero(words) == 2

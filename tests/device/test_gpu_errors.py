@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sklearn_losses import HuberLoss, SGDRegressorX
-from sklearn_losses._kernels.device import _gpu
+from sklearn_losses._kernels.device import kernels
 
 
 class Lent:
@@ -35,7 +35,7 @@ class LentByDLPack(Lent):
 @pytest.fixture(autouse=True)
 def forget():
     yield
-    _gpu.forget()
+    kernels.forget()
 
 
 @pytest.fixture(params=[Lent, LentByDLPack])

@@ -24,7 +24,8 @@ from on_device import (
 from references import bound
 
 import sklearn_losses as sl
-from sklearn_losses._kernels.device import _gpu, _gpu_losses
+from sklearn_losses._kernels.device import losses as device_losses
+from sklearn_losses._kernels.device.declarations import BLOCK
 from sklearn_losses.losses import POINTWISE, ROWWISE
 
 SIZES = [0, 1, 7, 4096, 4097]
@@ -201,17 +202,17 @@ def test_rows_of_a_block_fit_in_shared_memory():
     for n_classes in (1, 2, 10, 64, 100, 191, 192, 5000):
         for itemsize in (4, 8):
             for tiles in (1, 2):
-                rows = _gpu_losses.rows_of_block(10**9, n_classes, itemsize, tiles)
+                rows = device_losses.rows_of_block(10**9, n_classes, itemsize, tiles)
                 size = tiles * (n_classes | 1) * itemsize
-                assert rows % 32 == 0 and rows <= _gpu.BLOCK
-                assert rows * size <= _gpu_losses.SHARED_BYTES
-                if rows < _gpu.BLOCK:
-                    assert (rows + 32) * size > _gpu_losses.SHARED_BYTES
-    assert _gpu_losses.rows_of_block(100, 3, 4, 1) == 32
+                assert rows % 32 == 0 and rows <= BLOCK
+                assert rows * size <= device_losses.SHARED_BYTES
+                if rows < BLOCK:
+                    assert (rows + 32) * size > device_losses.SHARED_BYTES
+    assert device_losses.rows_of_block(100, 3, 4, 1) == 32
 
 
 def test_more_samples_than_the_largest_grid_takes_at_once(device, monkeypatch):
-    monkeypatch.setattr(_gpu_losses, "MOST_BLOCKS", 2)
+    monkeypatch.setattr(device_losses, "MOST_BLOCKS", 2)
     for cls in (sl.HuberLoss, sl.HalfMultinomialLoss):
         arrays = sample(cls, 9001, np.float32)
         want = results(cls(), *arrays)

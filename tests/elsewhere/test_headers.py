@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from sklearn_losses._kernels.device import _gpu, _gpu_batch, _gpu_losses, _gpu_steps
+from sklearn_losses._kernels.device import kernels as device_kernels
+from sklearn_losses._kernels.device import losses as device_losses
+from sklearn_losses._kernels.device import problem, steps
 
 KERNELS = files("sklearn_losses").joinpath("_kernels")
 HEADERS = sorted(path.relative_to(KERNELS).as_posix() for path in KERNELS.rglob("*.h"))
@@ -137,18 +139,16 @@ def nvrtc():
 
 
 def compile_ptx(source):
-    """PTX of `source`, which may include our headers; a warning is an error."""
+    """PTX of `source`; a warning is an error."""
     library = nvrtc()
     if library is None:
         pytest.skip("the wheel nvidia-cuda-nvrtc is not installed (extra: test)")
-    texts = (ctypes.c_char_p * len(HEADERS))(*(text(name).encode() for name in HEADERS))
-    includes = (ctypes.c_char_p * len(HEADERS))(*(name.encode() for name in HEADERS))
     # As CuPy compiles: it adds the last one.
-    flags = ["--gpu-architecture=compute_80", *_gpu.OPTIONS, "-ftz=true"]
+    flags = ["--gpu-architecture=compute_80", *device_kernels.OPTIONS, "-ftz=true"]
     options = [flag.encode() for flag in flags]
     program = ctypes.c_void_p()
     created = library.nvrtcCreateProgram(
-        ctypes.byref(program), source.encode(), b"kernels.cu", len(HEADERS), texts, includes
+        ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None
     )
     assert created == 0
     try:
@@ -172,9 +172,9 @@ def fetch(size_of, read, program):
 
 
 VALUE, GRADIENT, HESSIAN, PROBABILITY = (
-    getattr(_gpu_losses, name) for name in ("VALUE", "GRADIENT", "HESSIAN", "PROBABILITY")
+    getattr(device_losses, name) for name in ("VALUE", "GRADIENT", "HESSIAN", "PROBABILITY")
 )
-SUMMED, CHECKED = _gpu_losses.SUMMED, _gpu_losses.CHECKED
+SUMMED, CHECKED = device_losses.SUMMED, device_losses.CHECKED
 # What the methods of a loss ask for, and everything at once.
 OUTPUT_SETS = [
     VALUE,
@@ -189,7 +189,7 @@ OUTPUT_SETS = [
 def compile_kernels(kernels):
     """PTX of each kernel, by its name; all are compiled in one text."""
     text_of = dict(kernels)
-    ptx = compile_ptx(f'#include "{_gpu_losses.HEADER}"\n' + "".join(text_of.values()))
+    ptx = compile_ptx(device_kernels.source_of(device_losses.HEADER) + "".join(text_of.values()))
     entries = dict(re.findall(r"\.entry (\w+)\((.*?)(?=\.entry|\Z)", ptx, re.DOTALL))
     assert entries.keys() == text_of.keys()
     return entries
@@ -198,19 +198,19 @@ def compile_kernels(kernels):
 @pytest.mark.parametrize("loss", POINTWISE)
 def test_pointwise_kernels_compile_to_ptx(loss):
     kernels = [
-        (_gpu_losses.pointwise_kernel(loss, real, outputs, pieces), real, outputs, pieces)
+        (device_losses.pointwise_kernel(loss, real, outputs, vectors), real, outputs, vectors)
         for real in TYPES
         for outputs in OUTPUT_SETS
-        for pieces in (True, False)
+        for vectors in (True, False)
     ]
     entries = compile_kernels(kernel for kernel, *_ in kernels)
-    for (name, _), real, outputs, pieces in kernels:
+    for (name, _), real, outputs, vectors in kernels:
         # Three arrays are read, and each output written, with accesses of 16 bytes.
         width = "v4" if real == "float" else "v2"
         n_outputs = (outputs & (VALUE | GRADIENT | HESSIAN)).bit_count()
         reads = re.findall(rf"ld\.global(?:\.nc)?\.{width}", entries[name])
         writes = re.findall(rf"st\.global\.{width}", entries[name])
-        assert (len(reads), len(writes)) == ((3, n_outputs) if pieces else (0, 0)), name
+        assert (len(reads), len(writes)) == ((3, n_outputs) if vectors else (0, 0)), name
 
 
 @pytest.mark.parametrize("loss", ROWWISE)
@@ -221,7 +221,7 @@ def test_rowwise_kernels_compile_to_ptx(loss):
     if takes_soft.group(1) == "true":
         kinds = [(soft, [*OUTPUT_SETS, GRADIENT | PROBABILITY]) for soft in (False, True)]
     compile_kernels(
-        _gpu_losses.rowwise_kernel(loss, real, outputs, soft, staged)
+        device_losses.rowwise_kernel(loss, real, outputs, soft, staged)
         for real in TYPES
         for soft, sets in kinds
         for outputs in sets
@@ -230,7 +230,7 @@ def test_rowwise_kernels_compile_to_ptx(loss):
 
 
 def test_kernels_that_add_up_compile_to_ptx():
-    compile_kernels([_gpu_losses.sum_kernel(), *map(_gpu_losses.class_kernel, TYPES)])
+    compile_kernels([device_losses.sum_kernel(), *map(device_losses.class_kernel, TYPES)])
 
 
 # --------------------------------------------------------------------------------- the GPU's engine
@@ -245,7 +245,7 @@ LAYOUTS = [
 
 def entries_of(kernels):
     """PTX of each kernel of the engine, by its name."""
-    ptx = compile_ptx(f'#include "{_gpu_batch.HEADER}"\n{kernels}')
+    ptx = compile_ptx(device_kernels.source_of(problem.HEADER) + kernels)
     entries = dict(re.findall(r"\.entry (\w+)\((.*?)(?=\.entry|\Z)", ptx, re.DOTALL))
     assert entries.keys() == set(re.findall(r'extern "C" __global__ .*? (\w+)\(const', kernels))
     return entries
@@ -253,7 +253,7 @@ def entries_of(kernels):
 
 @pytest.mark.parametrize(("single", "wide", "sparse"), LAYOUTS)
 def test_kernels_of_rows_compile_to_ptx(single, wide, sparse):
-    entries = entries_of(_gpu_batch.rows_text(single, wide, sparse))
+    entries = entries_of(problem.rows_text(single, wide, sparse))
     # Rows add to the columns of sparse data by whole numbers, whose sum has no order.
     added = set(re.findall(r"(?:atom|red)\.\S*add\.(\w+)", entries["gradient"]))
     assert added == ({"u64"} if sparse else set())
@@ -264,8 +264,8 @@ def test_kernels_of_one_pass_compile_to_ptx(loss):
     for single in (True, False):
         widths = (4, 2, 1) if single else (2, 1)
         for n_features in (widths[0] * 25, 33):
-            strips, width = _gpu_batch.fused_shape(single, 1, n_features, address=0)
-            entry = entries_of(_gpu_batch.fused_text(loss, single, 1, strips, width))["fused"]
+            strips, width = problem.fused_shape(single, 1, n_features, address=0)
+            entry = entries_of(problem.fused_text(loss, single, 1, strips, width))["fused"]
             # Rows are read with the widest accesses that their length allows.
             wide = f"ld.global.v{width}" if width > 1 else "ld.global.f"
             assert wide in entry and width == max(w for w in widths if n_features % w == 0)
@@ -274,10 +274,10 @@ def test_kernels_of_one_pass_compile_to_ptx(loss):
 @pytest.mark.parametrize("loss", [*POINTWISE, *ROWWISE])
 def test_kernels_of_losses_in_the_engine_compile_to_ptx(loss):
     for single, wide in ((True, False), (False, True)):
-        entries_of(_gpu_batch.losses_text(loss, loss in ROWWISE, single, wide))
+        entries_of(problem.losses_text(loss, loss in ROWWISE, single, wide))
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_kernels_of_steps_compile_to_ptx(optimizer):
     for layout in LAYOUTS:
-        entries_of(_gpu_steps.steps_text(optimizer, *layout))
+        entries_of(steps.steps_text(optimizer, *layout))

@@ -1,5 +1,7 @@
 // GPU only: what every kernel shares. Sums have an order that the size of the problem alone decides, so that their bits
 // are the same on every run.
+//
+// The text of declarations.py comes before this one: sizes (BLOCK, WARP, ...), positions and the members of a fit.
 #ifndef SKLEARN_LOSSES_DEVICE_H
 #define SKLEARN_LOSSES_DEVICE_H
 
@@ -8,9 +10,6 @@
 #if SL_DEVICE
 
 namespace sl {
-
-// Blocks are one-dimensional, of BLOCK threads.
-enum { WARP = 32, BLOCK = 256, WARPS = BLOCK / WARP };
 
 // Shared memory whose size a launch gives.
 #ifndef SL_DYNAMIC_SHARED
@@ -76,9 +75,9 @@ SL_FN T* global_(T* p) {
     return p;
 }
 
-// As many numbers as one access of 16 bytes moves.
+// As many numbers as one access moves, of 16 bytes at most.
 template <class T, int N = 16 / sizeof(T)>
-struct alignas(N * sizeof(T)) Piece {
+struct alignas(N * sizeof(T)) Vector {
     T x[N];
 };
 

@@ -154,9 +154,7 @@ struct LazyBody {
             const T from = slab.w[i];
             T to = T(some.w[m]);
             const Prox<T> prox = weights_prox(slab, i, T(0));
-            if constexpr (O<T>::CUMULATIVE)
-                to = optimizer.penalised(to / prox.unit, slab.s[0] + i, prox.unit) * prox.unit;
-            to = clamp_(to, prox.low, prox.high);
+            to = caught_up(optimizer, to, O<T>::STATES > 0 ? slab.s[0] + i : nullptr, prox);
             slab.w[i] = to;
             if (slab.average) slab.average[i] -= move.average * (double(to) - double(from));
         }

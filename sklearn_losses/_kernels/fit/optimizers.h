@@ -68,12 +68,17 @@ struct Decided {
 struct Moment {
     const double* params;
     double rate, t, l2, l1_so_far, power1, power2;
+    // The powers, where there are two parameters at least.
+    SL_FN void set_powers(long long n_params) {
+        power1 = n_params > 1 ? pow(params[0], t) : 0.0;
+        power2 = n_params > 1 ? pow(params[1], t) : 0.0;
+    }
 };
 
 // Those of step t.
 SL_FN Moment moment_of(const double* params, int n_params, double rate, double t, double l2, double l1_so_far) {
     Moment m = {params, rate, t, l2, l1_so_far, 0.0, 0.0};
-    if (n_params > 1) m.power1 = pow(params[0], t), m.power2 = pow(params[1], t);
+    m.set_powers(n_params);
     return m;
 }
 
@@ -282,6 +287,31 @@ SL_FN Shrinkage<double> missed_step(const O& optimizer, const T* state, const Mo
     const double decay = (O::DECOUPLED ? m.rate : length) * m.l2;
     return {decay > 1.0 ? 0.0 : 1.0 - decay, O::CUMULATIVE ? 0.0 : length * l1};
 }
+
+// A weight that has received the penalty of the steps that it missed, `to`: what is left to do is the cumulative
+// penalty, whose `state` it updates, and the bounds.
+template <class O, class T>
+SL_FN T caught_up(const O& optimizer, T to, T* state, const Prox<T>& prox) {
+    if constexpr (O::CUMULATIVE) to = optimizer.penalised(to / prox.unit, state, prox.unit) * prox.unit;
+    return clamp_(to, prox.low, prox.high);
+}
+
+// The gradient's factor, so that its norm is at most `most`.
+SL_FN double clipping(double norm, double most) { return norm > most ? most / norm : 1.0; }
+
+// The share of step t's weights in the averages that begin with step `from` (0: never); 0: none.
+SL_FN double average_share(double t, double from) { return 0.0 < from && from <= t ? 1.0 / (t - from + 1.0) : 0.0; }
+
+// Averages of weights are (average + a * w) / b, so that a weight that a step leaves alone costs nothing: Bottou,
+// Stochastic Gradient Descent Tricks (2012), section 5.3.
+struct Averaging {
+    double a, b;
+    SL_FN void take(double share) {
+        if (share == 0.0) return;
+        if (share < 1.0) b /= 1.0 - share;
+        a += share * b;
+    }
+};
 
 // Every optimizer that steps coordinate by coordinate: SL_OPTIMIZER_LIST(X) calls X(struct).
 #define SL_OPTIMIZER_LIST(X) \

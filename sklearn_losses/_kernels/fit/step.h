@@ -459,10 +459,7 @@ class Batches final : public Engine {
             for (Index k = 0; k < problem.n_outputs; ++k) norm += intercept_gradient[k] * intercept_gradient[k];
         for (Index block = 0; block < blocks; ++block) norm += scratch.norms[block];
         norm_sum += norm;
-        if (clips) {
-            norm = std::sqrt(norm);
-            if (norm > clip_norm) move.scale = clip_norm / norm;
-        }
+        if (clips) move.scale = clipping(std::sqrt(norm), clip_norm);
         if (has_own_prox())
             status = update_by_halves(move, n_threads);
         else if (!at_once)
@@ -470,17 +467,16 @@ class Batches final : public Engine {
         if (status != DONE) return status;
         if (problem.fit_intercept) update_intercepts(move);
 
-        if (0.0 < average_from && average_from <= t) take_average();
+        const double share_here = average_share(t, average_from);
+        if (share_here > 0.0) {
+            Averaging averages = {average_a, average_b};
+            averages.take(share_here);
+            average_a = averages.a, average_b = averages.b;
+            for (Index k = 0; k < problem.n_outputs; ++k)
+                intercept_average[k] += share_here * (intercept[k] - intercept_average[k]);
+        }
         t += 1.0;
         return DONE;
-    }
-    // Bottou, Stochastic Gradient Descent Tricks (2012), section 5.3: the average of the weights is (average + a w) / b.
-    void take_average() {
-        const double c = 1.0 / (t - average_from + 1.0);
-        if (c < 1.0) average_b /= 1.0 - c;
-        average_a += c * average_b;
-        for (Index k = 0; k < problem.n_outputs; ++k)
-            intercept_average[k] += c * (intercept[k] - intercept_average[k]);
     }
 
 public:

@@ -1,28 +1,29 @@
 """Linear models on batches of rows on a GPU: the mean loss over them, and its gradient.
 
-The counterpart of `_batch.Problem`; the kernels are in device_rows.h and device_steps.h.
+The counterpart of `_batch.Problem`; the kernels are in rows.h.
 """
 
-import re
 from contextlib import contextmanager
-from functools import cache
 
 import numpy as np
 
-from sklearn_losses._array import in_namespace
-from sklearn_losses._kernels.device import _gpu
-from sklearn_losses._kernels.device._gpu import BLOCK, NULL, blocks_for
+from sklearn_losses._array import cupy, in_namespace
+from sklearn_losses._kernels.device.declarations import (
+    BLOCK,
+    COLUMNS,
+    OUTPUTS,
+    TARGETS,
+    WARP,
+    WARPS,
+    Clock,
+    assertions,
+    words_of,
+)
+from sklearn_losses._kernels.device.kernels import blocks_for, compiled, constants
 from sklearn_losses._kernels.losses import _pointwise, _rowwise
 
-HEADER, STRUCTS = "device/device_steps.h", "device/device_rows.h"
-WARP = 32
-WARPS = BLOCK // WARP
-# As in the header.
-OUTPUTS, COLUMNS = 4, 128
-
-# The position of each target's kind in samples.h.
-TARGETS = {"shared": 0, "separate": 1, "codes": 2}
-NO_MEMORY, RECORD = 0, 1
+# Of problems and engines, so that a kernel's text is found again.
+HEADER = "device/steps.h"
 
 # Most pieces of a gradient, by multiprocessor: the blocks that are there at once. And most blocks
 # of a kernel that goes over rows.
@@ -42,36 +43,10 @@ WIDE = 16
 CHUNK_SCORES = 1 << 22
 
 
-@cache
-def members_of(struct):
-    """Names of the members of a struct of the header, in order."""
-    body = re.search(rf"struct {struct} {{(.*?)\n\n", _gpu.header(STRUCTS), re.DOTALL).group(1)
-    return re.findall(r"^    (?!using)[\w\s*]+?(\w+);", body, re.MULTILINE)
-
-
-@cache
-def clock_positions():
-    """Position of each entry of the header's `Clock`."""
-    body = re.search(r"enum Clock {(.*?)}", _gpu.header(STRUCTS), re.DOTALL).group(1)
-    return {name: i for i, name in enumerate(re.findall(r"CLOCK_(\w+)", body))}
-
-
-def bits(values):
-    """Integers, addresses and floats as the bits of 64 bit integers."""
-    packed = np.empty(len(values), np.int64)
-    floats = packed.view(np.float64)
-    for i, value in enumerate(values):
-        if isinstance(value, float):
-            floats[i] = value
-        else:
-            packed[i] = int(value)
-    return packed
-
-
 # ----------------------------------------------------------------------------------- kernel texts
 
 ROWS = "long long start, long long count"
-LOSSES = f"{ROWS}, double inverse, long long memory"
+LOSSES = f"{ROWS}, double inverse, long long record"
 
 
 def wrapper(fit, name, arguments, call, blocks=None):
@@ -94,7 +69,7 @@ def rows_text(single, wide, sparse):
     """Kernels of scores and gradients, the same for every loss."""
     fit = fit_type(single, wide)
     real = "float" if single else "double"
-    text = wrapper(fit, "begin", "long long batch", "begin")
+    text = assertions() + wrapper(fit, "begin", "long long batch", "begin")
     text += wrapper(fit, "order_rows", "unsigned long long seed", "order_rows")
     text += wrapper(fit, "given_losses", LOSSES, "given_losses")
     text += wrapper(fit, "survey", f"const {real}* kept, double* part", "survey")
@@ -153,7 +128,7 @@ def working_on(device):
     with device:
         try:
             yield
-        except _gpu.cupy().cuda.memory.OutOfMemoryError as error:
+        except cupy().cuda.memory.OutOfMemoryError as error:
             error.add_note(
                 "The GPU has no memory left: take float32, a smaller batch_size, or fit on parts "
                 "of the data with partial_fit; cupy.get_default_memory_pool().free_all_blocks() "
@@ -176,10 +151,9 @@ class Problem:
     losses, n_outputs, target, negative, rows, weight_factor, weight_positive, weight_negative
         As `_batch.Problem` takes them.
     fit_intercept : bool
-    batch_size : int
-        Of the largest batch; not used.
-    n_threads : int or None
-        Not used.
+    batch_size, n_threads
+        What the CPU's scratch and threads depend on, which callers give either side; a device makes
+        its own plans.
     """
 
     def __init__(
@@ -201,7 +175,7 @@ class Problem:
         batch_size=None,
         n_threads=None,
     ):
-        self.xp = _gpu.cupy()
+        self.xp = cupy()
         self.X = X
         self.sparse = hasattr(X, "indptr")
         data = X.data if self.sparse else X
@@ -306,11 +280,11 @@ class Problem:
         if self.python and len(resolved) > 1:
             raise ValueError("a Python loss has no kernel that takes parameters by output")
         kinds = _rowwise.KINDS if self.rowwise else _pointwise.KINDS
-        self.kernel = None if self.python else list(kinds)[kind]
-        if self.kernel == "CompiledLoss":
+        self.loss = None if self.python else list(kinds)[kind]
+        if self.loss == "CompiledLoss":
             self.losses[0]._on_device()  # says that it cannot
         params = np.concatenate([np.asarray(params, dtype=np.float64) for _, params in resolved])
-        self.members["params"] = _gpu.constants(params)
+        self.members["params"] = constants(params)
         self.members["params_stride"] = len(first) if len(resolved) > 1 else 0
 
     # ------------------------------------------------------------------------------------- scratch
@@ -320,17 +294,16 @@ class Problem:
         self.w = xp.zeros(size, self.dtype)
         self.intercept = xp.zeros(K)
         # One array, so that a pass over all rows ends with one copy to the host.
-        self.clock_size = len(clock_positions()) - 1
-        self.result = xp.zeros(self.clock_size + K + size)
-        self.clock = self.result[: self.clock_size]
+        self.result = xp.zeros(len(Clock) + K + size)
+        self.clock = self.result[: len(Clock)]
         self.members |= {
             "w": self.w,
             "intercept": self.intercept,
             "clock": self.clock,
-            "intercept_gradient": self.result[self.clock_size : self.clock_size + K],
-            "total": self.result[self.clock_size + K :],
+            "intercept_gradient": self.result[len(Clock) : len(Clock) + K],
+            "total": self.result[len(Clock) + K :],
             "ticket": xp.zeros(1, np.uint32),
-            "norms": xp.zeros(blocks_for(max(size, 1), WARP)),
+            "norms": xp.zeros(blocks_for(size, WARP)),
             "clip_norm": np.inf,
         }
         if self.sparse:
@@ -340,30 +313,24 @@ class Problem:
             self.fused = fused_shape(self.single, K, self.n_features, self.X.data.ptr)
         self.by_products = not self.sparse and self.fused is None and K >= WIDE
         self.full = None
-        make = _gpu.kernels
-        kernel = self.kernel
-        self.kernels = make(HEADER, rows_text(self.single, self.wide, self.sparse))
+        self.kernels = compiled(HEADER, rows_text(self.single, self.wide, self.sparse))
         if self.fused:
-            self.loss_kernel = make(HEADER, fused_text(kernel, self.single, K, *self.fused))(
-                "fused"
-            )
+            text = fused_text(self.loss, self.single, K, *self.fused)
+            self.loss_kernel = compiled(HEADER, text)("fused")
         elif self.python:
             self.loss_kernel = self.kernels("given_losses")
         else:
-            text = losses_text(kernel, self.rowwise, self.single, self.wide)
-            self.loss_kernel = make(HEADER, text)("losses")
-
-    def plan(self, n):
-        """Scratch for passes over at most `n` rows."""
-        return Plan(self, max(n, 1))
+            text = losses_text(self.loss, self.rowwise, self.single, self.wide)
+            self.loss_kernel = compiled(HEADER, text)("losses")
 
     # -------------------------------------------------------------------------------------- passes
 
-    def add_rows(self, plan, start, n, inverse=0.0, memory=NO_MEMORY, first=None):
+    def add_rows(self, plan, start, n, inverse=0.0, record=False, first=None):
         """Sums of loss and gradient over rows [start, start + n); of the step, where start is -1:
-        then `first` is where it starts, or None where only the device knows."""
+        then `first` is where it starts, or None where only the device knows. With `record` the
+        gradients of the rows go into the memory."""
         rows = (plan.fit, start, n)
-        losses = (*rows, inverse, memory)
+        losses = (*rows, inverse, int(record))
         if self.fused:
             self.loss_kernel((plan.n_pieces,), (BLOCK,), losses)
             return
@@ -400,21 +367,21 @@ class Problem:
         plan.value[:size] = value
         plan.gradient[:size] = gradient
 
-    def full_gradient(self, memory=NO_MEMORY):
-        """The gradient over all rows into `total` and `intercept_gradient`; nothing comes to the
-        host."""
+    def full_gradient(self, record=False):
+        """The gradient over all rows into `total` and `intercept_gradient`, and with `record` that
+        of each row into the memory; nothing comes to the host."""
         if self.full is None:
             rows = self.n_rows if self.fused else min(self.n_rows, CHUNK_SCORES // self.n_outputs)
-            self.full = self.plan(max(1, rows))
+            self.full = Plan(self, max(1, rows))
         plan = self.full
-        self.result[self.clock_size :].fill(0)
+        self.result[len(Clock) :].fill(0)
         if self.sparse:
             self.members["fixed"].fill(0)
         self.kernels("begin")((1,), (BLOCK,), (plan.fit, plan.n))
         inverse = 1.0 / max(self.n_rows, 1)
         for start in range(0, self.n_rows, plan.n):
             n = min(plan.n, self.n_rows - start)
-            self.add_rows(plan, start, n, inverse, memory)
+            self.add_rows(plan, start, n, inverse, record)
             self.combine(plan, start, n)
 
     def combine(self, plan, start, n):
@@ -461,9 +428,8 @@ class Problem:
             self.set_weights(coef, intercept)
             self.full_gradient()
             result = self.result.get()
-        clock, gradients = result[: self.clock_size], result[self.clock_size :]
-        at = clock_positions()
-        value = np.nan if clock[at["BAD"]] else float(clock[at["LOSS"]]) / max(self.n_rows, 1)
+        clock, gradients = result[: len(Clock)], result[len(Clock) :]
+        value = np.nan if clock[Clock.BAD] else float(clock[Clock.LOSS]) / max(self.n_rows, 1)
         gradient = np.ascontiguousarray(self.by_output(gradients[self.n_outputs :]))
         return value, gradient, gradients[: self.n_outputs].copy()
 
@@ -482,10 +448,10 @@ class Plan:
             self.n_pieces if problem.fused else min(MOST_LOSS_BLOCKS, blocks_for(n))
         )
         self.rows_a_column = WARPS if self.n_pieces > WARPS else 1
-        self.column_blocks = blocks_for(max(size, 1), BLOCK // self.rows_a_column)
+        self.column_blocks = blocks_for(size, BLOCK // self.rows_a_column)
         self.gradient_grid = (
             self.n_pieces,
-            blocks_for(max(problem.n_features, 1), COLUMNS),
+            blocks_for(problem.n_features, COLUMNS),
             blocks_for(K, OUTPUTS),
         )
         self.raw = xp.empty(scores, problem.dtype)
@@ -510,14 +476,5 @@ class Plan:
             "intercept_sums": xp.zeros(self.n_loss_blocks * K),
             "largest": xp.zeros(self.n_loss_blocks),
         }
-        self.keep = members
-        self.fit = xp.asarray(bits([self._word(members.get(name)) for name in members_of("Fit")]))
-        unknown = set(members) - set(members_of("Fit"))
-        if unknown:
-            raise TypeError(f"not members of Fit: {unknown}")
-
-    @staticmethod
-    def _word(value):
-        if value is None:
-            return int(NULL)
-        return value.data.ptr if hasattr(value, "data") and hasattr(value, "shape") else value
+        self.keep = members  # `fit` has no more than their addresses
+        self.fit = xp.asarray(words_of(members))

@@ -1,4 +1,7 @@
-"""Epochs of steps on batches, of any optimizer, on a GPU. The counterpart of `_steps.Engine`."""
+"""Epochs of steps on batches, of any optimizer, on a GPU.
+
+The counterpart of `_steps.Engine`; the kernels are in steps.h.
+"""
 
 import math
 from itertools import pairwise
@@ -6,15 +9,20 @@ from itertools import pairwise
 import numpy as np
 
 from sklearn_losses._array import in_namespace
-from sklearn_losses._kernels.device import _gpu
-from sklearn_losses._kernels.device._gpu import BLOCK, blocks_for
-from sklearn_losses._kernels.device._gpu_batch import (
+from sklearn_losses._kernels.device.declarations import (
+    BLOCK,
+    LEAST_ORDER,
+    SURVEY_SUMS,
+    WARPS,
+    Clock,
+    Reduction,
+)
+from sklearn_losses._kernels.device.kernels import blocks_for, compiled, constants
+from sklearn_losses._kernels.device.problem import (
     HEADER,
     MOST_BLOCKS,
-    RECORD,
-    WARPS,
+    Plan,
     Problem,
-    clock_positions,
     fit_type,
     working_on,
     wrapper,
@@ -22,9 +30,13 @@ from sklearn_losses._kernels.device._gpu_batch import (
 from sklearn_losses._kernels.fit.optimizers import n_states, shuffled, state_powers
 from sklearn_losses._states import arrays_and_scalars
 
-REDUCTIONS = {None: 0, "saga": 1, "svrg": 2}
-# From so many rows on the device makes the order of an epoch by itself: `Order::LEAST`, samples.h.
-LEAST_ORDER = 1 << 16
+REDUCTIONS = {
+    None: Reduction.NOT_REDUCED,
+    "saga": Reduction.SAGA_MEMORY,
+    "svrg": Reduction.SVRG_MEMORY,
+}
+# The scalars of a state, in its order.
+SCALARS = (Clock.A, Clock.B, Clock.T, Clock.L1)
 # Steps of a graph of launches, and of an epoch that is worth one.
 GRAPH_STEPS = 64
 LEAST_GRAPH = 16
@@ -33,7 +45,6 @@ BETWEEN_LOOKS = 0.1
 STEP_SECONDS = 1e-5
 SECONDS_PER_BYTE = 1e-12
 MOST_SURVEY_BLOCKS = 256
-SUMS_OF_SURVEY = 6
 
 
 def steps_text(optimizer, single, wide, sparse):
@@ -100,7 +111,7 @@ clip_norm, average, share
         self.centered = False
         self.penalised = memory is None and (l1 > 0.0 or l2 > 0.0)
         text = steps_text(optimizer, self.single, self.wide, self.sparse)
-        self.steppers = _gpu.kernels(HEADER, text)
+        self.steppers = compiled(HEADER, text)
         params = np.ascontiguousarray(params, dtype=np.float64)
         with working_on(self.device):
             self._allocate_steps(n_states(optimizer), share)
@@ -111,7 +122,7 @@ clip_norm, average, share
                 weights[...] = xp.minimum(xp.maximum(weights, low), high)
                 self.members |= {"low": low, "high": high}
             self.members |= {
-                "optimizer_params": _gpu.constants(params),
+                "optimizer_params": constants(params),
                 "n_params": len(params),
                 "l1": float(l1),
                 "l2": float(l2),
@@ -119,9 +130,8 @@ clip_norm, average, share
                 "average_from": int(average),
                 "reduced": REDUCTIONS[memory],
             }
-            at = clock_positions()
-            self.clock[at["T"]] = 1.0
-            self.clock[at["B"]] = 1.0
+            self.clock[Clock.T] = 1.0
+            self.clock[Clock.B] = 1.0
             self.kept = [array.copy() for array in self.stores]
         self.scalars_kept = (0.0, 1.0, 1.0, 0.0)
         self.plans = {}
@@ -173,7 +183,7 @@ clip_norm, average, share
         if not self.sparse and self.fit_intercept:
             self.members |= {"center": xp.zeros(self.n_features), "shift": xp.zeros(K)}
         self.order = self.members["order"] = xp.zeros(max(self.n_rows, 1), np.int32)
-        self.part = xp.zeros(SUMS_OF_SURVEY * MOST_SURVEY_BLOCKS)
+        self.part = xp.zeros(SURVEY_SUMS * MOST_SURVEY_BLOCKS)
 
     def set_coordinates(self, unit, intercept_unit, center):
         """Take other units and another centre, as the constructor does. What the optimizer
@@ -218,13 +228,13 @@ clip_norm, average, share
         """Fill the memory of a variance-reduced method with the gradients of all rows; False where
         they are not finite."""
         with working_on(self.device):
-            self.full_gradient(RECORD)
+            self.full_gradient(record=True)
             mean, intercept_mean = self.members["mean"], self.members["intercept_mean"]
             mean[...] = self.members["total"]
             intercept_mean[...] = self.members["intercept_gradient"]
             if self.centered:
                 self.by_output(mean)[...] -= self.members["center"] * intercept_mean[:, None]
-            return not float(self.clock[clock_positions()["BAD"]])
+            return not float(self.clock[Clock.BAD])
 
     def memory_gradient(self):
         """As `_steps.Engine.memory_gradient`, seen from the centre too; of CuPy arrays."""
@@ -257,9 +267,8 @@ clip_norm, average, share
             plan.rates[:n_steps].set(np.ascontiguousarray(rates, dtype=np.float64))
             self._set_order(seed, plan)
             self.kernels("begin")((1,), (BLOCK,), (plan.fit, batch_size))
-            if (
-                self.sparse
-            ):  # whatever a full gradient, or an epoch that was given up, has left there
+            if self.sparse:
+                # Whatever a full gradient, or an epoch that was given up, has left there.
                 for name in ("fixed", "mark", "count"):
                     if name in self.members:
                         self.members[name].fill(0)
@@ -269,9 +278,9 @@ clip_norm, average, share
                 self.steppers("rest")((blocks,), (BLOCK,), (plan.fit,))
             clock = self._survey(plan)
         self.clock_seen = clock
-        steps = max(clock["STEP"], 1.0)
-        norm = math.sqrt(clock["MEAN"] if self.memory else clock["NORM"] / steps)
-        return clock["LOSS"] / max(self.n_rows, 1), norm, not clock["BAD"]
+        steps = max(clock[Clock.STEP], 1.0)
+        norm = math.sqrt(clock[Clock.MEAN] if self.memory else clock[Clock.NORM] / steps)
+        return clock[Clock.LOSS] / max(self.n_rows, 1), norm, not clock[Clock.BAD]
 
     def _plan_of(self, batch_size, n_steps):
         plan = self.plans.get(batch_size)
@@ -279,7 +288,7 @@ clip_norm, average, share
             self.plans.clear()  # one size at a time: scratch may be large
             self.graphs.clear()
             self.members["rates"] = self.xp.zeros(n_steps)
-            plan = self.plan(min(batch_size, max(self.n_rows, 1)))
+            plan = Plan(self, max(1, min(batch_size, self.n_rows)))
             plan.rates = self.members["rates"]
             self.plans[batch_size] = plan
         return plan
@@ -299,17 +308,17 @@ clip_norm, average, share
     def _advance(self, plan, n_steps, batch_size, stop):
         """Launch the steps, whole graphs of them where they pay."""
         seconds = STEP_SECONDS + min(batch_size, self.n_rows) * self._row_bytes() * SECONDS_PER_BYTE
-        graph = None
+        graph, graph_steps = None, min(GRAPH_STEPS, n_steps - 1)
         done, waiting = 0, 0.0
         while done < n_steps:
             if stop is not None and stop.is_set():
                 raise KeyboardInterrupt
             # The first step compiles what a graph cannot.
             if graph is None and 0 < done and LEAST_GRAPH <= n_steps and self._can_capture():
-                graph = self._graph_of(plan, batch_size, min(GRAPH_STEPS, n_steps - 1))
-            if graph is not None and n_steps - done >= graph.steps:
+                graph = self._graph_of(plan, batch_size, graph_steps)
+            if graph is not None and n_steps - done >= graph_steps:
                 graph.launch()
-                made = graph.steps
+                made = graph_steps
             else:
                 self._step(plan, batch_size, done)
                 made = 1
@@ -327,8 +336,8 @@ clip_norm, average, share
         return not (self.python or self.by_products)
 
     def _graph_of(self, plan, batch_size, steps):
-        graph = self.graphs.get(steps)
-        if graph is None:
+        """The launches of so many steps, to replay on the current stream."""
+        if steps not in self.graphs:
             stream = self.xp.cuda.Stream(non_blocking=True)
             with stream:
                 stream.begin_capture()
@@ -337,8 +346,8 @@ clip_norm, average, share
                         self._step(plan, batch_size, None)
                 finally:
                     captured = stream.end_capture()
-            graph = self.graphs[steps] = Graph(captured, steps)
-        return graph
+            self.graphs[steps] = captured
+        return self.graphs[steps]
 
     def _step(self, plan, batch_size, number):
         """Launch one step; `number` in the epoch, or None where only the device knows."""
@@ -353,7 +362,7 @@ clip_norm, average, share
         if self.clips or self.centered:
             self.combine(plan, -1, n)
             columns = "centered" if self.centered else "clipped"
-            blocks = blocks_for(max(self.size, 1))
+            blocks = blocks_for(self.size)
         else:
             columns, blocks = f"columns_{plan.rows_a_column}", plan.column_blocks
         self.steppers(columns)((blocks,), (BLOCK,), (plan.fit,))
@@ -361,37 +370,36 @@ clip_norm, average, share
             self.steppers("shift")((self.n_outputs,), (BLOCK,), (plan.fit,))
 
     def _survey(self, plan):
-        """Keep the state where it is finite; the clock, as a dict, comes to the host."""
-        blocks = max(1, min(MOST_SURVEY_BLOCKS, blocks_for(max(self.size, 1))))
+        """Keep the state where it is finite; the clock comes to the host."""
+        blocks = min(MOST_SURVEY_BLOCKS, blocks_for(self.size))
         self.kernels("survey")((blocks,), (BLOCK,), (plan.fit, self.kept[0], self.part))
         for store, kept in zip(self.stores, self.kept, strict=True):
             kind = "keep_doubles" if store.dtype == np.float64 else "keep_reals"
-            blocks = min(MOST_BLOCKS, blocks_for(max(store.size, 1)))
+            blocks = min(MOST_BLOCKS, blocks_for(store.size))
             self.kernels(kind)((blocks,), (BLOCK,), (self.clock, store.size, store, kept))
-        values = self.clock.get().tolist()
-        return {name: values[i] for name, i in clock_positions().items() if i < len(values)}
+        return self.clock.get().tolist()
 
     # --------------------------------------------------------------------------------------- state
 
     def save(self):
         """Whether the last epoch ended with finite weights; it has then been remembered."""
         clock = self.clock_seen
-        if not clock["FINITE"]:
+        if not clock[Clock.FINITE]:
             return False
-        self.scalars_kept = (clock["A"], clock["B"], clock["T"], clock["L1"])
+        self.scalars_kept = tuple(clock[i] for i in SCALARS)
         return True
 
     def square_norm(self):
         """Of the weights at the end of the last epoch."""
-        return self.clock_seen["SQUARE"]
+        return self.clock_seen[Clock.SQUARE]
 
     def absolute_norm(self):
         """The sum of the sizes of the weights at the end of the last epoch."""
-        return self.clock_seen["ABSOLUTE"]
+        return self.clock_seen[Clock.ABSOLUTE]
 
     def change(self):
         """The largest change of a weight in the last epoch, and the largest size of one."""
-        return self.clock_seen["CHANGE"], self.clock_seen["LARGEST"]
+        return self.clock_seen[Clock.CHANGE], self.clock_seen[Clock.LARGEST]
 
     def _parts(self, stores):
         """Views of the state, in the CPU's order and shapes."""
@@ -433,7 +441,6 @@ clip_norm, average, share
     def set_state(self, state):
         """Go on from what `get_state` returned, here or on the CPU; a ValueError where it is
         nothing that this could go on from."""
-        at = clock_positions()
         with working_on(self.device):
             live = self._parts(self.stores)
             state = arrays_and_scalars(live)(state)
@@ -443,16 +450,5 @@ clip_norm, average, share
                 array[...] = given
                 kept[...] = given
             self.scalars_kept = state["scalars"]
-            for name, value in zip(("A", "B", "T", "L1"), self.scalars_kept, strict=True):
-                self.clock[at[name]] = value
-
-
-class Graph:
-    """Launches of `steps` steps, to replay on the current stream."""
-
-    def __init__(self, graph, steps):
-        self.graph = graph
-        self.steps = steps
-
-    def launch(self):
-        self.graph.launch()
+            for position, value in zip(SCALARS, self.scalars_kept, strict=True):
+                self.clock[position] = value

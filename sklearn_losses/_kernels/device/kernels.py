@@ -1,7 +1,4 @@
-"""CUDA kernels of the very headers that the CPU compiles, made by CuPy when they are first used.
-
-Nothing here runs before an array of a GPU is seen, and nothing but this module imports CuPy.
-"""
+"""CUDA kernels of the very headers that the CPU compiles, made by CuPy when they are first used."""
 
 import re
 from collections import OrderedDict
@@ -11,58 +8,22 @@ from threading import Lock
 
 import numpy as np
 
-# Threads of a block, as device.h has it.
-BLOCK = 256
+from sklearn_losses._array import cupy
+from sklearn_losses._kernels.device import declarations
+from sklearn_losses._kernels.device.declarations import BLOCK
+
 # A null pointer: a kernel's argument for an array that is not there.
 NULL = np.uintp(0)
 # No contraction into fused multiply-adds beyond those that are written: the formulas' error bounds
 # hold for the operations as they stand.
 OPTIONS = ("-std=c++17", "--fmad=false")
+# Arrays of constants that are kept on devices.
+MOST_CONSTANTS = 256
 
 _INCLUDE = re.compile(r'^#include "([\w/]+\.h)"\n', re.MULTILINE)
 _lock = Lock()
 _modules = {}
 _constants = OrderedDict()
-MOST_CONSTANTS = 256
-
-
-def cupy():
-    """The module CuPy, or the error that says what is missing.
-
-    Returns
-    -------
-    cupy : module
-
-    Raises
-    ------
-    ImportError
-        Where CuPy is not installed.
-    RuntimeError
-        Where it finds no driver or no device.
-    """
-    try:
-        import cupy as cp
-    except ImportError as error:
-        raise ImportError(
-            "arrays of a GPU need CuPy, built for your CUDA: pip install 'sklearn-losses[cuda13]' "
-            "(for drivers of CUDA 12: 'sklearn-losses[cuda12]')"
-        ) from error
-    if cp not in _ready:
-        try:
-            count = cp.cuda.runtime.getDeviceCount()
-        except cp.cuda.runtime.CUDARuntimeError as error:
-            raise RuntimeError(
-                f"CuPy {cp.__version__} cannot use a CUDA driver ({error}). Install the NVIDIA "
-                "driver, or the CuPy that fits it: 'sklearn-losses[cuda13]' needs driver 580 or "
-                "newer, 'sklearn-losses[cuda12]' 525 or newer; or pass NumPy arrays"
-            ) from error
-        if count == 0:
-            raise RuntimeError("CuPy finds no CUDA device; pass NumPy arrays")
-        _ready.append(cp)
-    return cp
-
-
-_ready = []
 
 
 def forget():
@@ -70,36 +31,32 @@ def forget():
     with _lock:
         _modules.clear()
         _constants.clear()
-        _ready.clear()
 
 
 @cache
-def header(name):
-    """The text of a header, by its path from the folder of all kernels."""
-    return files("sklearn_losses").joinpath("_kernels", name).read_text(encoding="utf-8")
-
-
 def source_of(name):
-    """The text of a header and of all that it includes, each once: what CuPy's cache of compiled
-    kernels has for its key."""
+    """The declarations, and the text of a header, by its path from the folder of all kernels, and
+    of all that it includes, each once: what CuPy's cache of compiled kernels has for its key."""
+    folder = files("sklearn_losses").joinpath("_kernels")
     seen = set()
 
     def expand(name):
         if name in seen:
             return ""
         seen.add(name)
-        return _INCLUDE.sub(lambda match: expand(match.group(1)), header(name))
+        header = folder.joinpath(name).read_text(encoding="utf-8")
+        return _INCLUDE.sub(lambda match: expand(match.group(1)), header)
 
-    return expand(name)
+    return declarations.text() + expand(name)
 
 
-def kernels(header, wrappers):
+def compiled(header, wrappers):
     """The compiled module of a header and of the ``extern "C"`` kernels that follow it.
 
     Parameters
     ----------
     header : str
-        Its name.
+        Its path from the folder of all kernels.
     wrappers : str
         CUDA text.
 
@@ -112,8 +69,7 @@ def kernels(header, wrappers):
     with _lock:
         module = _modules.get(key)
         if module is None:
-            module = _Module(source_of(header) + wrappers)
-            _modules[key] = module
+            module = _modules[key] = _Module(source_of(header) + wrappers)
     return module
 
 

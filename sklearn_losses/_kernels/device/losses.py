@@ -11,23 +11,32 @@ import numpy as np
 from sklearn_losses._array import (
     as_if_here,
     computing_on,
+    cupy,
     device_array,
     kernel_array,
     share_memory,
 )
-from sklearn_losses._kernels.device import _gpu
+from sklearn_losses._kernels.device.declarations import BLOCK, WARP
+from sklearn_losses._kernels.device.kernels import NULL, blocks_for, compiled, constants
 from sklearn_losses._kernels.losses import _pointwise, _rowwise
 
-HEADER = "device/device_losses.h"
-# As the header has them.
+HEADER = "device/losses.h"
+# What a kernel computes: a set of these, which the headers' names stand for in its text.
 VALUE, GRADIENT, HESSIAN, PROBABILITY, SUMMED, CHECKED = 1, 2, 4, 8, 16, 32
+NAMES = {
+    VALUE: "sl::VALUE",
+    GRADIENT: "sl::GRADIENT",
+    HESSIAN: "sl::HESSIAN",
+    PROBABILITY: "sl::PROBABILITY",
+    SUMMED: "sl::SUMMED",
+    CHECKED: "sl::CHECKED",
+}
 TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 
 # More blocks than this go on with a second part of the samples. Sums depend on it.
 MOST_BLOCKS = 1 << 14
 # What every device has for a block without being asked, less what `block_sum` takes.
 SHARED_BYTES = (48 << 10) - 256
-WARP = 32
 # A pointwise loss's parameters travel by value.
 MOST_PARAMS = 5
 
@@ -38,6 +47,11 @@ _ROWWISE_NAMES = tuple(_rowwise.KINDS)
 # ------------------------------------------------------------------------------------------ kernels
 
 
+def _named(outputs):
+    """A set of outputs in CUDA."""
+    return " | ".join(name for output, name in NAMES.items() if outputs & output)
+
+
 def _wrapper(name, arguments, call):
     return (
         f'extern "C" __global__ void __launch_bounds__(sl::BLOCK)\n{name}({", ".join(arguments)}) '
@@ -46,7 +60,7 @@ def _wrapper(name, arguments, call):
 
 
 @cache
-def pointwise_kernel(loss, real, outputs, pieces):
+def pointwise_kernel(loss, real, outputs, vectors):
     """Name and CUDA text of a kernel.
 
     Parameters
@@ -56,7 +70,7 @@ def pointwise_kernel(loss, real, outputs, pieces):
     real : {"float", "double"}
     outputs : int
         A sum of VALUE, GRADIENT, HESSIAN, SUMMED and CHECKED; the last comes with SUMMED only.
-    pieces : bool
+    vectors : bool
         Whether every array is contiguous and starts at a multiple of 16 bytes.
 
     Returns
@@ -64,9 +78,9 @@ def pointwise_kernel(loss, real, outputs, pieces):
     name : str
     text : str
     """
-    name = f"{loss}_{real}_{outputs}_{'pieces' if pieces else 'strided'}"
+    name = f"{loss}_{real}_{outputs}_{'vectors' if vectors else 'strided'}"
     inputs, results = ("y", "raw", "weight"), ("value", "gradient", "hessian")
-    steps = [] if pieces else [f"{array}_step" for array in inputs + results]
+    steps = [] if vectors else [f"{array}_step" for array in inputs + results]
     arguments = [f"double a{i}" for i in range(MOST_PARAMS)] + ["long long n"]
     arguments += [f"const {real}* __restrict__ {array}" for array in inputs]
     arguments += [f"{real}* __restrict__ {array}" for array in results]
@@ -74,7 +88,7 @@ def pointwise_kernel(loss, real, outputs, pieces):
     params = ", ".join(f"a{i}" for i in range(MOST_PARAMS))
     call = (
         f"const double a[] = {{{params}}};\n"
-        f"    sl::evaluate_points<sl::{loss}<{real}>, {outputs}, {str(pieces).lower()}>(\n"
+        f"    sl::evaluate_points<sl::{loss}<{real}>, {_named(outputs)}, {str(vectors).lower()}>(\n"
         f"        a, sl::Points<{real}>{{{', '.join(['n', *inputs, *results, *steps])}}}"
     )
     if outputs & SUMMED:
@@ -119,7 +133,7 @@ def rowwise_kernel(loss, real, outputs, soft, staged):
         steps = [f"{array}_step", f"{array}_class"]
         arguments += [f"long long {step}" for step in steps]
         arrays.append(f"{{{array}, {', '.join(steps)}}}")
-    words = [f"sl::{loss}", str(outputs), str(soft).lower(), str(staged).lower()]
+    words = [f"sl::{loss}", _named(outputs), str(soft).lower(), str(staged).lower()]
     call = (
         f"sl::evaluate_rows<{', '.join(words)}>(\n"
         f"        params, sl::RowArrays<{real}>{{n, n_classes, {', '.join(arrays)}}}, rows"
@@ -137,7 +151,7 @@ def rowwise_kernel(loss, real, outputs, soft, staged):
 def sum_kernel():
     """Name and CUDA text of the kernel that adds what blocks have left."""
     arguments = ["long long n", "const double* partial", "double* total"]
-    return "add_up", _wrapper("add_up", arguments, "sl::add_rows(n, partial, total)")
+    return "add_up", _wrapper("add_up", arguments, "sl::sum_rows(n, partial, total)")
 
 
 @cache
@@ -151,7 +165,7 @@ def class_kernel(real):
 
 def _launch(kernel, grid, args, shared_mem=0):
     name, text = kernel
-    _gpu.kernels(HEADER, text)(name)(grid, (_gpu.BLOCK,), args, shared_mem=shared_mem)
+    compiled(HEADER, text)(name)(grid, (BLOCK,), args, shared_mem=shared_mem)
 
 
 def _add_up(cp, partial):
@@ -225,7 +239,7 @@ def _steps(array, n_dims):
 
 
 def _pointer(array):
-    return _gpu.NULL if array is None else array
+    return NULL if array is None else array
 
 
 # --------------------------------------------------------------------------------------- evaluation
@@ -237,7 +251,7 @@ def _outputs(value, gradient, third, third_bit, want_sum, checked):
     return outputs | SUMMED * bool(want_sum or checked) | CHECKED * bool(checked)
 
 
-def pointwise(
+def evaluate_pointwise(
     kind,
     params,
     y_true,
@@ -314,15 +328,15 @@ def _launch_pointwise(cp, kind, params, n, inputs, results, outputs, domain):
         return None
     operands = inputs + results
     dtype = inputs[1].dtype
-    pieces = all(
+    vectors = all(
         array is None or (array.flags.c_contiguous and array.data.ptr % 16 == 0)
         for array in operands
     )
-    kernel = pointwise_kernel(_POINTWISE_NAMES[kind], TYPES[dtype], outputs, pieces)
+    kernel = pointwise_kernel(_POINTWISE_NAMES[kind], TYPES[dtype], outputs, vectors)
     args = [*params.tolist(), *[0.0] * (MOST_PARAMS - len(params)), n, *map(_pointer, operands)]
-    if not pieces:
+    if not vectors:
         args += [_steps(array, 1)[0] for array in operands]
-    grid = min(_gpu.blocks_for(n, _gpu.BLOCK * (16 // dtype.itemsize)), MOST_BLOCKS)
+    grid = min(blocks_for(n, BLOCK * (16 // dtype.itemsize)), MOST_BLOCKS)
     check = () if domain is None else _domain_args(domain)
     return _run(cp, kernel, grid, args, outputs, check)
 
@@ -343,7 +357,7 @@ def _run(cp, kernel, grid, args, outputs, check, shared_mem=0):
     return total if outputs & CHECKED else total[0]
 
 
-def rowwise(
+def evaluate_rowwise(
     kind,
     params,
     y_true,
@@ -381,7 +395,7 @@ def rowwise(
     Returns
     -------
     total : None, or cupy.ndarray of shape (), or of shape (3,), dtype float64
-        As from `pointwise`.
+        As from `evaluate_pointwise`.
     """
     third, third_name = (
         (hessian, "hessian_out") if probability is None else (probability, "proba_out")
@@ -452,7 +466,7 @@ def rows_of_block(n, n_classes, itemsize, tiles):
     fit = SHARED_BYTES // (tiles * (n_classes | 1) * itemsize) // WARP * WARP
     # A few samples are spread over the whole device.
     wanted = WARP * -(-n // (256 * WARP))
-    return min(fit, _gpu.BLOCK, max(wanted, WARP))
+    return min(fit, BLOCK, max(wanted, WARP))
 
 
 def _launch_rowwise(cp, loss, params, soft, inputs, results, outputs, check):
@@ -465,7 +479,7 @@ def _launch_rowwise(cp, loss, params, soft, inputs, results, outputs, check):
     staged = rows > 0
     shared_mem = rows * tiles * (n_classes | 1) * raw.itemsize
     if not staged:
-        rows = _gpu.BLOCK
+        rows = BLOCK
         if third is not None and gradient is None:
             gradient = cp.empty(raw.shape, dtype=raw.dtype)
         wide = [raw, y if soft else None, gradient, third]
@@ -477,11 +491,11 @@ def _launch_rowwise(cp, loss, params, soft, inputs, results, outputs, check):
             )
     operands = [raw, y, weight, value, gradient, third]
     kernel = rowwise_kernel(loss, TYPES[raw.dtype], outputs, soft, staged)
-    args = [_gpu.constants(params), n, np.int32(n_classes), np.int32(rows)]
+    args = [constants(params), n, np.int32(n_classes), np.int32(rows)]
     args += map(_pointer, operands)
     for array in operands:
         args += _steps(array, 2)
-    grid = min(_gpu.blocks_for(n, rows), MOST_BLOCKS)
+    grid = min(blocks_for(n, rows), MOST_BLOCKS)
     total = _run(cp, kernel, grid, args, outputs, check, shared_mem)
     return total, [value, None if results[1] is None else gradient, third]
 
@@ -499,13 +513,13 @@ def class_weights(codes, sample_weight, n_classes):
     -------
     weights : cupy.ndarray of shape (n_classes,), float64
     """
-    cp = _gpu.cupy()
+    cp = cupy()
     dtype = codes.dtype if sample_weight is None else cp.result_type(codes, sample_weight)
     codes = cp.ascontiguousarray(codes, dtype=dtype)
     if sample_weight is not None:
         sample_weight = cp.ascontiguousarray(sample_weight, dtype=dtype)
     n = codes.shape[0]
-    grid = min(_gpu.blocks_for(n), 64), min(n_classes, 65535)
+    grid = min(blocks_for(n), 64), min(n_classes, 65535)
     partial = cp.empty((n_classes, grid[0]), dtype=np.float64)
     args = n, np.int32(n_classes), codes, _pointer(sample_weight), partial
     _launch(class_kernel(TYPES[codes.dtype]), grid, args)

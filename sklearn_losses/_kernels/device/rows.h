@@ -15,84 +15,12 @@
 
 namespace sl {
 
-// Positions in `clock`, which the host reads.
-enum Clock { CLOCK_T, CLOCK_L1, CLOCK_A, CLOCK_B, CLOCK_STEP, CLOCK_BATCH, CLOCK_SCALE, CLOCK_A_BEFORE, CLOCK_LOSS,
-             CLOCK_NORM, CLOCK_BAD, CLOCK_FINITE, CLOCK_SQUARE, CLOCK_ABSOLUTE, CLOCK_LARGEST, CLOCK_CHANGE,
-             CLOCK_MEAN, CLOCK_SIZE };
-enum Reduction { NOT_REDUCED, SAGA_MEMORY, SVRG_MEMORY };
-
-// Data, weights and scratch of a fit. Every member has 8 bytes: the host fills them by the names that it reads here.
+// Data, weights and scratch of a fit.
 template <class T, class I>
-struct Fit {
+struct Fit : FitMembers<T, I> {
     using Real = T;
-    const T* x;
-    const I* indices;
-    const I* indptr;
-    const int* given;  // numbers of the rows that count; null: all
-    int* order;        // those rows in the order of the epoch
-    long long n_rows;
-    long long n_features;
-    long long n_outputs;
-    long long target;
-    const T* y;
-    double negative;
-    const T* weight;
-    double weight_factor;
-    const T* weight_positive;
-    const T* weight_negative;
-    const T* offset;
-    long long offset_separate;
-    const double* params;
-    long long params_stride;
-    long long fit_intercept;
-    T* w;
-    T* s0;
-    T* s1;
-    T* s2;
-    double* intercept;
-    double* intercept_states;  // (3, n_outputs)
-    const T* unit;  // of each weight: its coordinate is w / unit
-    const double* intercept_unit;
-    const double* center;  // of each feature: steps see X less these; null: CSR, or no intercept
-    double* shift;         // of the intercepts, with the weights' changes, so that their values at the centre stay
-    const T* low;  // of each feature; null: no bounds
-    const T* high;
-    double* average;
-    double* intercept_average;
-    T* raw;     // (n_outputs, rows): raw predictions, then the coefficients of the rows in the gradient
-    T* targets;  // (n_outputs, rows), or (rows,) for class codes; null where the loss reads y
-    const T* value;     // of a loss in Python
-    const T* gradient;
-    double* partial;  // (n_pieces, size of w)
-    long long n_pieces;
-    double* total;
-    double* loss_sums;       // by block of the losses
-    double* intercept_sums;  // the same, and by output
-    double* largest;         // coefficient, by block
-    long long n_loss_blocks;
-    double* intercept_gradient;
-    double* norms;
-    double* clock;
-    unsigned* ticket;
-    const double* rates;
-    const double* optimizer_params;
-    long long n_params;
-    double l1;
-    double l2;
-    double clip_norm;
-    long long average_from;
-    long long reduced;
-    T* memory;
-    double* mean;
-    double* intercept_mean;
-    int* count;  // two: of entries in this batch, and zeros for the next
-    const double* share;
-    int* mark;  // the last step that touched a feature
-    long long* fixed;
-    double largest_entry;
-
-    SL_FN long long size() const { return n_features * n_outputs; }
-    SL_FN T* state(int i) const { return i == 0 ? s0 : (i == 1 ? s1 : s2); }
+    SL_FN long long size() const { return this->n_features * this->n_outputs; }
+    SL_FN T* state(int i) const { return i == 0 ? this->s0 : (i == 1 ? this->s1 : this->s2); }
 };
 
 // A kernel's own copy, with what is never null marked as global memory.
@@ -109,15 +37,16 @@ SL_FN Fit<T, I> members(const Fit<T, I>* fit) {
     return f;
 }
 
-// Rows [start, start + n) of the order: those of the step, or (from 0 on) of a pass over all rows as they come.
+// Rows [start, start + n) of the order: those of the step (start below 0), or of a pass over all rows as they come, which
+// fills the memory of gradients where `record` is not 0.
 struct Part {
     long long start, n;
     double inverse;
     int memory;
     bool stepping;
     template <class F>
-    SL_FN Part(const F& f, long long start_, long long n_, double inverse_, long long memory_)
-        : start(start_), n(n_), inverse(inverse_), memory(int(memory_)), stepping(start_ < 0) {
+    SL_FN Part(const F& f, long long start_, long long n_, double inverse_ = 0.0, long long record = 0)
+        : start(start_), n(n_), inverse(inverse_), memory(record ? RECORD : NO_MEMORY), stepping(start_ < 0) {
         if (stepping) {
             const long long batch = (long long)(f.clock[CLOCK_BATCH]);
             start = (long long)(f.clock[CLOCK_STEP]) * batch;
@@ -184,8 +113,6 @@ SL_FN void complete(const F& f, const Part& rows, long long b, long long row, in
     if (f.targets) f.targets[k * rows.n + b] = target_of(f, row, k);
 }
 
-enum { OUTPUTS = 4 };  // that a warp takes at a time
-
 // A row, and the weights of its elements.
 template <class F>
 struct DenseRow {
@@ -211,7 +138,7 @@ template <class Row, class T, class I>
 SL_FN void scores_of(const Fit<T, I>* fit, long long start, long long count) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
-    const Part rows(f, start, count, 0.0, 0);
+    const Part rows(f, start, count);
     const int K = int(f.n_outputs);
     for (long long b = (long long)(blockIdx.x) * WARPS + warp(); b < rows.n; b += (long long)(gridDim.x) * WARPS) {
         const long long number = rows.row(f, b);
@@ -243,7 +170,7 @@ template <class T, class I>
 SL_FN void complete_products(const Fit<T, I>* fit, long long start, long long count) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
-    const Part rows(f, start, count, 0.0, 0);
+    const Part rows(f, start, count);
     for (int k = 0; k < int(f.n_outputs); ++k)
         for (long long b = thread_number(); b < rows.n; b += n_threads())
             complete(f, rows, b, rows.row(f, b), k, f.raw[k * rows.n + b]);
@@ -285,10 +212,10 @@ SL_FN void sum_losses(const F& f, const Part& rows, double loss) {
     }
 }
 template <class Loss, class T, class I>
-SL_FN void pointwise_losses(const Fit<T, I>* fit, long long start, long long count, double inverse, long long memory) {
+SL_FN void pointwise_losses(const Fit<T, I>* fit, long long start, long long count, double inverse, long long record) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
-    const Part rows(f, start, count, inverse, memory);
+    const Part rows(f, start, count, inverse, record);
     double loss = 0.0;
     for (int k = 0; k < int(f.n_outputs); ++k) {
         const Loss formula(f.params + k * f.params_stride);
@@ -304,10 +231,10 @@ SL_FN void pointwise_losses(const Fit<T, I>* fit, long long start, long long cou
 }
 // The gradient takes the place of the raw predictions, of which each is read before it is written over.
 template <class Loss, class T, class I>
-SL_FN void rowwise_losses(const Fit<T, I>* fit, long long start, long long count, double inverse, long long memory) {
+SL_FN void rowwise_losses(const Fit<T, I>* fit, long long start, long long count, double inverse, long long record) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
-    const Part rows(f, start, count, inverse, memory);
+    const Part rows(f, start, count, inverse, record);
     const int K = int(f.n_outputs);
     const Loss formula(f.params, K);
     double loss = 0.0;
@@ -330,10 +257,10 @@ SL_FN void rowwise_losses(const Fit<T, I>* fit, long long start, long long count
 }
 // Those of a loss in Python.
 template <class T, class I>
-SL_FN void given_losses(const Fit<T, I>* fit, long long start, long long count, double inverse, long long memory) {
+SL_FN void given_losses(const Fit<T, I>* fit, long long start, long long count, double inverse, long long record) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
-    const Part rows(f, start, count, inverse, memory);
+    const Part rows(f, start, count, inverse, record);
     double loss = 0.0;
     for (int k = 0; k < int(f.n_outputs); ++k)
         for (long long b = thread_number(); b < rows.n; b += n_threads()) {
@@ -345,7 +272,7 @@ SL_FN void given_losses(const Fit<T, I>* fit, long long start, long long count, 
 
 // ----------------------------------------------------------------------------------------------------- dense gradients
 
-enum { STRIPS = 4, COLUMNS = STRIPS * WARP, FLUSH = 32 };
+enum { FLUSH = 32 };  // rows whose sum is one of T
 
 // Sums of the warps, of `N` elements a lane, into this block's piece of the gradient, where element e of a lane stands at
 // place(e); below 0: nowhere.
@@ -371,7 +298,7 @@ template <class T, class I>
 SL_FN void dense_gradient(const Fit<T, I>* fit, long long start, long long count) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
-    const Part rows(f, start, count, 0.0, 0);
+    const Part rows(f, start, count);
     const int d = int(f.n_features), K = int(f.n_outputs);
     const int column = int(blockIdx.y) * COLUMNS + lane(), first_output = int(blockIdx.z) * OUTPUTS;
     const long long piece = (rows.n + f.n_pieces - 1) / f.n_pieces, first = blockIdx.x * piece;
@@ -403,19 +330,19 @@ SL_FN void dense_gradient(const Fit<T, I>* fit, long long start, long long count
 // While a warp works on some rows the next are on their way, and the numbers of those after them. K outputs; a lane has V
 // elements in each of N strips.
 template <class Loss, class T, int K, int N, int V>
-SL_FN void fused(const Fit<T, int>* fit, long long start, long long count, double inverse, long long memory) {
+SL_FN void fused(const Fit<T, int>* fit, long long start, long long count, double inverse, long long record) {
     enum { E = N * V, BYTES = E * sizeof(T), R = BYTES <= 16 ? 4 : (BYTES <= 32 ? 2 : 1) };
     const Fit<T, int> f = members(fit);
     if (given_up(f)) return;
-    const Part rows(f, start, count, inverse, memory);
+    const Part rows(f, start, count, inverse, record);
     const int d = int(f.n_features);
     const long long step = (long long)(gridDim.x) * WARPS;
     const auto load_row = [&](const T* x, T(&to)[E]) {
         for (int s = 0; s < N; ++s) {
             const int j = (s * WARP + lane()) * V;  // V divides d
-            Piece<T, V> piece = {};
-            if (j < d) piece = *reinterpret_cast<const Piece<T, V>*>(x + j);
-            for (int v = 0; v < V; ++v) to[s * V + v] = piece.x[v];
+            Vector<T, V> vector = {};
+            if (j < d) vector = *reinterpret_cast<const Vector<T, V>*>(x + j);
+            for (int v = 0; v < V; ++v) to[s * V + v] = vector.x[v];
         }
     };
     const auto find_rows = [&](long long b, long long(&to)[R]) {
@@ -504,7 +431,7 @@ template <class T, class I>
 SL_FN void scatter(const Fit<T, I>* fit, long long start, long long count) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
-    const Part rows(f, start, count, 0.0, 0);
+    const Part rows(f, start, count);
     const int K = int(f.n_outputs);
     const double per_unit = 1.0 / unit_of(f, rows.n);
     for (long long b = (long long)(blockIdx.x) * WARPS + warp(); b < rows.n; b += (long long)(gridDim.x) * WARPS) {

@@ -1,4 +1,4 @@
-// GPU only: the step that follows a batch's gradient (device_rows.h), and what ends an epoch.
+// GPU only: the step that follows a batch's gradient (rows.h), and what ends an epoch.
 //
 // What a step depends on stands in device memory (`clock`), so that the kernels of one step are those of the next, and a
 // graph of launches can be replayed. A step is
@@ -11,7 +11,7 @@
 #ifndef SKLEARN_LOSSES_DEVICE_STEPS_H
 #define SKLEARN_LOSSES_DEVICE_STEPS_H
 
-#include "device/device_rows.h"
+#include "device/rows.h"
 #include "fit/optimizers.h"
 
 #if SL_DEVICE
@@ -24,10 +24,7 @@ SL_FN Moment moment_of(const F& f, bool ended = false) {
     const double rate = f.rates[(long long)(f.clock[CLOCK_STEP]) - (ended ? 1 : 0)];
     Moment m = {f.optimizer_params, rate, f.clock[CLOCK_T] - (ended ? 1.0 : 0.0), f.l2,
                 f.clock[CLOCK_L1] + (ended ? 0.0 : rate * f.l1), 0.0, 0.0};
-    if (f.n_params > 1) {
-        m.power1 = pow(f.optimizer_params[0], m.t);
-        m.power2 = pow(f.optimizer_params[1], m.t);
-    }
+    m.set_powers(f.n_params);
     return m;
 }
 template <class F>
@@ -51,13 +48,8 @@ SL_FN void make_up(const F& f, const Moment& m, long long feature, int missed, d
             if (left & 1) all = step.after(all);
             step = step.after(step);
         }
-        const Prox<T> prox = prox_of(f, i, feature, T(0));
-        T to = T(all(double(from)));
-        if constexpr (O<T>::CUMULATIVE) {
-            to = optimizer.penalised(to / prox.unit, state, prox.unit) * prox.unit;
-            f.s0[i] = state[0];
-        }
-        to = clamp_(to, prox.low, prox.high);
+        const T to = caught_up(optimizer, T(all(double(from))), state, prox_of(f, i, feature, T(0)));
+        if constexpr (O<T>::CUMULATIVE) f.s0[i] = state[0];
         f.w[i] = to;
         if (f.average) f.average[i] -= average * (double(to) - double(from));
     }
@@ -67,7 +59,7 @@ template <template <class> class O, class T, class I>
 SL_FN void touch(const Fit<T, I>* fit) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
-    const Part rows(f, -1, 0, 0.0, 0);
+    const Part rows(f, -1, 0);
     const bool penalised = f.reduced == NOT_REDUCED && (f.l1 > 0.0 || f.l2 > 0.0);
     const int step = int(f.clock[CLOCK_STEP]) + 1;
     int* count = f.count ? f.count + step % 2 * f.n_features : nullptr;
@@ -138,8 +130,7 @@ SL_FN double kept_share(const F& f, const Part& rows) {
 template <template <class> class O, bool CENTERED, class F>
 SL_FN void advance(const F& f, Moment m, double scale, double keep) {
     const double l1_so_far = m.l1_so_far, t = f.clock[CLOCK_T];
-    const bool averages = f.average_from > 0 && double(f.average_from) <= t;
-    const double share = averages ? 1.0 / (t - double(f.average_from) + 1.0) : 0.0;
+    const double share = average_share(t, double(f.average_from));
     m.l2 = m.l1_so_far = 0.0;
     const int K = int(f.n_outputs);
     for (int k = threadIdx.x; k < K; k += BLOCK) {
@@ -159,16 +150,15 @@ SL_FN void advance(const F& f, Moment m, double scale, double keep) {
             if constexpr (CENTERED) f.intercept[k] -= fresh(f.shift + k);
         }
         f.intercept_gradient[k] = 0.0;
-        if (averages) f.intercept_average[k] += share * (f.intercept[k] - f.intercept_average[k]);
+        if (share > 0.0) f.intercept_average[k] += share * (f.intercept[k] - f.intercept_average[k]);
     }
     __syncthreads();
     if (threadIdx.x == 0) {
-        // Averages (Bottou, Stochastic Gradient Descent Tricks, 2012, section 5.3): (average + a * w) / b.
-        f.clock[CLOCK_A_BEFORE] = f.clock[CLOCK_A];
-        if (averages) {
-            if (share < 1.0) f.clock[CLOCK_B] /= 1.0 - share;
-            f.clock[CLOCK_A] += share * f.clock[CLOCK_B];
-        }
+        Averaging averaging = {f.clock[CLOCK_A], f.clock[CLOCK_B]};
+        f.clock[CLOCK_A_BEFORE] = averaging.a;
+        averaging.take(share);
+        f.clock[CLOCK_A] = averaging.a;
+        f.clock[CLOCK_B] = averaging.b;
         f.clock[CLOCK_L1] = l1_so_far;
         f.clock[CLOCK_T] = t + 1.0;
         f.clock[CLOCK_STEP] += 1.0;
@@ -218,7 +208,7 @@ template <bool SPARSE, int ROWS, class T, class I>
 SL_FN void combine(const Fit<T, I>* fit, long long start, long long count) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
-    const Part rows(f, start, count, 0.0, 0);
+    const Part rows(f, start, count);
     long long i;
     bool acts;
     const double g = coordinate<SPARSE, ROWS>(f, rows, i, acts);
@@ -226,8 +216,8 @@ SL_FN void combine(const Fit<T, I>* fit, long long start, long long count) {
     const double norm = block_sum(acts ? g * g : 0.0);
     if (threadIdx.x == 0) f.norms[blockIdx.x] = norm;
     if (last_block(f.ticket)) {
-        const double all = sqrt(collect(f));
-        if (threadIdx.x == 0 && all > f.clip_norm) f.clock[CLOCK_SCALE] = f.clip_norm / all;
+        const double norm_of_all = sqrt(collect(f));
+        if (threadIdx.x == 0) f.clock[CLOCK_SCALE] = clipping(norm_of_all, f.clip_norm);
     }
 }
 // A thread a coordinate. COMBINED: `combine` has been here. CENTERED: changes into `total`, for `shift`.
@@ -235,7 +225,7 @@ template <template <class> class O, bool SPARSE, int ROWS, bool COMBINED, bool C
 SL_FN void columns(const Fit<T, I>* fit) {
     const Fit<T, I> f = members(fit);
     if (given_up(f)) return;
-    const Part rows(f, -1, 0, 0.0, 0);
+    const Part rows(f, -1, 0);
     const Moment m = moment_of(f);
     const double scale = f.clock[CLOCK_SCALE], average = f.clock[CLOCK_A];
     const double keep = kept_share(f, rows);
@@ -296,7 +286,7 @@ SL_FN void shift(const Fit<T, I>* fit) {
     sum = block_sum(sum);
     if (threadIdx.x == 0) f.shift[k] = sum;
     if (last_block(f.ticket)) {
-        const Part rows(f, -1, 0, 0.0, 0);
+        const Part rows(f, -1, 0);
         advance<O, true>(f, moment_of(f), f.clock[CLOCK_SCALE], kept_share(f, rows));
     }
 }
@@ -321,15 +311,15 @@ SL_FN void survey(const Fit<T, I>* fit, const T* kept, double* part) {
             mean += (f.mean[i] + all) * (f.mean[i] + all);
         }
     }
-    double sums[6] = {block_sum(bad), block_sum(square), block_sum(absolute), block_sum(mean), block_max(largest),
+    double sums[SURVEY_SUMS] = {block_sum(bad), block_sum(square), block_sum(absolute), block_sum(mean), block_max(largest),
                       block_max(change)};
     if (threadIdx.x == 0)
-        for (int s = 0; s < 6; ++s) part[blockIdx.x * 6 + s] = sums[s];
+        for (int s = 0; s < SURVEY_SUMS; ++s) part[blockIdx.x * SURVEY_SUMS + s] = sums[s];
     if (!last_block(f.ticket)) return;
-    for (int s = 0; s < 6; ++s) {
+    for (int s = 0; s < SURVEY_SUMS; ++s) {
         double sum = 0.0, most = 0.0;
         for (long long i = threadIdx.x; i < gridDim.x; i += BLOCK) {
-            const double x = fresh(part + i * 6 + s);
+            const double x = fresh(part + i * SURVEY_SUMS + s);
             sum += x;
             most = max_(most, x);
         }

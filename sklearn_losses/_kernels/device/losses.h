@@ -11,7 +11,7 @@
 namespace sl {
 
 // What a kernel computes: RowOutputs, and these. SUMMED leaves a double a block: the weighted sum of the values, which
-// `add_rows` adds up. CHECKED leaves two more: the sum of the weights, and how many threads saw an input that a mean
+// `sum_rows` adds up. CHECKED leaves two more: the sum of the weights, and how many threads saw an input that a mean
 // must not be taken of.
 enum Totals { SUMMED = 16, CHECKED = 32 };
 
@@ -52,7 +52,7 @@ struct Share {
 };
 
 // total[r] = the sum of row r of an array of `n` columns, in an order that n alone decides. One block a row.
-SL_FN void add_rows(long long n, const double* partial, double* total) {
+SL_FN void sum_rows(long long n, const double* partial, double* total) {
     double sum = 0.0;
     for (long long i = threadIdx.x; i < n; i += BLOCK) sum += partial[blockIdx.x * n + i];
     sum = block_sum(sum);
@@ -66,39 +66,39 @@ struct Points {
     long long n;
     const T *y, *raw, *weight;  // weight may be null
     T *value, *gradient, *hessian;
-    // Between samples; unused where everything stands in pieces.
+    // Between samples; unused where everything stands in vectors.
     long long y_step, raw_step, weight_step, value_step, gradient_step, hessian_step;
 };
 
-// `count` of N numbers from element `at` on; the rest of the N repeat the first. PIECES: one access of 16 bytes.
-template <bool PIECES, int N, class T>
+// `count` of N numbers from element `at` on; the rest of the N repeat the first. VECTORS: one access of 16 bytes.
+template <bool VECTORS, int N, class T>
 SL_FN void get(T (&to)[N], const T* from, long long step, long long at, int count) {
-    if (PIECES && count == N) {
-        const Piece<T> piece = reinterpret_cast<const Piece<T>*>(from)[at / N];
+    if (VECTORS && count == N) {
+        const Vector<T> vector = reinterpret_cast<const Vector<T>*>(from)[at / N];
 #pragma unroll
-        for (int k = 0; k < N; ++k) to[k] = piece.x[k];
+        for (int k = 0; k < N; ++k) to[k] = vector.x[k];
     } else {
 #pragma unroll
-        for (int k = 0; k < N; ++k) to[k] = from[(at + (k < count ? k : 0)) * (PIECES ? 1 : step)];
+        for (int k = 0; k < N; ++k) to[k] = from[(at + (k < count ? k : 0)) * (VECTORS ? 1 : step)];
     }
 }
-template <bool PIECES, int N, class T>
+template <bool VECTORS, int N, class T>
 SL_FN void put(const T (&from)[N], T* to, long long step, long long at, int count) {
-    if (PIECES && count == N) {
-        Piece<T> piece;
+    if (VECTORS && count == N) {
+        Vector<T> vector;
 #pragma unroll
-        for (int k = 0; k < N; ++k) piece.x[k] = from[k];
-        reinterpret_cast<Piece<T>*>(to)[at / N] = piece;
+        for (int k = 0; k < N; ++k) vector.x[k] = from[k];
+        reinterpret_cast<Vector<T>*>(to)[at / N] = vector;
     } else {
 #pragma unroll
         for (int k = 0; k < N; ++k)
-            if (k < count) to[(at + k) * (PIECES ? 1 : step)] = from[k];
+            if (k < count) to[(at + k) * (VECTORS ? 1 : step)] = from[k];
     }
 }
 
 // A thread takes as many neighbouring samples as make 16 bytes, whatever the strides are: the bits of a sum depend on
 // n alone.
-template <class Loss, int OUT, bool PIECES, class T>
+template <class Loss, int OUT, bool VECTORS, class T>
 SL_FN void evaluate_points(const double* params, const Points<T>& p, double* partial = nullptr, Domain domain = {}) {
     constexpr int N = 16 / sizeof(T);
     const Loss loss(params);
@@ -106,9 +106,9 @@ SL_FN void evaluate_points(const double* params, const Points<T>& p, double* par
     for (long long at = thread_number() * N; at < p.n; at += n_threads() * N) {
         const int count = int(p.n - at < N ? p.n - at : N);
         T y[N], raw[N], weight[N], value[N], gradient[N], hessian[N];
-        get<PIECES>(y, p.y, p.y_step, at, count);
-        get<PIECES>(raw, p.raw, p.raw_step, at, count);
-        if (p.weight) get<PIECES>(weight, p.weight, p.weight_step, at, count);
+        get<VECTORS>(y, p.y, p.y_step, at, count);
+        get<VECTORS>(raw, p.raw, p.raw_step, at, count);
+        if (p.weight) get<VECTORS>(weight, p.weight, p.weight_step, at, count);
 #pragma unroll
         for (int k = 0; k < N; ++k) {
             const Out<T> out = loss(y[k], raw[k]);
@@ -122,9 +122,9 @@ SL_FN void evaluate_points(const double* params, const Points<T>& p, double* par
                 share.fault |= !(finite(raw[k]) && inside(y[k], domain) && good_weight(w));
             }
         }
-        if constexpr ((OUT & VALUE) != 0) put<PIECES>(value, p.value, p.value_step, at, count);
-        if constexpr ((OUT & GRADIENT) != 0) put<PIECES>(gradient, p.gradient, p.gradient_step, at, count);
-        if constexpr ((OUT & HESSIAN) != 0) put<PIECES>(hessian, p.hessian, p.hessian_step, at, count);
+        if constexpr ((OUT & VALUE) != 0) put<VECTORS>(value, p.value, p.value_step, at, count);
+        if constexpr ((OUT & GRADIENT) != 0) put<VECTORS>(gradient, p.gradient, p.gradient_step, at, count);
+        if constexpr ((OUT & HESSIAN) != 0) put<VECTORS>(hessian, p.hessian, p.hessian_step, at, count);
     }
     share.leave(partial);
 }
@@ -133,7 +133,7 @@ SL_FN void evaluate_points(const double* params, const Points<T>& p, double* par
 
 // An array of shape (n, n_classes), or (n,).
 template <class T>
-struct Rows {
+struct Strided {
     T* at;
     long long step, step_class;
 };
@@ -141,8 +141,8 @@ template <class T>
 struct RowArrays {
     long long n;
     int n_classes;
-    Rows<const T> raw, y, weight;    // weight.at may be null
-    Rows<T> value, gradient, third;  // third: hessian or probabilities
+    Strided<const T> raw, y, weight;    // weight.at may be null
+    Strided<T> value, gradient, third;  // third: hessian or probabilities
 };
 
 // Calls move(row, class, b) for a tile's elements, b = 0 ... AT_ONCE - 1 in turn, then `then()`: so many requests of a
@@ -168,7 +168,7 @@ SL_FN void over_tile(int rows, int n_classes, bool along_rows, const Move& move,
     }
 }
 template <class T>
-SL_FN void rows_to_tile(T* tile, int pitch, Rows<const T> from, int rows, int n_classes) {
+SL_FN void rows_to_shared(T* tile, int pitch, Strided<const T> from, int rows, int n_classes) {
     T x[AT_ONCE];
     int place[AT_ONCE];
     const auto load = [&](int r, int k, bool there, int b) {
@@ -182,7 +182,7 @@ SL_FN void rows_to_tile(T* tile, int pitch, Rows<const T> from, int rows, int n_
     });
 }
 template <class T>
-SL_FN void tile_to_rows(const T* tile, int pitch, Rows<T> to, int rows, int n_classes) {
+SL_FN void shared_to_rows(const T* tile, int pitch, Strided<T> to, int rows, int n_classes) {
     const auto store = [&](int r, int k, bool there, int) {
         if (there) to.at[r * to.step + k * to.step_class] = tile[r * pitch + k];
     };
@@ -208,8 +208,8 @@ SL_FN void evaluate_rows(const double* params, const RowArrays<T>& a, int rows, 
         const int here = int(a.n - first < rows ? a.n - first : rows);
         const auto from = [first](auto x) { return decltype(x){x.at + first * x.step, x.step, x.step_class}; };
         if constexpr (STAGED) {
-            rows_to_tile(scores, pitch, from(a.raw), here, K);
-            if constexpr (SOFT) rows_to_tile(others, pitch, from(a.y), here, K);
+            rows_to_shared(scores, pitch, from(a.raw), here, K);
+            if constexpr (SOFT) rows_to_shared(others, pitch, from(a.y), here, K);
             __syncthreads();
         }
         if (int(threadIdx.x) < here) {
@@ -257,8 +257,8 @@ SL_FN void evaluate_rows(const double* params, const RowArrays<T>& a, int rows, 
         }
         if constexpr (STAGED) {
             __syncthreads();
-            if constexpr ((OUT & GRADIENT) != 0) tile_to_rows(scores, pitch, from(a.gradient), here, K);
-            if constexpr ((OUT & THIRD) != 0) tile_to_rows(others, pitch, from(a.third), here, K);
+            if constexpr ((OUT & GRADIENT) != 0) shared_to_rows(scores, pitch, from(a.gradient), here, K);
+            if constexpr ((OUT & THIRD) != 0) shared_to_rows(others, pitch, from(a.third), here, K);
             __syncthreads();  // before the tile is filled again
         }
     }
