@@ -8,9 +8,43 @@ from sklearn_losses.schedules import SCHEDULES, Schedule
 
 ONE_SAMPLE = OneSample
 BATCHES = Batches
+PASSIVE_AGGRESSIVE = ("pa1", "pa2")
 
 # Optimizers with a descent of their own; the others step on batches.
 _FULL_BATCH = {GD: GradientDescent, LBFGS: LimitedMemoryBFGS}
+
+
+def _has_slope(loss, settings):
+    return all(m.differentiable or m._smoothed(1.0) is not None for m in loss._members())
+
+
+def _has_alpha(loss, settings):
+    return settings.learning_rate != "optimal" or settings.alpha > 0
+
+
+def _has_schedule(loss, settings):
+    return settings.learning_rate not in PASSIVE_AGGRESSIVE
+
+
+# What a descent's `needs` names: whether it is there, and what is said where it is not.
+NEEDS = {
+    "slope": (
+        _has_slope,
+        "optimizer={optimizer!r} needs a loss with a derivative (`differentiable`) or a smooth "
+        "counterpart (`_smoothed`): {loss!r} has no derivative, and no smooth counterpart. Use an "
+        "optimizer that steps, such as optimizer='adagrad'",
+    ),
+    "alpha": (
+        _has_alpha,
+        "alpha must be > 0 since learning_rate is 'optimal'. alpha is used to compute the optimal "
+        "learning rate.",
+    ),
+    "schedule": (
+        _has_schedule,
+        "learning_rate={learning_rate!r} is defined for optimizer='sgd' with batch_size=1, one "
+        "output, no bounds, clip_norm or offset, and arrays on the host",
+    ),
+}
 
 
 def choose_descent(loss, settings, plain):
@@ -22,7 +56,27 @@ def choose_descent(loss, settings, plain):
     settings : Settings
     plain : bool
         Whether the data hold nothing beyond scikit-learn's: one output a fit, no offset.
+
+    Raises
+    ------
+    ValueError
+        Where the loss or the settings lack what the descent needs.
     """
+    kind = _descent(loss, settings, plain)
+    for name in kind.needs:
+        met, message = NEEDS[name]
+        if not met(loss, settings):
+            raise ValueError(
+                message.format(
+                    loss=loss,
+                    optimizer=settings.optimizer.name,
+                    learning_rate=settings.learning_rate,
+                )
+            )
+    return kind
+
+
+def _descent(loss, settings, plain):
     optimizer = settings.optimizer
     for kind, descent in _FULL_BATCH.items():
         if isinstance(optimizer, kind):

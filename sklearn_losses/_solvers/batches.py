@@ -18,11 +18,10 @@ from sklearn_losses._solvers.coordinates import (
     loss_units,
     spread_units,
 )
-from sklearn_losses._solvers.engines import engine_class
-from sklearn_losses._solvers.fit import Epoch, Model
+from sklearn_losses._solvers.engines import engine_class, problem_of
+from sklearn_losses._solvers.fit import Descent, Epoch, Model
 from sklearn_losses._solvers.gap import Gap, least_gradient, tolerated
 from sklearn_losses._solvers.rates import Rates, Smoothness, size_of_batches
-from sklearn_losses._solvers.reference import problem_of
 from sklearn_losses._states import (
     SEED,
     anything,
@@ -65,7 +64,7 @@ def share_of_rows(data):
     return counts / max(data.n_training(), 1)
 
 
-class Batches:
+class Batches(Descent):
     """A descent by steps on batches.
 
     Parameters
@@ -84,7 +83,8 @@ class Batches:
         their mean, and the columns' scales are those of all parts so far.
     """
 
-    noisy, exact = True, False
+    options = ("seed", "units", "stream")
+    needs = ("schedule",)
 
     def __init__(self, data, settings, model, reference, *, seed, units=None, stream=False):
         optimizer = settings.optimizer
@@ -117,10 +117,6 @@ class Batches:
         largest = self.n_rows if growing else size_of_batches(settings.batch_size, 0, self.n_rows)
         sparse = hasattr(data.X, "indptr")
         self.engine = engine_class(data.X)(
-            data.X,
-            data.y,
-            data.losses,
-            data.n_outputs,
             coef=model.coef,
             intercept=model.intercept,
             optimizer=kernel,
@@ -133,7 +129,7 @@ class Batches:
             clip_norm=settings.clip_norm,
             average=settings.average,
             share=share_of_rows(data) if sparse and self.memory else None,
-            **problem_of(data, settings, batch_size=largest, relative=not stream),
+            **problem_of(data, settings, batch_size=largest, weight_factor=1.0 if stream else None),
         )
         self.engine.set_coordinates(**self._coordinates().arguments())
         self.t = 1.0

@@ -153,12 +153,7 @@ def sampled(data):
     rows = some_rows(data, int(np.clip(most, LEAST_ROWS, MOST_ROWS)))
     if len(rows) == len(data.y):
         return data
-    at = in_namespace(rows, array_namespace(data.X))
-    parts = {
-        name: None if (array := getattr(data, name)) is None else array[at]
-        for name in ("X", "y", "sample_weight", "offset")
-    }
-    return replace(data, held_out=None, **parts)
+    return data.rows(rows)
 
 
 class Sample:
@@ -171,13 +166,8 @@ class Sample:
 
     def __init__(self, data):
         rows = some_rows(data)
-        at = in_namespace(rows, array_namespace(data.X))
         self.X, self.rows = data.X, rows
-        parts = {
-            name: None if (array := getattr(data, name)) is None else to_host(array[at])
-            for name in ("y", "sample_weight", "offset")
-        }
-        self.data = replace(data, X=None, held_out=None, **parts)
+        self.data = replace(data, X=None).rows(rows).on_host()
         self.n_outputs = data.n_outputs
 
     def parts(self, rows=MOST_ROWS):
@@ -195,22 +185,10 @@ class Sample:
             return np.zeros((len(self.rows), len(coef)))
         return np.concatenate([np.asarray(x @ coef.T) for x in self.parts()])
 
-    def targets(self, k):
-        """Those of output k, as its pointwise loss takes them."""
-        data = self.data
-        if data.target == "shared":
-            return data.y
-        if data.target == "separate":
-            return np.ascontiguousarray(data.y[:, k])
-        return np.where(data.y == k, 1.0, data.negative)
-
     def weights(self, k):
         """Those of output k, relative to their mean."""
-        data = self.data
-        weight = np.ones(len(data.y)) if data.sample_weight is None else data.sample_weight
-        if data.weight_positive is not None:
-            factor = np.where(self.targets(k) > 0, data.weight_positive[k], data.weight_negative[k])
-            weight = weight * factor
+        weight = self.data.weights(k)
+        weight = np.ones(len(self.data.y)) if weight is None else weight
         largest = weight.max(initial=0.0)
         if largest == 0.0:
             return np.ones(len(weight))
@@ -236,8 +214,9 @@ class Sample:
             gradient, hessian = np.empty((2, *raw.shape))
             weight = np.empty(raw.shape)
             for k in range(self.n_outputs):
-                loss = data.losses[k % len(data.losses)]
-                found = loss.gradient_hessian(self.targets(k), np.ascontiguousarray(raw[:, k]))
+                found = data.loss(k).gradient_hessian(
+                    data.targets(k), np.ascontiguousarray(raw[:, k])
+                )
                 gradient[:, k], hessian[:, k] = found
                 weight[:, k] = self.weights(k)
         if not data.losses[0].differentiable:
@@ -254,9 +233,8 @@ class Sample:
         return np.array([self._spread(k) for k in range(self.n_outputs)])
 
     def _spread(self, k):
-        y, weight = self.targets(k), self.weights(k)
-        if self.data.offset is not None:
-            y = y - self.data.offset.reshape(len(y), -1)[:, k if self.data.offset.ndim == 2 else 0]
+        y, weight, offset = self.data.targets(k), self.weights(k), self.data.offsets(k)
+        y = y if offset is None else y - offset
         order = np.argsort(y, kind="stable")
         share = np.cumsum(weight[order])
         at = np.searchsorted(share, np.array([0.25, 0.5, 0.75]) * share[-1])

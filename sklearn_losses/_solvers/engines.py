@@ -1,4 +1,5 @@
-"""Which kernels a fit runs on: those of the host, or those of the device that its data are on."""
+"""Which kernels a fit runs on, those of the host or of the device that its data are on, and what
+they are told of the data."""
 
 from sklearn_losses._array import on_device
 
@@ -29,3 +30,43 @@ def engine_class(X):
     else:
         from sklearn_losses._kernels.fit.engines import Engine
     return Engine
+
+
+def problem_of(data, settings, *, batch_size, rows=None, weight_factor=None):
+    """What `Problem` and `Engine` are told of data: their keyword arguments.
+
+    Parameters
+    ----------
+    data : Data
+    settings : Settings
+    batch_size : int
+        Samples of the largest batch.
+    rows : ndarray of int32 or None
+        Numbers of the samples that count; None: those that are learned from.
+    weight_factor : float or None
+        Of the sample weights; None: what makes the mean weight of the training rows 1.
+    """
+    return {
+        "X": data.X,
+        "y": data.y,
+        "losses": data.losses,
+        "n_outputs": data.n_outputs,
+        "target": data.target,
+        "negative": data.negative,
+        "rows": data.training_rows() if rows is None else rows,
+        "sample_weight": data.sample_weight,
+        "weight_factor": data.weight_factor() if weight_factor is None else weight_factor,
+        "weight_positive": data.weight_positive,
+        "weight_negative": data.weight_negative,
+        "offset": data.offset,
+        "fit_intercept": settings.fit_intercept,
+        "batch_size": batch_size,
+        "n_threads": settings.n_threads,
+    }
+
+
+def make_problem(data, settings, *, rows=None, weight_factor=None):
+    """`Problem` of all rows at a time; arguments as of `problem_of`."""
+    n_rows = data.n_training() if rows is None else len(rows)
+    given = problem_of(data, settings, batch_size=n_rows, rows=rows, weight_factor=weight_factor)
+    return problem_class(data.X)(**given)

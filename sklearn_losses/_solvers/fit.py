@@ -2,11 +2,11 @@
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from sklearn_losses._array import array_namespace, in_namespace, to_host
+from sklearn_losses._array import to_host
 from sklearn_losses._states import of_fit
 from sklearn_losses.optimizers import Optimizer
 from sklearn_losses.schedules import BatchGrowth, Schedule
@@ -52,10 +52,26 @@ class Settings:
         share = {"l2": 1.0, "elasticnet": 1.0 - self.l1_ratio}.get(self.penalty, 0.0)
         return self.alpha * share
 
+    @property
+    def penalised(self):
+        return self.alpha > 0 and self.penalty is not None
+
     def penalties_of(self, engine):
         """The parts of L2 and L1 in the objective, at the weights of an engine."""
         l2 = 0.5 * self.l2 * engine.square_norm() if self.l2 else 0.0
         return l2, self.l1 * engine.absolute_norm() if self.l1 else 0.0
+
+    def penalties_at(self, coef):
+        """Those of weights: what is minimised, of which a decoupled decay is no part."""
+        decay = 0.0 if self.optimizer.decoupled else self.l2
+        with np.errstate(over="ignore"):
+            return 0.5 * decay * float(np.sum(coef**2)), self.l1 * float(np.abs(coef).sum())
+
+    def with_penalties(self, l1, l2):
+        """The same with these strengths of the penalties."""
+        alpha = l1 + l2
+        penalty = "elasticnet" if alpha > 0 else None
+        return replace(self, penalty=penalty, alpha=alpha, l1_ratio=l1 / alpha if penalty else 0.0)
 
 
 @dataclass
@@ -67,41 +83,6 @@ class Model:
 
     def _on_host(self):
         return Model(**to_host(vars(self)))
-
-
-@dataclass
-class Data:
-    """What is learned from. Arrays are float64 and by sample; see `_kernels.fit.engines.Problem`.
-    X and they are of NumPy, or of CuPy on one device; `held_out` and what is by output are of
-    NumPy."""
-
-    X: object
-    y: np.ndarray
-    losses: list
-    n_outputs: int = 1
-    target: str = "shared"
-    negative: float = 0.0
-    sample_weight: np.ndarray | None = None
-    weight_positive: np.ndarray | None = None  # by output
-    weight_negative: np.ndarray | None = None
-    offset: np.ndarray | None = None
-    held_out: np.ndarray | None = None
-
-    def training_rows(self):
-        """Numbers of the rows that are learned from, or None for all."""
-        if self.held_out is None:
-            return None
-        return np.flatnonzero(~self.held_out).astype(np.int32)
-
-    def training_weights(self):
-        """Sample weights of `training_rows`, where they are, or None."""
-        weight, rows = self.sample_weight, self.training_rows()
-        if weight is None or rows is None:
-            return weight
-        return weight[in_namespace(rows, array_namespace(weight))]
-
-    def n_training(self):
-        return len(self.y) - (0 if self.held_out is None else int(np.count_nonzero(self.held_out)))
 
 
 @dataclass
@@ -145,16 +126,43 @@ class Patience:
         return self.count
 
 
+class Descent:
+    """Base class of the solvers, each of which makes the epochs of a fit.
+
+    It is made of data, settings, the model to start from, the reference, and its `options`, by
+    name. It has ``epoch(number, stop) -> Epoch``, ``save() -> bool``, ``model() -> Model``,
+    ``public_model() -> Model`` (averages, where they count), ``get_state() -> dict``,
+    ``set_state(state)`` and ``rate``, which may be set. One that is `whole` has ``run(fit)``
+    instead of `epoch`, which calls the fit's `begin` and `after` for each epoch.
+
+    Attributes
+    ----------
+    options : tuple of str
+        What it is made of beside: methods of `linear_model._assembly.Start`.
+    needs : tuple of str
+        What loss and settings must have: names in `_solvers.NEEDS`.
+    whole : bool
+        Whether it makes all epochs in one call.
+    own_criterion : bool
+        Whether it finds out itself when it has converged.
+    noisy : bool
+        Whether its steps are of some samples each.
+    """
+
+    options = ()
+    needs = ()
+    whole = False
+    own_criterion = False
+    noisy = True
+
+
 class Fit:
     """A fit under way: `advance` makes an epoch, and says whether there is another.
 
     Parameters
     ----------
-    descent : object
-        Makes the epochs. It has ``epoch(number, stop) -> Epoch``, ``save() -> bool``,
-        ``model() -> Model``, ``public_model() -> Model`` (averages, where they count),
-        ``get_state() -> dict`` and ``rate``, which may be set. One with ``whole = True`` has
-        ``run(fit)`` instead of `epoch`, which calls `begin` and `after` for each epoch.
+    descent : Descent
+        Makes the epochs.
     settings : Settings
     loss : Loss
         For messages.
@@ -223,7 +231,7 @@ class Fit:
         if self.stop_reason is not None:
             return False
         try:
-            if getattr(self.descent, "whole", False):
+            if self.descent.whole:
                 self.descent.run(self)
                 return False
             self.begin()
@@ -263,7 +271,7 @@ class Fit:
                 self.best_metric, self.best_model = metric, self.descent.public_model()
         self.report(epoch, metric)
         reason = epoch.ended
-        if self.validate is not None or not getattr(self.descent, "own_criterion", False):
+        if self.validate is not None or not self.descent.own_criterion:
             if self.patience.see(metric, self.size_of(metric)) >= settings.n_iter_no_change:
                 if settings.learning_rate == "adaptive" and self.descent.rate > 1e-6:
                     self.descent.rate /= 5

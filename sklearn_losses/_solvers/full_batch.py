@@ -5,24 +5,22 @@ computed there.
 """
 
 import math
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
 from scipy.optimize import minimize
 from threadpoolctl import ThreadpoolController
 
-from sklearn_losses._array import array_namespace, to_host
+from sklearn_losses._array import to_host
 from sklearn_losses._solvers.coordinates import (
     Sample,
     columns_of,
     curvature_coordinates,
     loss_units,
 )
-from sklearn_losses._solvers.engines import problem_class
-from sklearn_losses._solvers.fit import Epoch, Model
+from sklearn_losses._solvers.fit import Descent, Epoch, Model
 from sklearn_losses._solvers.gap import Gap, least_gradient, tolerated
-from sklearn_losses._solvers.reference import problem_of
+from sklearn_losses._solvers.objective import NARROWER, Objective, smooth_stages
 from sklearn_losses._states import (
     array_like,
     dict_of,
@@ -34,13 +32,7 @@ from sklearn_losses._states import (
     whole,
 )
 
-# A loss without derivative is followed through smooth ones, whose width falls from the spread of
-# the targets by this factor, until smoothing changes the objective by less than is tolerated.
-NARROWER = 0.2
-MOST_STAGES = 14
-# Smoothing by a width changes a loss by at most this share of it, times its slope; a stage ends
-# when its own gap is this share of that.
-SMOOTHING = 0.25
+# A stage of smooth losses ends when its own gap is this share of what smoothing changes.
 STAGE_SHARE = 0.25
 # What is left for rounding: gaps below so many of the type's roundings of the objective's size.
 ROUNDINGS = 64.0
@@ -57,117 +49,7 @@ def threadpools():
     return ThreadpoolController()
 
 
-def smooth_stages(data):
-    """Data with the losses to minimise one after the other, and by how much each may be above the
-    loss itself: one of 0, where the loss has a derivative."""
-    if all(loss.differentiable for loss in data.losses):
-        return [(data, 0.0)]
-    if any(loss._smoothed(1.0) is None for loss in data.losses):
-        raise ValueError(
-            f"{data.losses[0]!r} has no derivative, and no smooth counterpart: full-batch "
-            "optimizers cannot minimise it; use one that steps, such as optimizer='adagrad'"
-        )
-    width = 1.0
-    if data.losses[0].task == "regression":
-        width = float(np.max(Sample(data).spreads()))
-    stages = []
-    for _ in range(MOST_STAGES):
-        smoothed = [loss._smoothed(width) for loss in data.losses]
-        factor = smoothed[0][1](data.y)
-        weight = data.sample_weight
-        error = SMOOTHING * width
-        if factor is not None:
-            weight = factor if weight is None else weight * factor
-            error *= float(array_namespace(factor).mean(factor))
-        losses = [loss for loss, _ in smoothed]
-        stages.append((replace(data, losses=losses, sample_weight=weight), error))
-        width *= NARROWER
-    return stages
-
-
-class Objective:
-    """The smooth part of the objective as a function of one vector: the weights' coordinates, then
-    the intercepts', at the columns' center."""
-
-    def __init__(self, data, settings, scale, coordinates):
-        self.problem = problem_class(data.X)(
-            data.X,
-            data.y,
-            data.losses,
-            data.n_outputs,
-            **{
-                **problem_of(data, settings, batch_size=data.n_training()),
-                "weight_factor": scale,
-            },
-        )
-        self.dtype = data.X.dtype
-        self.coordinates = coordinates
-        self.shape = (data.n_outputs, data.X.shape[1])
-        self.n_weights = self.shape[0] * self.shape[1]
-        self.fit_intercept = settings.fit_intercept
-        self.l2 = settings.l2
-        self.low, self.high = settings.low, settings.high
-        self.loss = self.gradient_norm = math.nan
-        self.fixed_intercept = np.zeros(data.n_outputs)
-
-    def split(self, z):
-        """Weights, in X's type, and the intercepts that go with what they were rounded to."""
-        made = self.coordinates
-        coef = z[: self.n_weights].reshape(self.shape) * made.unit
-        if self.low is not None:  # over a unit and back may be an ulp away
-            v = z[: self.n_weights].reshape(self.shape)
-            coef = np.where(v <= self.low / made.unit, self.low, coef)
-            coef = np.where(v >= self.high / made.unit, self.high, coef)
-        coef = coef.astype(self.dtype)
-        if not self.fit_intercept:
-            return coef, self.fixed_intercept
-        intercept = z[self.n_weights :] * made.intercept_unit
-        if made.center is not None:
-            intercept = intercept - coef.astype(np.float64) @ made.center
-        return coef, intercept
-
-    def join(self, coef, intercept):
-        """The vector of a model."""
-        made = self.coordinates
-        coef = np.asarray(coef, dtype=np.float64)
-        parts = [(coef / made.unit).ravel()]
-        if self.fit_intercept:
-            if made.center is not None:
-                intercept = intercept + coef @ made.center
-            parts.append(intercept / made.intercept_unit)
-        return np.concatenate(parts)
-
-    def __call__(self, z):
-        """Value and gradient; the value is infinite where the loss is not finite."""
-        coef, intercept = self.split(z)
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self._value_gradient(coef, intercept)
-
-    def _value_gradient(self, coef, intercept):
-        made = self.coordinates
-        loss, gradient, of_intercept = self.problem.value_gradient(coef, intercept)
-        self.loss = loss
-        square = float(np.vdot(gradient, gradient))
-        if self.fit_intercept:
-            square += float(np.vdot(of_intercept, of_intercept))
-        self.gradient_norm = math.sqrt(square) if math.isfinite(square) else math.nan
-        if made.center is not None:
-            gradient -= of_intercept[:, None] * made.center
-        if self.l2:
-            coef = coef.astype(np.float64, copy=False)
-            loss += 0.5 * self.l2 * float(np.vdot(coef, coef))
-            gradient += self.l2 * coef
-        gradient *= made.unit
-        parts = [gradient.ravel()]
-        if self.fit_intercept:
-            parts.append(of_intercept * made.intercept_unit)
-        whole = np.concatenate(parts) if len(parts) > 1 else parts[0]
-        if not (math.isfinite(loss) and np.isfinite(whole).all()):
-            loss = math.inf
-        return loss, whole
-
-
-class FullBatch:
+class FullBatch(Descent):
     """What both descents share: stages, the state of the model, when it has converged.
 
     Parameters
@@ -179,10 +61,11 @@ class FullBatch:
     reference : Reference
     """
 
+    needs = ("schedule", "slope")
     own_criterion = True
-    noisy, exact = False, True
+    noisy = False
 
-    def __init__(self, data, settings, model, reference, *, seed=None, stream=False):
+    def __init__(self, data, settings, model, reference):
         model = to_host(model)
         self.settings = settings
         self.reference = reference
@@ -190,7 +73,8 @@ class FullBatch:
         self.stages = smooth_stages(data)
         self.stage = 0
         self.dtype = data.X.dtype
-        self.weight_factor = problem_of(data, settings, batch_size=1)["weight_factor"]
+        self.weight_factor = data.weight_factor()
+        self.fixed_intercept = np.array(model.intercept, dtype=np.float64)
         length = loss_units(Sample(data), reference.constants).length
         self.coordinates = curvature_coordinates(columns_of(data), length, settings)
         unit = self.coordinates.unit
@@ -206,7 +90,7 @@ class FullBatch:
         self.bounded = settings.low is not None
         self.l1 = np.zeros(len(self.low))
         self.l1[: unit.size] = settings.l1 * unit.ravel()
-        self.objectives[0].fixed_intercept = np.array(model.intercept, dtype=np.float64)
+        self.has_l1, self.has_l2 = settings.l1 != 0, settings.l2 != 0
         self.z = self.objectives[0].join(model.coef, model.intercept)
         if self.bounded:
             self.z = np.clip(self.z, self.low, self.high)
@@ -218,15 +102,14 @@ class FullBatch:
         self.best = (math.inf, None)
 
     def _made(self, data):
-        # The weights' own factor: those of a smooth counterpart are no weights.
-        return Objective(data, self.settings, self.weight_factor, self.coordinates)
+        return Objective(
+            data, self.settings, self.coordinates, self.weight_factor, self.fixed_intercept
+        )
 
     def objective(self):
         """That of the present stage."""
         while len(self.objectives) <= self.stage:
-            made = self._made(self.stages[len(self.objectives)][0])
-            made.fixed_intercept = self.objectives[0].fixed_intercept
-            self.objectives = [*self.objectives, made]
+            self.objectives.append(self._made(self.stages[len(self.objectives)][0]))
         return self.objectives[self.stage]
 
     def least(self, z, gradient):
@@ -235,7 +118,7 @@ class FullBatch:
         return least_gradient(z, gradient, self.l1, low, high)
 
     def penalised(self, z, value):
-        return value + float(np.vdot(self.l1, np.abs(z))) if self.settings.l1 else value
+        return value + float(np.vdot(self.l1, np.abs(z))) if self.has_l1 else value
 
     def allowed(self, value):
         """The gap at which the present stage ends."""
@@ -276,7 +159,7 @@ class FullBatch:
 
     def estimate(self, z, least):
         """Of the gap at z, where the least generalised gradient is `least`."""
-        free = (least != 0.0) if self.settings.l1 or self.bounded else None
+        free = (least != 0.0) if self.has_l1 or self.bounded else None
         return self.gap.estimate(least, free)
 
     def next_stage(self, value):
@@ -295,7 +178,6 @@ class FullBatch:
             return
         if self.true is None:
             self.true = self._made(self.data)
-            self.true.fixed_intercept = self.objectives[0].fixed_intercept
         value = self.penalised(self.z, self.true(self.z)[0])
         if value <= self.best[0]:
             self.best = (value, self.z.copy())
@@ -313,7 +195,7 @@ class FullBatch:
     def model(self):
         z = self.z if self.best[1] is None else self.best[1]
         coef, intercept = self.objectives[0].split(z)
-        if self.data.losses[0].is_multiclass and self.settings.l2 and not self.l1.any():
+        if self.data.losses[0].is_multiclass and self.has_l2 and not self.has_l1:
             if not self.bounded:
                 # What all classes share is nothing to the loss: along it the penalty bends alone,
                 # too little for the gap to be seen there.
@@ -339,7 +221,7 @@ class GradientDescent(FullBatch):
         return max(allowed, self.rounding(value)) if len(self.stages) > 1 else allowed
 
     def prox(self, z, length):
-        if self.settings.l1:
+        if self.has_l1:
             z = np.copysign(np.maximum(np.abs(z) - length * self.l1, 0.0), z)
         return np.clip(z, self.low, self.high) if self.bounded else z
 
@@ -431,19 +313,19 @@ class LimitedMemoryBFGS(FullBatch):
 
     def halves(self, z):
         """Of weights: positive and negative parts; intercepts stand in the first half."""
-        if not self.settings.l1:
+        if not self.has_l1:
             return z.copy()
         positive = np.where(self.split, np.maximum(z, 0.0), z)
         return np.concatenate([positive, np.maximum(-z, 0.0)[self.split]])
 
     def whole_of(self, halves):
         z = halves[: len(self.low)].copy()
-        if self.settings.l1:
+        if self.has_l1:
             z[self.split] -= halves[len(self.low) :]
         return z
 
     def split_bounds(self):
-        if not (self.settings.l1 or self.bounded):
+        if not (self.has_l1 or self.bounded):
             return None
         split = self.split
         low = np.where(split, np.maximum(self.low, 0.0), self.low)
@@ -497,7 +379,7 @@ class LimitedMemoryBFGS(FullBatch):
         """L-BFGS-B from the present point: whether it came to the minimum, and the value."""
         objective = self.objective()
         size, unit = self.size, self.unit
-        split, penalised = self.split, bool(self.settings.l1)
+        split = self.split
         seen = {}  # what was evaluated last
         base = {}  # the last iterate
 
@@ -512,7 +394,7 @@ class LimitedMemoryBFGS(FullBatch):
                 return led_back(halves, base)
             seen.update(z=z, value=value, gradient=gradient, loss=objective.loss)
             seen["norm"] = objective.gradient_norm
-            if penalised:
+            if self.has_l1:
                 gradient = np.concatenate([gradient + self.l1, (self.l1 - gradient)[split]])
             if base and len(self.stages) == 1:
                 change = whole - base["whole"]
@@ -586,7 +468,7 @@ class LimitedMemoryBFGS(FullBatch):
         return state["ended"], value
 
     def penalised_halves(self, halves, value):
-        if not self.settings.l1:
+        if not self.has_l1:
             return value
         n = len(self.low)
         return value + float(self.l1[self.split] @ (halves[:n][self.split] + halves[n:]))

@@ -1,12 +1,12 @@
 """scikit-learn's stochastic gradient descent: one sample a step, one output."""
 
 from sklearn_losses._kernels.fit.one_sample import Engine
-from sklearn_losses._solvers.fit import Epoch, Model
+from sklearn_losses._solvers.fit import Descent, Epoch, Model
 from sklearn_losses._solvers.rates import optimal_offset
 from sklearn_losses._states import SEED, anything, dict_of, number, whole
 
 
-class OneSample:
+class OneSample(Descent):
     """A descent by scikit-learn's algorithm, step for step.
 
     Parameters
@@ -27,8 +27,8 @@ class OneSample:
         The number of the first step.
     """
 
-    own_criterion = False
-    noisy, exact = True, False
+    options = ("seed", "averages", "t")
+    needs = ("alpha",)
 
     def __init__(self, data, settings, model, reference, *, seed, averages=None, t=1.0):
         def factor(given):

@@ -1,13 +1,13 @@
 """What a fit is measured by: the best constant prediction, and the least that the loss can be."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from sklearn_losses._array import array_namespace, in_namespace, to_host
 from sklearn_losses._solvers.coordinates import sampled
-from sklearn_losses._solvers.engines import problem_class
+from sklearn_losses._solvers.engines import make_problem
 from sklearn_losses.links import IdentityLink
 
 # The largest weight of a fit is between these: a sum of them is a number, and so is one over it.
@@ -72,81 +72,19 @@ def in_range(weight):
     return weight * 2.0**half * 2.0 ** (exponent - half)
 
 
-def relative_weights(data):
-    """Factor that makes the mean weight of the training samples 1, so that 2 is two copies."""
-    if data.sample_weight is None:
-        return 1.0
-    weight, rows = data.sample_weight, data.training_rows()
-    if rows is not None:
-        weight = weight[in_namespace(rows, array_namespace(weight))]
-    # Over the largest: sums of weights near the ends of the range of numbers stay inside.
-    largest = float(weight.max()) if len(weight) else 0.0
-    if not largest > 0:
-        return 1.0
-    return 1.0 / (float((weight / largest).mean()) * largest)
-
-
-def problem_of(data, settings, *, batch_size, relative=True):
-    """The keyword arguments that `Problem` and `Engine` share."""
-    return {
-        "target": data.target,
-        "negative": data.negative,
-        "rows": data.training_rows(),
-        "sample_weight": data.sample_weight,
-        "weight_factor": relative_weights(data) if relative else 1.0,
-        "weight_positive": data.weight_positive,
-        "weight_negative": data.weight_negative,
-        "offset": data.offset,
-        "fit_intercept": settings.fit_intercept,
-        "batch_size": batch_size,
-        "n_threads": settings.n_threads,
-    }
-
-
-def by_output(data, k):
-    """Targets, weights and offset of output k of pointwise losses, on the training rows."""
-    xp = array_namespace(data.y)
-    y, weight, offset = data.y, data.sample_weight, data.offset
-    if data.target == "separate":
-        y = xp.ascontiguousarray(y[:, k])
-    elif data.target == "codes":
-        y = xp.where(y == k, 1.0, data.negative)
-    if data.weight_positive is not None:
-        factor = xp.where(y > 0, float(data.weight_positive[k]), float(data.weight_negative[k]))
-        weight = factor if weight is None else weight * factor
-    if offset is not None and offset.ndim == 2:
-        offset = xp.ascontiguousarray(offset[:, k])
-    return y, weight, offset
-
-
-def training_part(data):
-    """The same data without the rows held out, and without X."""
-    rows = data.training_rows()
-    if rows is None:
-        return data
-    xp = array_namespace(data.y)
-    at = in_namespace(rows, xp)
-    parts = {
-        name: None if (array := getattr(data, name)) is None else array[at]
-        for name in ("y", "sample_weight", "offset")
-    }
-    return replace(data, X=xp.empty((len(rows), 0)), held_out=None, **parts)
-
-
 def constants_of(data, method="_start_constant"):
     """Raw predictions that a fit starts from: ndarray of shape (n_outputs,).
 
     With ``method="fit_intercept_only"`` the best, which are others where a loss is not convex.
     """
-    data = training_part(data)
+    data = data.without_columns().training()
     first = data.losses[0]
     if first.is_multiclass:
         found = getattr(first, method)(data.y, data.sample_weight, data.offset)
         return np.asarray(to_host(found), dtype=np.float64)
     found = np.empty(data.n_outputs)
     for k in range(data.n_outputs):
-        loss = data.losses[k % len(data.losses)]
-        found[k] = float(getattr(loss, method)(*by_output(data, k)))
+        found[k] = float(getattr(data.loss(k), method)(*data.output(k)))
     return found
 
 
@@ -175,27 +113,28 @@ def with_unseen(data):
     weight = xp.ones(len(y)) if weight is None else weight
     count = math.sqrt(len(y)) if len(more) > 1 else 1.0
     half = np.full(len(more), 0.5 * count * float(weight.mean()))
-    parts = {"y": xp.concatenate([y, in_namespace(more, xp)])}
-    parts["sample_weight"] = xp.concatenate([weight, in_namespace(half, xp)])
     if offset is not None:
         mean = xp.broadcast_to(offset.mean(axis=0), (len(more), *offset.shape[1:]))
-        parts["offset"] = xp.concatenate([offset, mean])
-    return replace(data, X=xp.empty((len(parts["y"]), 0)), held_out=None, **parts)
+        offset = xp.concatenate([offset, mean])
+    return data.with_samples(
+        y=xp.concatenate([y, in_namespace(more, xp)]),
+        sample_weight=xp.concatenate([weight, in_namespace(half, xp)]),
+        offset=offset,
+    ).without_columns()
 
 
 def floor_of(data):
     """The least that the mean loss can be, of some of the training rows."""
-    data = training_part(sampled(replace(data, X=array_namespace(data.X).empty((len(data.y), 0)))))
+    data = sampled(data.without_columns()).training()
     first = data.losses[0]
     if first.is_multiclass:
         return -mean_of(first.constant_to_optimal_zero(data.y), data.sample_weight)
     total = 0.0
     for k in range(data.n_outputs):
-        y, weight, _ = by_output(data, k)
-        zero = data.losses[k % len(data.losses)].constant_to_optimal_zero(y)
+        zero, weight = data.loss(k).constant_to_optimal_zero(data.targets(k)), data.weights(k)
         if weight is not None:
             zero = zero * weight
-        total -= mean_of(zero, None if data.sample_weight is None else data.sample_weight, True)
+        total -= mean_of(zero, data.sample_weight, True)
     return total
 
 
@@ -220,15 +159,7 @@ def reference_of(data, settings, constants=None):
     """
     if constants is None:
         constants = constants_of(data) if settings.fit_intercept else np.zeros(data.n_outputs)
-    xp = array_namespace(data.X)
-    nothing = replace(data, X=xp.empty((len(data.y), 0)))
-    problem = problem_class(data.X)(
-        nothing.X,
-        nothing.y,
-        nothing.losses,
-        nothing.n_outputs,
-        **problem_of(nothing, settings, batch_size=data.n_training()),
-    )
+    problem = make_problem(data.without_columns(), settings)
     zeros = np.zeros((data.n_outputs, 0))
     value = at_start = problem.value_gradient(zeros, constants)[0]
     if settings.fit_intercept and data.losses[0].task == "regression" and not data.losses[0].convex:

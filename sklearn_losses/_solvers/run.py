@@ -15,16 +15,17 @@ class Hooks:
     ----------
     estimator : estimator
         With callbacks set.
-    X, y, sample_weight
-        What callbacks are shown.
+    samples
+        What callbacks are shown: X, y and sample_weight of it.
     attributes : callable
         ``attributes()``: those that make a fitted estimator of the present models.
     """
 
-    def __init__(self, estimator, X, y, sample_weight, attributes):
+    def __init__(self, estimator, samples, attributes):
         self.attributes = attributes
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        self.shown = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        weight = samples.sample_weight
+        metadata = None if weight is None else {"sample_weight": weight}
+        self.shown = {"estimator": estimator, "X": samples.X, "y": samples.y, "metadata": metadata}
         self.context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
         self.context.call_on_fit_task_begin(**self.shown)
         self.epoch = None

@@ -44,55 +44,61 @@ LEAST = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 1e-5}
 FORGETTING = -2 / 3
 
 
-def with_numbers(estimator, loss, settings, datas, start, *, kind, going_on, stream):
-    """The loss that is minimised, with numbers where "auto" stood, and where its fit starts.
+def with_numbers(estimator, request):
+    """A request whose loss has numbers where "auto" stood, and where its fit starts.
 
     Parameters
     ----------
     estimator : BaseSGD
         What the next chunk needs is kept in its `_auto_scale`.
-    loss : Loss
-    settings : Settings
-    datas : list of Data
-        That the fit learns from, then those that it validates on; they get the loss with numbers.
-    start : tuple (coef_init, intercept_init)
-    kind : type
-        Of the descent.
-    going_on, stream : bool
-        As `BaseSGD._solve` has them.
+    request : Request
+        Of one fit, where the loss has an "auto".
 
     Returns
     -------
-    loss : Loss
-    start : tuple (coef_init, intercept_init)
-        That of the preliminary fit, unless the user gave one, or the fit is scikit-learn's.
+    request : Request
+        Its start is that of the preliminary fit, unless the user gave one, or the fit is
+        scikit-learn's.
     """
+    loss, start, data = request.loss, request.start, request.datas[0]
     if loss.is_multiclass or not loss._auto():
-        return loss, start
-    data = datas[0]
+        return request
     members = loss._members()
     members = members * data.n_outputs if len(members) == 1 else members
-    resumed = estimator.warm_start == "resume" and not stream and hasattr(estimator, "coef_")
+    resumed = (
+        estimator.warm_start == "resume" and not request.stream and hasattr(estimator, "coef_")
+    )
     if resumed and type(estimator.loss_) is type(loss):
-        found = estimator.loss_
+        return _with_loss(request, estimator.loss_, start)
+    seen = _total_weight(data)
+    if request.stream:
+        scales, seen = _of_stream(estimator, members, data, seen, request.going_on)
     else:
-        seen = _total_weight(data)
-        if stream:
-            scales, seen = _of_stream(estimator, members, data, seen, going_on)
-        else:
-            scales, model = _of_fit(members, data, settings, start)
-            free = all(part is None for part in start)
-            if model is not None and free and kind is not ONE_SAMPLE:
-                start = model.coef, model.intercept
-        estimator._auto_scale = {"scales": scales, "seen": seen}
-        found = loss._with_scale(scales, seen, data.X.shape[1])
-    for each in datas:
-        each.losses = found._members()
-    return found, start
+        scales, model = _of_fit(members, data, request.settings, start)
+        free = all(part is None for part in start)
+        if model is not None and free and request.kind is not ONE_SAMPLE:
+            start = model.coef, model.intercept
+    estimator._auto_scale = {"scales": scales, "seen": seen}
+    return _with_loss(request, loss._with_scale(scales, seen, data.X.shape[1]), start)
+
+
+def _with_loss(request, loss, start):
+    """The same request with another loss and start."""
+
+    def told(datas):
+        return datas and tuple(replace(data, losses=loss._members()) for data in datas)
+
+    return replace(
+        request,
+        loss=loss,
+        start=start,
+        datas=told(request.datas),
+        validations=told(request.validations),
+    )
 
 
 def _total_weight(data):
-    weight = _training(data, data.sample_weight)
+    weight = to_host(data.training_weights())
     return float(data.n_training()) if weight is None else float(weight.sum())
 
 
@@ -170,7 +176,7 @@ def _preliminary(loss, data, output, settings, start):
     at = np.log(max(joint._scale_of(residuals, weight), LEAST[dtype]))
     before = None
     for _ in range(MOST_ROUNDS):
-        work.losses = [joint._with_scale(np.exp(at))]
+        work = replace(work, losses=[joint._with_scale(np.exp(at))])
         reference = reference_of(work, settings)
         descent = LimitedMemoryBFGS(work, settings, model, reference)
         fit = Fit(descent, settings, joint, reference=reference).run()
@@ -191,7 +197,7 @@ def _preliminary(loss, data, output, settings, start):
             f"factor of {1 + abs(reached - before[0]):.6g}. Standardise the columns of X, or give "
             "a number",
             ConvergenceWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
     model = Model(model.coef.astype(np.float64) * unit, np.asarray(model.intercept) * unit)
     return residuals * unit, LEAST[dtype] * unit, model
@@ -209,12 +215,8 @@ def _ahead(before, at, reached):
 def _settings_at(settings, unit, degree):
     """Settings of L-BFGS for targets divided by `unit`, of a loss of that degree in them."""
     l1, l2 = settings.l1 * unit ** (1 - degree), settings.l2 * unit ** (2 - degree)
-    total = l1 + l2
     return replace(
-        settings,
-        penalty="elasticnet" if total > 0 else None,
-        alpha=total,
-        l1_ratio=l1 / total if total > 0 else 0.0,
+        settings.with_penalties(l1, l2),
         optimizer=get_optimizer("lbfgs"),
         max_iter=FIRST_ITERATIONS,
         tol=INNER_TOL,

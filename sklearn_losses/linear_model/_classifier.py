@@ -1,5 +1,7 @@
 """Linear classification by stochastic gradient descent."""
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
@@ -20,7 +22,9 @@ from sklearn_losses._solvers.reference import in_range
 from sklearn_losses._states import array_like, list_of, number
 from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
 from sklearn_losses.linear_model._docs import documented
+from sklearn_losses.linear_model._outcome import wait
 from sklearn_losses.linear_model._parameters import gives_probability, takes_streams
+from sklearn_losses.linear_model._request import Request, Samples
 from sklearn_losses.linear_model._scores import accuracy, summable
 from sklearn_losses.linear_model._targets import (
     are_names,
@@ -28,6 +32,7 @@ from sklearn_losses.linear_model._targets import (
     class_weights,
     judged_targets,
     known_targets,
+    outputs_of,
     read_targets,
 )
 from sklearn_losses.linear_model._validation import shape_of, with_offset
@@ -223,19 +228,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             raise ValueError(f"{loss!r} is for several outputs of a regression; use SGDRegressorX")
         return loss
 
-    # ----------------------------------------------------------------------------------------- data
-
-    def _count(self, targets, going_on):
-        """How often each class was seen, over calls of `partial_fit` too; and samples."""
-        counts = targets.counts()
-        before = getattr(self, "_class_counts", None) if going_on else None
-        n_samples = float(len(targets))
-        if before is not None:
-            kinds = [array_like(counts, low=0), number(0)]
-            before = list_of(kinds)(before, "_class_counts")
-            counts, n_samples = counts + before[0], n_samples + before[1]
-        self._class_counts = counts, n_samples
-        return counts, n_samples
+    # ----------------------------------------------------------------------------- rows and classes
 
     def _inner_weights(self, coef, intercept):
         # A row-wise loss has a row for each of two classes as well; users see the difference.
@@ -255,126 +248,127 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
     def _dense_coef(self):
         return self.coef_.toarray()
 
-    # ------------------------------------------------------------------------------------- training
+    # --------------------------------------------------------------------------- what a call brings
 
-    def _train(
-        self,
-        X,
-        y,
-        classes,
-        sample_weight,
-        offset,
-        validation,
-        start,
-        loss,
-        optimizer,
-        *,
-        going_on=False,
-        stream=False,
-    ):
-        met = going_on or (stream and getattr(self, "_waiting", False))
-        X, y = self._validate(X, y, reset=not met)
+    def _check_classes(self, y, classes):
+        columns = len(shape_of(y)) == 2 and shape_of(y)[1] > 1
+        if not hasattr(self, "classes_") and classes is None and not columns:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+
+    def _request(self, call):
+        """What a call asks for, checked; None where no sample counts."""
+        X, y, targets = self._read(call)
+        weight = self._check_weights(call.samples.sample_weight, X, may_be_zero=call.stream)
+        if call.stream and weight is not None and not weight.any():
+            loss = self._told_classes(call.loss, np.ones(len(targets.classes)))
+            return wait(self, X, outputs_of(targets, loss), loss)
+        counts, n_seen = self._count(targets, call.going_on)
+        weights = class_weights(self.class_weight, targets, counts, n_seen)
+        loss = self._told_classes(call.loss, counts)
+        settings = self._settings(
+            1 if call.stream else self.max_iter, call.optimizer, X.shape[1], loss
+        )
+        self._check_bounds(settings, targets, loss)
+        plain = targets.matrix is None and call.samples.offset is None
+        kind = self._choose(loss, settings, X, plain)
+        if kind is not ONE_SAMPLE and not call.stream:
+            weight = in_range(weight)
+        one_by_one = kind is ONE_SAMPLE and len(targets.classes) > 2
+
+        def learned(samples, suffix=""):
+            n_outputs = outputs_of(samples.y, loss)
+            offset = self._check_offset(samples.offset, samples.X, n_outputs, f"offset{suffix}")
+            return class_data(samples._replace(offset=offset), loss, weights, one_by_one)
+
+        datas = learned(Samples(X, targets, weight, call.samples.offset))
+        validations = None
+        if call.validation is not None:
+            validations = learned(self._read_validation(call.validation, targets, loss), "_val")
+        datas, seeds = self._hold_out(datas, targets, one_by_one, hold=validations is None)
+        return Request(
+            datas=datas,
+            validations=validations,
+            judged=tuple(judged_targets(data, targets, loss, weight) for data in datas),
+            loss=loss,
+            settings=settings,
+            kind=kind,
+            seeds=seeds,
+            n_rows=outputs_of(targets),
+            shown=Samples(X, y, call.samples.sample_weight),
+            start=call.start,
+            going_on=call.going_on,
+            stream=call.stream,
+        )
+
+    def _read(self, call):
+        """Checked X and y, and the targets, whose kind and classes are noted."""
+        met = self._has_met(call)
+        X, y = self._validate(call.samples.X, call.samples.y, reset=not met)
         known = None
         if met:
             known = known_targets(self.classes_, self._matrix, self._multilabel)
-        xp = array_namespace(X)
-        targets = read_targets(y, classes, known, loss, xp)
+        targets = read_targets(y, call.classes, known, call.loss, array_namespace(X))
         self.classes_, self._multilabel = targets.classes, targets.multilabel
         self._matrix = targets.matrix is not None
-        self._rowwise = loss.is_multiclass
-        n_classes = len(self.classes_)
-        one_row = n_classes == 2 and not self._rowwise and not targets.multilabel
-        checked_weight = self._check_weights(sample_weight, X, may_be_zero=stream)
-        if stream and checked_weight is not None and not checked_weight.any():
-            if self._rowwise:
-                loss = loss._for_classes(n_classes, np.ones(n_classes))
-            return self._wait(X, 1 if one_row else n_classes, loss)
-        counts, n_seen = self._count(targets, going_on)
-        weights = class_weights(self.class_weight, targets, counts, n_seen)
-        if self._rowwise:
-            # A class announced to partial_fit and not seen yet counts as seen once.
-            loss = loss._for_classes(n_classes, np.maximum(counts, 1.0))
-        settings = self._settings(1 if stream else self.max_iter, optimizer, X.shape[1], loss)
-        if self._rowwise and n_classes == 2 and settings.low is not None:
+        self._rowwise = call.loss.is_multiclass
+        return X, y, targets
+
+    def _read_validation(self, samples, known, loss):
+        """Checked samples to validate on, with the classes of those that are learned from."""
+        X, y = self._validate(samples.X, samples.y, reset=False)
+        targets = read_targets(y, None, known, loss, array_namespace(X), "y_val")
+        weight = in_range(self._check_weights(samples.sample_weight, X, "sample_weight_val"))
+        return Samples(X, targets, weight, samples.offset)
+
+    def _count(self, targets, going_on):
+        """How often each class was seen, over calls of `partial_fit` too; and samples."""
+        counts = targets.counts()
+        before = getattr(self, "_class_counts", None) if going_on else None
+        n_samples = float(len(targets))
+        if before is not None:
+            kinds = [array_like(counts, low=0), number(0)]
+            before = list_of(kinds)(before, "_class_counts")
+            counts, n_samples = counts + before[0], n_samples + before[1]
+        self._class_counts = counts, n_samples
+        return counts, n_samples
+
+    @staticmethod
+    def _told_classes(loss, counts):
+        """A row-wise loss that knows how often each class was seen; a class that was announced to
+        `partial_fit` and not seen yet counts as seen once."""
+        return (
+            loss._for_classes(len(counts), np.maximum(counts, 1.0)) if loss.is_multiclass else loss
+        )
+
+    @staticmethod
+    def _check_bounds(settings, targets, loss):
+        if loss.is_multiclass and len(targets.classes) == 2 and settings.low is not None:
             raise ValueError(
                 f"bounds and positive hold for a row of weights a class, of which "
                 f"{type(loss).__name__} shows the difference alone; use loss='log_loss'"
             )
-        plain = targets.matrix is None and offset is None
-        kind = self._choose(loss, settings, X, plain)
-        if kind is not ONE_SAMPLE and not stream:
-            checked_weight = in_range(checked_weight)
-        one_by_one = kind is ONE_SAMPLE and n_classes > 2
-
-        def data_of(X, targets, sample_weight, offset, suffix=""):
-            n_outputs = 1 if one_row else n_classes
-            offset = self._check_offset(offset, X, n_outputs, f"offset{suffix}")
-            return class_data(X, targets, sample_weight, offset, loss, weights, one_by_one)
-
-        datas = data_of(X, targets, checked_weight, offset)
-        validations = [None] * len(datas)
-        if validation is not None:
-            X_val, y_val, weight_val, offset_val = validation
-            X_val, y_val = self._validate(X_val, y_val, reset=False)
-            read = read_targets(y_val, None, targets, loss, xp, "y_val")
-            weight_val = in_range(self._check_weights(weight_val, X_val, "sample_weight_val"))
-            validations = data_of(X_val, read, weight_val, offset_val, "_val")
-        seeds = self._hold_out(datas, targets, one_by_one, hold=validation is None)
-        judged = [
-            # The score is without the class weights, which a row-wise loss has in its samples'.
-            self._validation(
-                data, validations[i], loss, *judged_targets(data, targets, loss, checked_weight)
-            )
-            for i, data in enumerate(datas)
-        ]
-        reference = self._reference(datas[0], settings, kind, going_on, stream)
-        model, averages = self._start(
-            1 if n_classes == 2 and not targets.multilabel else n_classes,
-            X,
-            start,
-            going_on,
-            reference,
-            datas[0],
-        )
-        fits, origin = self._solve(
-            datas,
-            model,
-            averages,
-            loss,
-            settings,
-            kind,
-            seeds,
-            judged,
-            reference,
-            going_on=going_on,
-            stream=stream,
-        )
-        self._note_offset(offset, going_on)
-        return self._run(
-            fits, origin, datas, y, sample_weight, loss, kind, going_on=going_on, stream=stream
-        )
 
     def _hold_out(self, datas, targets, one_by_one, hold):
-        """Set the rows that early stopping holds out; returns the seeds of the fits."""
+        """The data with the rows that early stopping holds out, and the seeds of the fits."""
         random_state = check_random_state(self.random_state)
         # The draws, in this order, are scikit-learn's; the first of a fit seeds what it does not
         # use. Every class shuffles with a seed of its own.
+        held_out, drawn = None, [random_state]
         if one_by_one:
             held_out = self._held_out(targets.array, datas[0].sample_weight) if hold else None
             states = random_state.randint(MAX_INT, size=len(datas))
             drawn = [check_random_state(int(seed)) for seed in states]
-        else:
-            drawn = [random_state]
-            held_out = None
-        seeds = []
+        made, seeds = [], []
         for data, state in zip(datas, drawn, strict=True):
             state.randint(1, MAX_INT)
             if hold and not one_by_one:
                 of_one = data.n_outputs == 1
                 held_out = self._held_out(data.y if of_one else targets.array, data.sample_weight)
-            data.held_out = held_out
+            made.append(replace(data, held_out=held_out))
             seeds.append(state.randint(MAX_INT))
-        return seeds
+        return tuple(made), tuple(seeds)
+
+    # ------------------------------------------------------------------------------------- training
 
     @documented()
     @fit_context(prefer_skip_nested_validation=True)
@@ -424,18 +418,12 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             For a parameter, a label or a weight outside its range, and when the weights overflow.
             The estimator is then as it was before.
         """
-        loss, optimizer = self._check_parameters()
-        start = self._starting_weights(coef_init, intercept_init)
-        validation = self._validation_arrays(X_val, y_val, sample_weight_val, offset_val)
-        with (
-            self._unchanged_on_error(),
-            self._computing_on(X, y, sample_weight, offset, validation),
-        ):
-            diagnosis = self._train(
-                X, y, classes, sample_weight, offset, validation, start, loss, optimizer
-            )
-        self._warn_after_fit(diagnosis)
-        return self
+        return self._fit(
+            Samples(X, y, sample_weight, offset),
+            Samples(X_val, y_val, sample_weight_val, offset_val),
+            (coef_init, intercept_init),
+            classes,
+        )
 
     @available_if(takes_streams)
     @fit_context(prefer_skip_nested_validation=True)
@@ -462,29 +450,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         self : SGDClassifierX
             Fitted estimator.
         """
-        met = hasattr(self, "classes_")
-        going_on = met and not getattr(self, "_waiting", False)
-        loss, optimizer = self._check_parameters()
-        if self.early_stopping and not going_on:
-            raise ValueError("early_stopping should be False with partial_fit")
-        columns = len(shape_of(y)) == 2 and shape_of(y)[1] > 1
-        if not met and classes is None and not columns:
-            raise ValueError("classes must be passed on the first call to partial_fit.")
-        with self._unchanged_on_error(), self._computing_on(X, y, sample_weight, offset):
-            self._train(
-                X,
-                y,
-                classes,
-                sample_weight,
-                offset,
-                None,
-                (None, None),
-                loss,
-                optimizer,
-                going_on=going_on,
-                stream=True,
-            )
-        return self
+        return self._partial_fit(Samples(X, y, sample_weight, offset), classes)
 
     # ---------------------------------------------------------------------------------- predictions
 
@@ -567,7 +533,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             Where the model was fitted with an offset and is scored without one.
         """
         self._warn_without_offset(offset)
-        with self._computing_on(X, y, sample_weight, offset):
+        with self._computing_on(Samples(X, y, sample_weight, offset)):
             y_pred = with_offset(self.predict, X, offset)
             shape = shape_of(y)
             if len(shape) == 2 and y_pred.ndim == 1 and shape[1] > 1:

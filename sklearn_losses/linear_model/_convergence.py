@@ -10,10 +10,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn_losses._array import on_device, to_host
 from sklearn_losses._solvers import BATCHES, ONE_SAMPLE
 from sklearn_losses._solvers.coordinates import Sample, columns_of, loss_units, sampled
-from sklearn_losses._solvers.engines import problem_class
+from sklearn_losses._solvers.engines import make_problem
 from sklearn_losses._solvers.fit import NOISE, Fit
 from sklearn_losses._solvers.full_batch import LimitedMemoryBFGS
-from sklearn_losses._solvers.reference import problem_of, reference_of
+from sklearn_losses._solvers.reference import reference_of
 from sklearn_losses.optimizers import get_optimizer
 
 # What `NOISE` is of steps, of a fit that makes none.
@@ -41,24 +41,24 @@ class Diagnosis:
             warnings.warn(" ".join(self.sentences), ConvergenceWarning, stacklevel=stacklevel + 1)
 
 
-def diagnosis_of(estimator, datas, fits, settings, kind):
+def diagnosis_of(estimator, request, fits):
     """`Diagnosis` of fits that have ended.
 
     Parameters
     ----------
     estimator : estimator
         For names and parameters in messages.
-    datas : list of Data
+    request : Request
     fits : list of Fit
-    settings : Settings
-    kind : type
-        The descent.
     """
+    settings, kind = request.settings, request.kind
     made = Diagnosis()
     reasons = {fit.stop_reason for fit in fits}
     if "interrupted" in reasons:
         return made
-    facts = [Facts(data, fit, settings, kind) for data, fit in zip(datas, fits, strict=True)]
+    facts = [
+        Facts(data, fit, settings, kind) for data, fit in zip(request.datas, fits, strict=True)
+    ]
     worst = max(facts, key=lambda some: some.excess)
     # Of all classes together, as one that is next to nothing is hard to beat.
     objective, constant, floor = (
@@ -129,21 +129,10 @@ class Facts:
         self.data, self.settings, self.kind = data, settings, kind
         self.reference = reference_of(data, settings) if kind.noisy else fit.reference
         self.model = fit.public_model()
-        problem = problem_class(data.X)(
-            data.X,
-            data.y,
-            data.losses,
-            data.n_outputs,
-            **problem_of(data, settings, batch_size=data.n_training()),
-        )
+        problem = make_problem(data, settings)
         loss = problem.value_gradient(self.model.coef, self.model.intercept)[0]
-        coef = to_host(self.model.coef).astype(np.float64)
-        self.coef = coef
-        with np.errstate(over="ignore"):
-            l2 = 0.0 if settings.optimizer.decoupled else settings.l2
-            penalty = 0.5 * l2 * float(np.sum(coef**2))
-            penalty += settings.l1 * float(np.abs(coef).sum())
-        self.objective = loss + penalty
+        self.coef = to_host(self.model.coef).astype(np.float64)
+        self.objective = loss + sum(settings.penalties_at(self.coef))
         reference = self.reference
         self.excess = excess_of(self.objective, reference.objective, reference.floor)
 
@@ -179,7 +168,7 @@ class Facts:
         """Sentences, the likeliest cause first."""
         settings, name = self.settings, type(estimator).__name__
         found = []
-        if self.kind is ONE_SAMPLE or (not settings.recommended and not self.kind.exact):
+        if self.kind is ONE_SAMPLE or (not settings.recommended and self.kind.noisy):
             scales = self.columns()
             if self.kind is ONE_SAMPLE and len(scales):
                 low, high = scales.min(), scales.max()
@@ -281,7 +270,7 @@ class Facts:
 
     def separated(self):
         loss = self.data.losses[0]
-        if loss.task == "regression" or (self.settings.alpha > 0 and self.settings.penalty):
+        if loss.task == "regression" or self.settings.penalised:
             return False
         size = self.reference.objective - self.reference.floor
         if not self.objective - self.reference.floor < SEPARATED * size:

@@ -8,6 +8,7 @@ from joblib import effective_n_jobs
 from sklearn_losses._array import to_host
 from sklearn_losses._parameters import from_name
 from sklearn_losses._sklearn_compat import Interval, StrOptions
+from sklearn_losses._solvers import PASSIVE_AGGRESSIVE
 from sklearn_losses._solvers.fit import Settings
 from sklearn_losses._solvers.rates import SKLEARN_SCHEDULES
 from sklearn_losses.losses import LOSSES, Loss, get_loss
@@ -24,7 +25,15 @@ TAKES_EPSILON = {
 NEVER = 2**53
 # Of the parameters, those that are real numbers without an upper end.
 REALS = ("alpha", "tol", "epsilon", "eta0", "power_t", "clip_norm")
-PASSIVE_AGGRESSIVE = ("pa1", "pa2")
+
+
+def goes_over_again(optimizer):
+    """Whether an optimizer is one of finite data, whose samples it comes back to."""
+    return bool(optimizer.full_batch or optimizer.memory)
+
+
+# Parameters that are for optimizers of other kinds: what kind has no use for them.
+HAS_NO = {"clip_norm": goes_over_again, "average": lambda optimizer: optimizer.full_batch}
 
 
 def takes_streams(estimator):
@@ -34,7 +43,7 @@ def takes_streams(estimator):
         optimizer = get_optimizer(estimator.optimizer)
     except ValueError:  # an unknown name: `partial_fit` says which there are
         return True
-    if optimizer.full_batch or optimizer.memory:
+    if goes_over_again(optimizer):
         raise AttributeError(
             f"optimizer={estimator.optimizer!r} goes over the same samples again and again, so "
             "that partial_fit cannot use it; call fit, or choose an optimizer that steps"
@@ -113,10 +122,9 @@ class Parameters:
         optimizer._check()
         if self.penalty == "elasticnet" and self.l1_ratio is None:
             raise ValueError("l1_ratio must be set when penalty is 'elasticnet'")
-        if self.clip_norm is not None and (optimizer.full_batch or optimizer.memory):
-            raise ValueError(f"clip_norm has no meaning with optimizer={self.optimizer!r}")
-        if self.average and optimizer.full_batch:
-            raise ValueError(f"average has no meaning with optimizer={self.optimizer!r}")
+        for name, has_no in HAS_NO.items():
+            if getattr(self, name) and has_no(optimizer):
+                raise ValueError(f"{name} has no meaning with optimizer={self.optimizer!r}")
         if not isinstance(self.batch_size, Integral | str):
             self.batch_size.size(0)  # checks its parameters
         loss = self._resolve_loss()

@@ -1,5 +1,7 @@
 """Linear regression by stochastic gradient descent."""
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
@@ -17,12 +19,13 @@ from sklearn_losses._array import (
 )
 from sklearn_losses._sklearn_compat import fit_context
 from sklearn_losses._solvers import ONE_SAMPLE
-from sklearn_losses._solvers.fit import Data
+from sklearn_losses._solvers.data import Data
 from sklearn_losses._solvers.reference import in_range
-from sklearn_losses.linear_model._auto_scale import with_numbers
 from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
 from sklearn_losses.linear_model._docs import documented
+from sklearn_losses.linear_model._outcome import wait
 from sklearn_losses.linear_model._parameters import takes_streams
+from sklearn_losses.linear_model._request import Judged, Request, Samples
 from sklearn_losses.linear_model._scores import d2, r2, summable
 from sklearn_losses.linear_model._validation import one_column, shape_of, with_offset
 from sklearn_losses.links import IdentityLink
@@ -198,9 +201,10 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             raise ValueError(f"non_crossing=True orders the quantiles of a loss; {loss!r} has none")
         return loss
 
-    def _data(self, X, y, sample_weight, offset, loss, suffix="", may_be_zero=False):
+    def _data(self, samples, loss, suffix="", may_be_zero=False):
         """Checked y, weights and offset, as the solvers take them."""
-        y = array_namespace(X).ascontiguousarray(one_column(y), dtype=np.float64)
+        X = samples.X
+        y = array_namespace(X).ascontiguousarray(one_column(samples.y), dtype=np.float64)
         if self.non_crossing and y.ndim == 2:
             raise ValueError(
                 f"non_crossing=True orders several quantiles of one target; y has {y.shape[1]}"
@@ -219,79 +223,68 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             n_outputs,
             target="separate" if y.ndim == 2 else "shared",
             sample_weight=self._check_weights(
-                sample_weight, X, f"sample_weight{suffix}", may_be_zero=may_be_zero
+                samples.sample_weight, X, f"sample_weight{suffix}", may_be_zero=may_be_zero
             ),
-            offset=self._check_offset(offset, X, n_outputs, f"offset{suffix}"),
+            offset=self._check_offset(samples.offset, X, n_outputs, f"offset{suffix}"),
         )
 
-    def _train(
-        self,
-        X,
-        y,
-        sample_weight,
-        offset,
-        validation,
-        start,
-        loss,
-        optimizer,
-        *,
-        going_on=False,
-        stream=False,
-    ):
-        waiting = stream and getattr(self, "_waiting", False)
-        X, y = self._validate(X, y, reset=not (going_on or waiting), y_numeric=True)
-        data = self._data(X, y, sample_weight, offset, loss, may_be_zero=stream)
+    def _request(self, call):
+        """What a call asks for, checked; None where no sample counts."""
+        loss = call.loss
+        reset = not self._has_met(call)
+        X, y = self._validate(call.samples.X, call.samples.y, reset=reset, y_numeric=True)
+        data = self._data(call.samples._replace(X=X, y=y), loss, may_be_zero=call.stream)
+        waiting = call.stream and self._is_waiting()
         if waiting and data.n_outputs != np.size(self.intercept_):
             raise ValueError(
                 f"y must have {np.size(self.intercept_)} columns, as in the first call to "
                 f"partial_fit; got {data.n_outputs}"
             )
-        if stream and data.sample_weight is not None and not data.sample_weight.any():
-            return self._wait(X, data.n_outputs, loss)
-        settings = self._settings(1 if stream else self.max_iter, optimizer, X.shape[1], loss)
-        kind = self._choose(loss, settings, X, plain=data.n_outputs == 1 and data.offset is None)
-        if kind is not ONE_SAMPLE and not stream:
-            data.sample_weight = in_range(data.sample_weight)
-        datas = [data]
-        if validation is None:
-            data.held_out = self._held_out(data.y, data.sample_weight)
-        else:
-            X_val, y_val, weight_val, offset_val = validation
-            X_val, y_val = self._validate(X_val, y_val, reset=False)
-            validation = self._data(X_val, y_val, weight_val, offset_val, loss, "_val")
-            validation.sample_weight = in_range(validation.sample_weight)
-            if validation.n_outputs != data.n_outputs or validation.y.ndim != data.y.ndim:
-                raise ValueError(
-                    f"y_val must have the columns of y, {data.y.shape[1:]}; "
-                    f"got {validation.y.shape[1:]}"
-                )
-            datas.append(validation)
-        loss, start = with_numbers(
-            self, loss, settings, datas, start, kind=kind, going_on=going_on, stream=stream
+        if call.stream and data.sample_weight is not None and not data.sample_weight.any():
+            return wait(self, X, data.n_outputs, loss)
+        settings = self._settings(
+            1 if call.stream else self.max_iter, call.optimizer, X.shape[1], loss
         )
-        reference = self._reference(data, settings, kind, going_on, stream)
-        model, averages = self._start(data.n_outputs, X, start, going_on, reference, data)
+        plain = data.n_outputs == 1 and data.offset is None
+        kind = self._choose(loss, settings, X, plain)
+        if kind is not ONE_SAMPLE and not call.stream:
+            data = replace(data, sample_weight=in_range(data.sample_weight))
+        validations = None
+        if call.validation is None:
+            data = replace(data, held_out=self._held_out(data.y, data.sample_weight))
+        else:
+            validations = (self._read_validation(call.validation, data, loss),)
+        return Request(
+            datas=(data,),
+            validations=validations,
+            judged=(Judged(data.y, data.sample_weight),),
+            loss=loss,
+            settings=settings,
+            kind=kind,
+            seeds=(self._seed(),),
+            n_rows=data.n_outputs,
+            shown=Samples(X, y, call.samples.sample_weight),
+            start=call.start,
+            going_on=call.going_on,
+            stream=call.stream,
+        )
+
+    def _read_validation(self, samples, data, loss):
+        """Checked samples to validate on, with the outputs of those that are learned from."""
+        X, y = self._validate(samples.X, samples.y, reset=False)
+        read = self._data(samples._replace(X=X, y=y), loss, "_val")
+        if read.n_outputs != data.n_outputs or read.y.ndim != data.y.ndim:
+            raise ValueError(
+                f"y_val must have the columns of y, {data.y.shape[1:]}; got {read.y.shape[1:]}"
+            )
+        return replace(read, sample_weight=in_range(read.sample_weight))
+
+    def _seed(self):
         # The draws, in this order, are scikit-learn's; the second seeds what it does not use.
         random_state = check_random_state(self.random_state)
         seed = random_state.randint(0, MAX_INT)
         random_state.randint(1, MAX_INT)
-        fits, origin = self._solve(
-            [data],
-            model,
-            averages,
-            loss,
-            settings,
-            kind,
-            [seed],
-            [self._validation(data, validation, loss, data.y, data.sample_weight)],
-            reference,
-            going_on=going_on,
-            stream=stream,
-        )
-        self._note_offset(offset, going_on)
-        return self._run(
-            fits, origin, [data], y, sample_weight, loss, kind, going_on=going_on, stream=stream
-        )
+        return seed
 
     def _public_weights(self, coef, intercept):
         return coef[0] if len(coef) == 1 else coef, intercept
@@ -341,16 +334,11 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             For a parameter, a target or a weight outside its range, and when the weights overflow.
             The estimator is then as it was before.
         """
-        loss, optimizer = self._check_parameters()
-        start = self._starting_weights(coef_init, intercept_init)
-        validation = self._validation_arrays(X_val, y_val, sample_weight_val, offset_val)
-        with (
-            self._unchanged_on_error(),
-            self._computing_on(X, y, sample_weight, offset, validation),
-        ):
-            diagnosis = self._train(X, y, sample_weight, offset, validation, start, loss, optimizer)
-        self._warn_after_fit(diagnosis)
-        return self
+        return self._fit(
+            Samples(X, y, sample_weight, offset),
+            Samples(X_val, y_val, sample_weight_val, offset_val),
+            (coef_init, intercept_init),
+        )
 
     @available_if(takes_streams)
     @fit_context(prefer_skip_nested_validation=True)
@@ -373,24 +361,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         self : SGDRegressorX
             Fitted estimator.
         """
-        going_on = hasattr(self, "coef_") and not getattr(self, "_waiting", False)
-        loss, optimizer = self._check_parameters()
-        if self.early_stopping and not going_on:
-            raise ValueError("early_stopping should be False with partial_fit")
-        with self._unchanged_on_error(), self._computing_on(X, y, sample_weight, offset):
-            self._train(
-                X,
-                y,
-                sample_weight,
-                offset,
-                None,
-                (None, None),
-                loss,
-                optimizer,
-                going_on=going_on,
-                stream=True,
-            )
-        return self
+        return self._partial_fit(Samples(X, y, sample_weight, offset))
 
     def predict(self, X, offset=None):
         """Predictions of y: the inverse link of the linear model.
@@ -460,7 +431,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             raise ValueError(f"metric must be 'r2', 'd2' or None; got {metric!r}")
         check_is_fitted(self)
         self._warn_without_offset(offset)
-        with self._computing_on(X, y, sample_weight, offset) as xp:
+        with self._computing_on(Samples(X, y, sample_weight, offset)) as xp:
             one_target = len(shape_of(y)) == 1
             if metric is None:
                 has_link = not isinstance(self.loss_.link, IdentityLink)

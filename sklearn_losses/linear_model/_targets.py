@@ -8,7 +8,8 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
 from sklearn_losses._array import array_namespace, in_namespace, on_device, to_host
-from sklearn_losses._solvers.fit import Data
+from sklearn_losses._solvers.data import Data
+from sklearn_losses.linear_model._request import Judged
 from sklearn_losses.linear_model._validation import REAL, one_column
 from sklearn_losses.losses.rowwise import check_unit_rows
 
@@ -229,15 +230,21 @@ def lowest_target(loss):
     return -1.0 if loss.task == "regression" else 0.0
 
 
-def class_data(X, targets, sample_weight, offset, loss, weights, one_by_one):
+def outputs_of(targets, loss=None):
+    """How many rows of weights a model of the classes has, or, with a loss, that is trained: of two
+    classes one is enough, unless the loss is row-wise."""
+    two = len(targets.classes) == 2 and not targets.multilabel
+    rowwise = loss is not None and loss.is_multiclass
+    return 1 if two and not rowwise else len(targets.classes)
+
+
+def class_data(samples, loss, weights, one_by_one):
     """The data of the solvers: one for all classes, or one for each.
 
     Parameters
     ----------
-    X : ndarray or CSR of shape (n_samples, n_features)
-    targets : Targets
-    sample_weight : ndarray of shape (n_samples,) or None
-    offset : ndarray or None
+    samples : Samples
+        Checked; its y is `Targets`.
     loss : Loss
     weights : tuple
         What `class_weights` returned.
@@ -246,8 +253,9 @@ def class_data(X, targets, sample_weight, offset, loss, weights, one_by_one):
 
     Returns
     -------
-    datas : list of Data
+    datas : tuple of Data
     """
+    X, targets, sample_weight, offset = samples
     xp = array_namespace(X)
     positive, negative = weights
     n_classes = len(targets.classes)
@@ -262,8 +270,8 @@ def class_data(X, targets, sample_weight, offset, loss, weights, one_by_one):
                 of_sample if sample_weight is None else sample_weight * of_sample
             )
         if soft:
-            return [Data(X, targets.matrix, [loss], n_classes, "separate", **common)]
-        return [Data(X, targets.codes.astype(np.float64), [loss], n_classes, **common)]
+            return (Data(X, targets.matrix, [loss], n_classes, "separate", **common),)
+        return (Data(X, targets.codes.astype(np.float64), [loss], n_classes, **common),)
     if soft and positive is not None:
         raise ValueError(
             "class_weight needs labels; y holds probabilities, whose weights a row-wise loss such "
@@ -274,8 +282,8 @@ def class_data(X, targets, sample_weight, offset, loss, weights, one_by_one):
             # The other class is the one without the label.
             common.update(weight_positive=positive[1:], weight_negative=positive[:1])
         if soft:
-            return [Data(X, xp.ascontiguousarray(targets.matrix[:, 1]), [loss], **common)]
-        return [Data(X, xp.where(targets.codes == 1, 1.0, low), [loss], **common)]
+            return (Data(X, xp.ascontiguousarray(targets.matrix[:, 1]), [loss], **common),)
+        return (Data(X, xp.where(targets.codes == 1, 1.0, low), [loss], **common),)
     if one_by_one:
         datas = []
         for i in range(n_classes):
@@ -283,19 +291,20 @@ def class_data(X, targets, sample_weight, offset, loss, weights, one_by_one):
                 part = slice(i, i + 1)
                 common.update(weight_positive=positive[part], weight_negative=negative[part])
             datas.append(Data(X, np.where(targets.codes == i, 1.0, low), [loss], **common))
-        return datas
+        return tuple(datas)
     common.update(weight_positive=positive, weight_negative=negative)
     if targets.matrix is None:
         y = targets.codes.astype(np.float64)
-        return [Data(X, y, [loss], n_classes, "codes", low, **common)]
+        return (Data(X, y, [loss], n_classes, "codes", low, **common),)
     matrix = xp.where(targets.matrix > 0, 1.0, low) if low else targets.matrix
-    return [Data(X, matrix, [loss], n_classes, "separate", **common)]
+    return (Data(X, matrix, [loss], n_classes, "separate", **common),)
 
 
 def judged_targets(data, targets, loss, sample_weight):
-    """What early stopping scores: y, its weights, and the classes that it is in."""
+    """What early stopping scores: `Judged`. It is without the class weights, which a row-wise loss
+    has in its samples'."""
     if data.n_outputs == 1 and data.target == "shared" and not loss.is_multiclass:
         low = lowest_target(loss)
         y = (data.y > 0.5) * (1.0 - low) + low
-        return y, sample_weight, np.array([low, 1.0])
-    return targets.array, sample_weight, np.arange(len(targets.classes))
+        return Judged(y, sample_weight, np.array([low, 1.0]))
+    return Judged(targets.array, sample_weight, np.arange(len(targets.classes)))

@@ -33,7 +33,7 @@ from sklearn_losses._kernels.device import steps as device_steps
 from sklearn_losses._kernels.fit.engines import Problem
 from sklearn_losses._kernels.fit.optimizers import shuffled
 from sklearn_losses._solvers.coordinates import largest_norm
-from sklearn_losses._solvers.fit import Data
+from sklearn_losses._solvers.data import Data
 
 
 class Device:

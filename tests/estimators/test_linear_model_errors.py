@@ -12,7 +12,8 @@ from sklearn.base import clone
 
 from sklearn_losses import HalfBinomialLoss, HalfSquaredError, Hinge, HuberLoss, get_optimizer
 from sklearn_losses._solvers import choose_descent
-from sklearn_losses._solvers.fit import Data, Model
+from sklearn_losses._solvers.data import Data
+from sklearn_losses._solvers.fit import Model
 from sklearn_losses._solvers.reference import reference_of
 from sklearn_losses.linear_model import SGDClassifierX, SGDRegressorX
 

@@ -195,9 +195,9 @@ def test_early_stopping_scores_without_the_class_weights(loss, monkeypatch):
     judged = []
     make = SGDClassifierX._judge
 
-    def spy(self, data, loss, y, sample_weight, classes):
-        judged.append(sample_weight)
-        return make(self, data, loss, y, sample_weight, classes)
+    def spy(self, data, settings, loss, targets):
+        judged.append(targets.sample_weight)
+        return make(self, data, settings, loss, targets)
 
     monkeypatch.setattr(SGDClassifierX, "_judge", spy)
     model = SGDClassifierX(loss, early_stopping=True, class_weight={0: 9, 1: 1, 2: 1}, max_iter=3)

@@ -18,7 +18,7 @@ from sklearn_losses._solvers.coordinates import (
     loss_units,
     spread_units,
 )
-from sklearn_losses._solvers.fit import Data
+from sklearn_losses._solvers.data import Data
 from sklearn_losses._solvers.gap import SHARE, Gap, tolerated
 from sklearn_losses._solvers.rates import Rates, Smoothness
 from sklearn_losses._solvers.reference import Reference, constants_of, reference_of

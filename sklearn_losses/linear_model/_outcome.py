@@ -1,0 +1,131 @@
+"""Running fits, and what an estimator takes over of them."""
+
+import numpy as np
+from joblib import effective_n_jobs
+
+from sklearn_losses._array import array_namespace
+from sklearn_losses._kernels._threads import effective_n_threads
+from sklearn_losses._solvers import ONE_SAMPLE
+from sklearn_losses._solvers.fit import Model
+from sklearn_losses._solvers.run import Hooks, run_fits
+from sklearn_losses.linear_model._convergence import diagnosis_of
+
+
+def _root_of_squares(values):
+    return np.sqrt(np.sum(np.square(values)))
+
+
+# Attributes that are curves: the fits' series, and how those of several become one; None: that of
+# the longest is taken.
+CURVES = {
+    "loss_curve_": ("loss", sum),
+    "validation_curve_": ("validation", sum),
+    "grad_norm_curve_": ("gradient_norm", _root_of_squares),
+    "learning_rate_curve_": ("rate", None),
+}
+
+
+def run(estimator, request, fits, origin):
+    """Make the fits' epochs, and take over the result; returns what is to be said of it."""
+    xp = array_namespace(request.X)
+    hooks = None
+    if not request.stream and getattr(estimator, "_skl_callbacks", None):
+
+        def attributes():
+            found = joined([fit.public_model() for fit in fits])
+            return {"loss_": request.loss, **estimator._shown(found, xp)}
+
+        hooks = Hooks(estimator, request.shown, attributes)
+    n_jobs = effective_n_threads(effective_n_jobs(estimator.n_jobs))
+    run_fits(fits, n_jobs, estimator.verbose, hooks)
+    commit(estimator, request, fits, origin)
+    if hooks is not None:
+        hooks.close()
+    return None if request.stream else diagnosis_of(estimator, request, fits)
+
+
+def commit(estimator, request, fits, origin):
+    """Take over what the solver found: one Fit, or one for each output."""
+    interrupted = any(fit.interrupted for fit in fits)
+    if interrupted and not any(fit.n_iter for fit in fits):
+        raise KeyboardInterrupt  # nothing to take over: the estimator stays as it was
+    estimator._waiting = False
+    estimator.loss_ = request.loss
+    enter_counts(estimator, request, fits)
+    estimator._averaging = None
+    if estimator.average and request.kind is ONE_SAMPLE:
+        estimator._averaging = (
+            joined([fit.model() for fit in fits]),
+            joined([fit.descent.averages() for fit in fits]),
+        )
+    enter_weights(estimator, request, joined([fit.public_model() for fit in fits]))
+    estimator._kept = {"of": origin, "fits": [fit.state() for fit in fits]}
+    if fits[0].reference is not None:
+        estimator._kept["constants"] = fits[0].reference.constants
+    if interrupted:
+        raise KeyboardInterrupt
+
+
+def enter_counts(estimator, request, fits):
+    """Epochs, steps and curves."""
+    if not request.going_on and not any(fit.epochs_before for fit in fits):
+        estimator.t_ = 1.0
+        for name in CURVES:
+            setattr(estimator, name, [])
+    n_iter = max(fit.n_iter for fit in fits)
+    longest = max(fits, key=lambda fit: fit.epochs_before + fit.n_iter)
+    estimator.n_iter_ = n_iter if request.going_on else longest.epochs_before + longest.n_iter
+    estimator.stop_reason_ = longest.stop_reason
+    # scikit-learn's algorithm counts as scikit-learn does: rows held out take part.
+    one_sample = request.kind is ONE_SAMPLE
+    estimator.t_ += n_iter * request.X.shape[0] if one_sample else longest.steps
+    for name, (series, combine) in CURVES.items():
+        new = longest.curves.rate if combine is None else by_epoch(fits, series, combine)
+        setattr(estimator, name, getattr(estimator, name) + new)
+
+
+def by_epoch(fits, series, combine):
+    """A curve of several fits; one that has ended keeps its last value."""
+    new = [getattr(fit.curves, series) for fit in fits]
+    curves = [c or fit.last.get(series, []) for c, fit in zip(new, fits, strict=True)]
+    return [
+        float(combine([c[min(epoch, len(c) - 1)] for c in curves if c]))
+        for epoch in range(max(map(len, new)))
+    ]
+
+
+def enter_weights(estimator, request, found):
+    """The weights, which must be numbers in the dtype of X."""
+    shown = estimator._shown(found, array_namespace(request.X))
+    for name, part in shown.items():
+        if not bool(array_namespace(part).isfinite(part).all()):
+            raise ValueError(
+                f"{name} is not finite, or overflows in the dtype of X, {request.X.dtype}; scaling "
+                "input data with StandardScaler might help"
+            )
+    estimator.__dict__.update(shown)
+
+
+def wait(estimator, X, n_outputs, loss):
+    """What `partial_fit` makes of samples none of which counts: a model of zeros where there is
+    none yet, of which the first sample that counts sees nothing."""
+    if hasattr(estimator, "coef_"):
+        return
+    xp = array_namespace(X)
+    zeros = Model(xp.zeros((n_outputs, X.shape[1]), dtype=X.dtype), xp.zeros(n_outputs))
+    estimator.__dict__.update(estimator._shown(zeros, xp))
+    estimator.loss_, estimator.t_, estimator.n_iter_ = loss, 1.0, 0
+    estimator.stop_reason_ = "max_iter"
+    for name in CURVES:
+        setattr(estimator, name, [])
+    estimator._averaging = estimator._kept = None
+    estimator._waiting = True
+
+
+def joined(models):
+    """One model of the outputs of several."""
+    xp = array_namespace(models[0].coef)
+    return Model(
+        xp.concatenate([model.coef for model in models]),
+        xp.concatenate([model.intercept for model in models]),
+    )
