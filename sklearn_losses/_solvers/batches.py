@@ -117,6 +117,7 @@ class Batches(Descent):
         largest = self.n_rows if growing else size_of_batches(settings.batch_size, 0, self.n_rows)
         sparse = hasattr(data.X, "indptr")
         self.engine = engine_class(data.X)(
+            data.X,
             coef=model.coef,
             intercept=model.intercept,
             optimizer=kernel,

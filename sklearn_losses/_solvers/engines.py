@@ -33,7 +33,7 @@ def engine_class(X):
 
 
 def problem_of(data, settings, *, batch_size, rows=None, weight_factor=None):
-    """What `Problem` and `Engine` are told of data: their keyword arguments.
+    """What `Problem` and `Engine` are told of data: their keyword arguments, which follow X.
 
     Parameters
     ----------
@@ -47,7 +47,6 @@ def problem_of(data, settings, *, batch_size, rows=None, weight_factor=None):
         Of the sample weights; None: what makes the mean weight of the training rows 1.
     """
     return {
-        "X": data.X,
         "y": data.y,
         "losses": data.losses,
         "n_outputs": data.n_outputs,
@@ -69,4 +68,4 @@ def make_problem(data, settings, *, rows=None, weight_factor=None):
     """`Problem` of all rows at a time; arguments as of `problem_of`."""
     n_rows = data.n_training() if rows is None else len(rows)
     given = problem_of(data, settings, batch_size=n_rows, rows=rows, weight_factor=weight_factor)
-    return problem_class(data.X)(**given)
+    return problem_class(data.X)(data.X, **given)
