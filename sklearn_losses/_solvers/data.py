@@ -25,7 +25,7 @@ class Data:
         One for all outputs, or one for each.
     n_outputs : int
     target : {"shared", "separate", "codes"}
-        What y holds; see `_kernels.fit._batch.Problem`.
+        What y holds; see `_kernels.fit.engines.Problem`.
     negative : float
         The target of the other outputs with "codes".
     sample_weight : array of shape (n_samples,) or None
