@@ -4,7 +4,7 @@ import inspect
 from pathlib import Path
 
 import sklearn_losses as sl
-from sklearn_losses import links, optimizers, schedules
+from sklearn_losses import links, optimizers, penalties, schedules
 from sklearn_losses.losses import POINTWISE, REDUCED, ROWWISE
 from sklearn_losses.testing import check_loss
 
@@ -16,6 +16,7 @@ GROUPS = {
     "Losses for two classes": [cls for cls in POINTWISE if cls.task == "binary"],
     "Losses for several classes": ROWWISE,
     "Optimizers": [sl.Optimizer, sl.get_optimizer, *optimizers.OPTIMIZERS.values()],
+    "Penalties": [sl.Penalty, sl.get_penalty, *penalties.PENALTIES.values()],
     "Schedules": [
         sl.Schedule,
         sl.get_schedule,
@@ -30,7 +31,7 @@ GROUPS = {
     "The installation": [sl.show_versions, sl.effective_n_threads],
 }
 # Names that are lists or strings and need no page: the text around them says what they are.
-WITHOUT_PAGE = {"LOSSES", "OPTIMIZERS", "SCHEDULES", "__version__"}
+WITHOUT_PAGE = {"LOSSES", "OPTIMIZERS", "PENALTIES", "SCHEDULES", "__version__"}
 
 
 def public_things():

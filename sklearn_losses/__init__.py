@@ -3,7 +3,7 @@ trained with them."""
 
 from importlib.metadata import version
 
-from sklearn_losses import losses, optimizers, plotting, schedules
+from sklearn_losses import losses, optimizers, penalties, plotting, schedules
 from sklearn_losses._kernels._threads import effective_n_threads
 from sklearn_losses._versions import show_versions
 from sklearn_losses.export import register_onnx_converters, skops_trusted_types
@@ -12,6 +12,7 @@ from sklearn_losses.losses import *  # noqa: F403
 from sklearn_losses.metrics import d2_loss_score, make_loss_scorer, mean_loss
 from sklearn_losses.objectives import as_metric, as_objective, as_torch
 from sklearn_losses.optimizers import *  # noqa: F403
+from sklearn_losses.penalties import *  # noqa: F403
 from sklearn_losses.plotting import *  # noqa: F403
 from sklearn_losses.schedules import *  # noqa: F403
 
@@ -22,6 +23,7 @@ __all__ = [
     "SGDRegressorX",
     *(name for name in losses.__all__ if name not in ("POINTWISE", "REDUCED", "ROWWISE")),
     *optimizers.__all__,
+    *penalties.__all__,
     *plotting.__all__,
     *schedules.__all__,
     "__version__",

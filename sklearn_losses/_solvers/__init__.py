@@ -4,6 +4,7 @@ from sklearn_losses._solvers.batches import Batches
 from sklearn_losses._solvers.full_batch import GradientDescent, LimitedMemoryBFGS
 from sklearn_losses._solvers.one_sample import OneSample
 from sklearn_losses.optimizers import GD, LBFGS, SGD
+from sklearn_losses.penalties import Weighted
 from sklearn_losses.schedules import SCHEDULES, Schedule
 
 ONE_SAMPLE = OneSample
@@ -26,6 +27,10 @@ def _has_schedule(loss, settings):
     return settings.learning_rate not in PASSIVE_AGGRESSIVE
 
 
+def _is_a_sum(loss, settings):
+    return settings.own_penalty is None or isinstance(settings.own_penalty, Weighted)
+
+
 # What a descent's `needs` names: whether it is there, and what is said where it is not.
 NEEDS = {
     "slope": (
@@ -33,6 +38,12 @@ NEEDS = {
         "optimizer={optimizer!r} needs a loss with a derivative (`differentiable`) or a smooth "
         "counterpart (`_smoothed`): {loss!r} has no derivative, and no smooth counterpart. Use an "
         "optimizer that steps, such as optimizer='adagrad'",
+    ),
+    "sums": (
+        _is_a_sum,
+        "optimizer={optimizer!r} needs a penalty that is a sum of L1 and L2 parts: L1, L2 or "
+        "ElasticNet; {penalty!r} has a proximal operator (`prox`) alone. Use optimizer='gd', or "
+        "one that steps, such as optimizer='saga'",
     ),
     "alpha": (
         _has_alpha,
@@ -71,6 +82,7 @@ def choose_descent(loss, settings, plain):
                     loss=loss,
                     optimizer=settings.optimizer.name,
                     learning_rate=settings.learning_rate,
+                    penalty=settings.own_penalty,
                 )
             )
     return kind
@@ -86,6 +98,7 @@ def _descent(loss, settings, plain):
         or settings.batch_size != 1
         or settings.clip_norm is not None
         or settings.low is not None
+        or settings.own_penalty is not None
         or isinstance(settings.learning_rate, Schedule)
         or settings.learning_rate in SCHEDULES
         or loss.is_multiclass

@@ -125,6 +125,7 @@ class Batches(Descent):
             memory=self.memory,
             l1=settings.l1,
             l2=settings.l2,
+            **self._own_penalty(),
             low=settings.low,
             high=settings.high,
             clip_norm=settings.clip_norm,
@@ -135,6 +136,11 @@ class Batches(Descent):
         self.engine.set_coordinates(**self._coordinates().arguments())
         self.t = 1.0
         self.gap = Gap()
+
+    def _own_penalty(self):
+        """The engine's argument; those of a device have none."""
+        kernel = self.settings.own_kernel(self.X.shape[1])
+        return {} if kernel is None else {"penalty": kernel}
 
     # ------------------------------------------------------------------------------- coordinates
 
@@ -253,8 +259,12 @@ class Batches(Descent):
         coef = np.asarray(coef, dtype=np.float64)
         if made.center is not None and hasattr(self.X, "indptr"):
             mean = mean - intercept_mean[:, None] * made.center
-        gradient = mean + settings.l2 * coef
-        gradient = least_gradient(coef, gradient, settings.l1, settings.low, settings.high)
+        if settings.own_penalty is None:
+            gradient = mean + settings.l2 * coef
+            gradient = least_gradient(coef, gradient, settings.l1, settings.low, settings.high)
+        else:
+            held = settings.alpha, settings.low, settings.high
+            gradient = settings.own_penalty.violation(coef, mean, *held)
         free = gradient != 0.0
         parts = [(coef / made.unit, gradient * made.unit, free)]
         if settings.fit_intercept:

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn_losses._array import to_host
 from sklearn_losses._states import of_fit
 from sklearn_losses.optimizers import Optimizer
+from sklearn_losses.penalties import Penalty
 from sklearn_losses.schedules import BatchGrowth, Schedule
 
 # The share of the best constant's objective, above its floor, that the noise of steps may add.
@@ -41,6 +42,8 @@ class Settings:
     # Whether the learning rate is what is recommended for the optimizer, and not the user's.
     recommended: bool
     smooth: bool  # whether the loss has a derivative everywhere
+    # A penalty that is no uniform sum of L1 and L2 parts; `penalty` is None then.
+    own_penalty: Penalty | None = None
 
     @property
     def l1(self):
@@ -54,18 +57,34 @@ class Settings:
 
     @property
     def penalised(self):
-        return self.alpha > 0 and self.penalty is not None
+        return self.alpha > 0 and not (self.penalty is None and self.own_penalty is None)
+
+    def own_value(self, coef):
+        """That of `own_penalty`."""
+        return 0.0 if self.own_penalty is None else self.own_penalty.value(coef, self.alpha)
+
+    def own_kernel(self, n_features):
+        """`own_penalty` as engines take it: compiled, or the proximal operator in Python."""
+        own = self.own_penalty
+        if own is None:
+            return None
+        return own._kernel(self.alpha, n_features) or (
+            lambda coef, length: own.prox(coef, length, self.alpha, self.low, self.high)
+        )
 
     def penalties_of(self, engine):
-        """The parts of L2 and L1 in the objective, at the weights of an engine."""
+        """What L2 and the rest of the penalty add to the objective, at the weights of an engine."""
         l2 = 0.5 * self.l2 * engine.square_norm() if self.l2 else 0.0
+        if self.own_penalty is not None:
+            return l2, self.own_value(engine.coef())
         return l2, self.l1 * engine.absolute_norm() if self.l1 else 0.0
 
     def penalties_at(self, coef):
         """Those of weights: what is minimised, of which a decoupled decay is no part."""
         decay = 0.0 if self.optimizer.decoupled else self.l2
         with np.errstate(over="ignore"):
-            return 0.5 * decay * float(np.sum(coef**2)), self.l1 * float(np.abs(coef).sum())
+            rest = self.l1 * float(np.abs(coef).sum()) + self.own_value(coef)
+            return 0.5 * decay * float(np.sum(coef**2)), rest
 
     def with_penalties(self, l1, l2):
         """The same with these strengths of the penalties."""

@@ -31,6 +31,7 @@ from sklearn_losses._states import (
     optional,
     whole,
 )
+from sklearn_losses.penalties import Weighted
 
 # A stage of smooth losses ends when its own gap is this share of what smoothing changes.
 STAGE_SHARE = 0.25
@@ -78,6 +79,11 @@ class FullBatch(Descent):
         length = loss_units(Sample(data), reference.constants).length
         self.coordinates = curvature_coordinates(columns_of(data), length, settings)
         unit = self.coordinates.unit
+        l1, self.l2, self.own = settings.l1, settings.l2, settings.own_penalty
+        if isinstance(self.own, Weighted):  # sums, which need no operator of their own
+            strength = settings.alpha, unit.shape[1]
+            l1, self.l2 = self.own._l1_weights(*strength), self.own._l2_weights(*strength)
+            self.own = None
         self.objectives = [self._made(self.stages[0][0])]
         n_outputs = data.n_outputs
         free = np.full(n_outputs if settings.fit_intercept else 0, np.inf)
@@ -89,8 +95,9 @@ class FullBatch(Descent):
         self.high = np.concatenate([high.ravel(), free])
         self.bounded = settings.low is not None
         self.l1 = np.zeros(len(self.low))
-        self.l1[: unit.size] = settings.l1 * unit.ravel()
-        self.has_l1, self.has_l2 = settings.l1 != 0, settings.l2 != 0
+        self.l1[: unit.size] = (l1 * unit).ravel()
+        self.has_l1, self.has_l2 = bool(np.any(l1)), bool(np.any(self.l2))
+        self.holds = self.has_l1 or self.bounded or self.own is not None
         self.z = self.objectives[0].join(model.coef, model.intercept)
         if self.bounded:
             self.z = np.clip(self.z, self.low, self.high)
@@ -103,7 +110,7 @@ class FullBatch(Descent):
 
     def _made(self, data):
         return Objective(
-            data, self.settings, self.coordinates, self.weight_factor, self.fixed_intercept
+            data, self.settings, self.coordinates, self.l2, self.weight_factor, self.fixed_intercept
         )
 
     def objective(self):
@@ -114,10 +121,30 @@ class FullBatch(Descent):
 
     def least(self, z, gradient):
         """The least generalised gradient: 0 where a coordinate is held by penalty or bounds."""
+        if self.own is not None:
+            unit, settings = self.coordinates.unit, self.settings
+            at = self.weights(z), gradient[: unit.size].reshape(unit.shape) / unit
+            held = settings.alpha, settings.low, settings.high
+            return self.with_weights(gradient, self.own.violation(*at, *held) * unit)
         low, high = (self.low, self.high) if self.bounded else (None, None)
         return least_gradient(z, gradient, self.l1, low, high)
 
+    def weights(self, z):
+        """Those of a vector of coordinates."""
+        unit = self.coordinates.unit
+        coef = z[: unit.size].reshape(unit.shape) * unit
+        if not self.bounded:
+            return coef
+        return np.clip(coef, self.settings.low, self.settings.high)
+
+    @staticmethod
+    def with_weights(vector, of_weights):
+        """A vector with other parts of the weights."""
+        return np.concatenate([of_weights.ravel(), vector[of_weights.size :]])
+
     def penalised(self, z, value):
+        if self.own is not None:
+            return value + self.settings.own_value(self.weights(z))
         return value + float(np.vdot(self.l1, np.abs(z))) if self.has_l1 else value
 
     def allowed(self, value):
@@ -159,7 +186,7 @@ class FullBatch(Descent):
 
     def estimate(self, z, least):
         """Of the gap at z, where the least generalised gradient is `least`."""
-        free = (least != 0.0) if self.has_l1 or self.bounded else None
+        free = (least != 0.0) if self.holds else None
         return self.gap.estimate(least, free)
 
     def next_stage(self, value):
@@ -221,6 +248,11 @@ class GradientDescent(FullBatch):
         return max(allowed, self.rounding(value)) if len(self.stages) > 1 else allowed
 
     def prox(self, z, length):
+        if self.own is not None:
+            unit, settings = self.coordinates.unit, self.settings
+            coef = z[: unit.size].reshape(unit.shape) * unit
+            held = settings.alpha, settings.low, settings.high
+            z = self.with_weights(z, self.own.prox(coef, length * unit**2, *held) / unit)
         if self.has_l1:
             z = np.copysign(np.maximum(np.abs(z) - length * self.l1, 0.0), z)
         return np.clip(z, self.low, self.high) if self.bounded else z
@@ -288,6 +320,7 @@ class GradientDescent(FullBatch):
 class LimitedMemoryBFGS(FullBatch):
     """SciPy's L-BFGS-B. With L1 each weight is its positive part minus its negative part."""
 
+    needs = (*FullBatch.needs, "sums")
     whole = True
 
     def __init__(self, *args, **kwargs):

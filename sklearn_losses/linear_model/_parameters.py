@@ -13,6 +13,7 @@ from sklearn_losses._solvers.fit import Settings
 from sklearn_losses._solvers.rates import SKLEARN_SCHEDULES
 from sklearn_losses.losses import LOSSES, Loss, get_loss
 from sklearn_losses.optimizers import Optimizer, get_optimizer
+from sklearn_losses.penalties import Penalty
 from sklearn_losses.schedules import SCHEDULES, BatchGrowth, Schedule
 
 # The losses, given by name, whose parameter scikit-learn calls epsilon.
@@ -68,7 +69,7 @@ class Parameters:
 
     _parameter_constraints: dict = {
         "loss": [str, Loss],
-        "penalty": [StrOptions({"l2", "l1", "elasticnet"}), None],
+        "penalty": [StrOptions({"l2", "l1", "elasticnet"}), Penalty, None],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
         "fit_intercept": ["boolean"],
@@ -187,10 +188,15 @@ class Parameters:
 
     def _settings(self, max_iter, optimizer, n_features, loss):
         low, high = self._bounds(n_features)
+        penalty, l1_ratio, own = self.penalty, self.l1_ratio, None
+        if isinstance(penalty, Penalty):
+            penalty._check_for(n_features)
+            own, (penalty, l1_ratio) = penalty, penalty._as_name()
+            own = own if penalty is None else None
         return Settings(
-            penalty=self.penalty,
+            penalty=penalty,
             alpha=float(self.alpha),
-            l1_ratio=0.0 if self.l1_ratio is None else float(self.l1_ratio),
+            l1_ratio=0.0 if l1_ratio is None else float(l1_ratio),
             fit_intercept=bool(self.fit_intercept),
             max_iter=max_iter,
             tol=self.tol,
@@ -209,4 +215,5 @@ class Parameters:
             n_threads=effective_n_jobs(self.n_jobs),
             recommended=self._takes_recommended_rate(),
             smooth=all(member.differentiable for member in loss._members()),
+            own_penalty=own,
         )
