@@ -11,10 +11,10 @@ from sklearn_losses._curvature import (
     GivenCurvature,
     curvature,
     in_units_of_y,
-    softmax_hessian_product,
 )
+from sklearn_losses._interval import NON_NEGATIVE
 from sklearn_losses._parameters import check_number
-from sklearn_losses.losses.base import NON_NEGATIVE
+from sklearn_losses.losses.rowwise import softmax_hessian_product
 from sklearn_losses.metrics import mean_loss
 
 

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from sklearn_losses._array import array_namespace, on_its_device
-from sklearn_losses.links import Interval, LogitLink, SoftmaxLink
+from sklearn_losses._interval import UNIT, Interval
+from sklearn_losses.links import LogitLink, SoftmaxLink
 
 # No probability of a float64 differs from 0 or 1 beyond, whatever the weights of the classes.
 FAR = 1e4
 # Of links that multiply raw predictions, by 1 + gamma or a scale: where those are of common sizes
 # the probability is 0 or 1 already, after rounding, and does not tell them any more.
-ROUNDED = Interval(0, 1, True, True)
+ROUNDED = UNIT
 # Raw predictions among which `link` looks.
 RANGE = 1e3
 BISECTIONS = 64

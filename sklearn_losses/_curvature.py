@@ -11,21 +11,6 @@ TINY = 1e-16
 LARGEST_FACTOR = 1e30
 
 
-def softmax_hessian_product(proba, vector):
-    """The softmax cross-entropy's matrix of second derivatives, ``diag(p) - p p'``, times a vector.
-
-    Parameters
-    ----------
-    proba, vector : ndarray of shape (..., n_classes)
-
-    Returns
-    -------
-    product : ndarray of shape (..., n_classes)
-    """
-    product = proba * vector
-    return product - proba * product.sum(axis=-1, keepdims=True)
-
-
 def lower_median(values, weight=None):
     """The lowest value up to which at least half of the weight lies; a row of weight 2 counts as
     two rows.

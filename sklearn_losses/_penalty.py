@@ -3,11 +3,10 @@
 import numpy as np
 
 from sklearn_losses._array import kernel_array
+from sklearn_losses._interval import NON_NEGATIVE
 from sklearn_losses._kernels.fit._penalties import PenaltyKernel
 from sklearn_losses._parameters import Parametric, check_number
-from sklearn_losses.links import Interval
 
-NON_NEGATIVE = Interval(0, np.inf, low_inclusive=True)
 # Of the step that `Penalty.violation` tries: rounding leaves 2**-32 of a coefficient's size.
 _TRIAL_LENGTH = 2.0**-20
 

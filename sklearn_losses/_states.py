@@ -10,8 +10,8 @@ import math
 import numpy as np
 
 from sklearn_losses._array import array_namespace, in_namespace, on_device
+from sklearn_losses._interval import Interval
 from sklearn_losses._parameters import check_integer, check_number
-from sklearn_losses.links import Interval
 
 WHAT = "the state to go on from"
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import numpy as np
 
 from sklearn_losses._array import common_namespace, cupy, device_array
-from sklearn_losses._curvature import softmax_hessian_product
 from sklearn_losses.losses import CompiledLoss
+from sklearn_losses.losses.rowwise import softmax_hessian_product
 
 try:
     import torch

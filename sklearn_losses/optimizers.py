@@ -3,11 +3,8 @@
 
 import numpy as np
 
+from sklearn_losses._interval import POSITIVE, UNIT_RIGHT_OPEN
 from sklearn_losses._parameters import Parametric, check_integer, from_name
-from sklearn_losses.links import Interval
-
-_POSITIVE = Interval(0, np.inf)
-_FRACTION = Interval(0, 1, low_inclusive=True)
 
 
 class Optimizer(Parametric):
@@ -125,7 +122,7 @@ class SGD(Optimizer):
 class _Velocity(Optimizer):
     """What the methods with a velocity share."""
 
-    _parameter_intervals = {"momentum": _FRACTION}
+    _parameter_intervals = {"momentum": UNIT_RIGHT_OPEN}
 
     def __init__(self, momentum=0.9):
         self.momentum = momentum
@@ -223,7 +220,7 @@ class AdaGrad(Optimizer):
     name = "adagrad"
     _kernel = "AdaGrad"
     recommended_rate = 0.1
-    _parameter_intervals = {"eps": _POSITIVE}
+    _parameter_intervals = {"eps": POSITIVE}
 
     def __init__(self, eps=1e-10):
         self.eps = eps
@@ -259,7 +256,7 @@ class RMSProp(Optimizer):
     name = "rmsprop"
     _kernel = "RMSProp"
     recommended_rate = 0.01
-    _parameter_intervals = {"rho": _FRACTION, "eps": _POSITIVE}
+    _parameter_intervals = {"rho": UNIT_RIGHT_OPEN, "eps": POSITIVE}
 
     def __init__(self, rho=0.9, eps=1e-8):
         self.rho = rho
@@ -270,7 +267,7 @@ class _Moments(Optimizer):
     """What the methods with moments of two orders share."""
 
     recommended_rate = 0.01
-    _parameter_intervals = {"beta1": _FRACTION, "beta2": _FRACTION, "eps": _POSITIVE}
+    _parameter_intervals = {"beta1": UNIT_RIGHT_OPEN, "beta2": UNIT_RIGHT_OPEN, "eps": POSITIVE}
 
     def __init__(self, beta1=0.9, beta2=0.999, eps=1e-8):
         self.beta1 = beta1

@@ -6,9 +6,9 @@ import numbers
 
 import numpy as np
 
+from sklearn_losses._interval import UNIT, Interval
 from sklearn_losses._parameters import from_name
 from sklearn_losses._penalty import Compiled, Penalty
-from sklearn_losses.links import Interval
 
 __all__ = [
     "L1",
@@ -22,8 +22,6 @@ __all__ = [
     "SparseGroup",
     "get_penalty",
 ]
-
-_UNIT = Interval(0, 1, True, True)
 
 
 class Weighted(Compiled):
@@ -141,7 +139,7 @@ class ElasticNet(Weighted):
     """
 
     name = "elasticnet"
-    _parameter_intervals = {"l1_ratio": _UNIT}
+    _parameter_intervals = {"l1_ratio": UNIT}
 
     def __init__(self, l1_ratio=0.15, weights=None):
         self.l1_ratio = l1_ratio
@@ -235,7 +233,7 @@ class SparseGroup(_Grouped):
     """
 
     name = "sparse_group"
-    _parameter_intervals = {"l1_ratio": _UNIT}
+    _parameter_intervals = {"l1_ratio": UNIT}
 
     def __init__(self, groups, l1_ratio=0.5, weights=None):
         self.groups = groups

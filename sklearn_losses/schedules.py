@@ -8,11 +8,8 @@ goes on as if it never had been.
 import numpy as np
 
 from sklearn_losses._array import kernel_array
+from sklearn_losses._interval import POSITIVE, UNIT_LEFT_OPEN, Interval
 from sklearn_losses._parameters import Parametric, check_integer, check_number, from_name
-from sklearn_losses.links import Interval
-
-POSITIVE = Interval(0, np.inf)
-UNIT_LEFT_OPEN = Interval(0, 1, high_inclusive=True)
 
 
 def _cosine(start, end, share):

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 from sklearn.base import clone
 
-from sklearn_losses.links import Interval
+from sklearn_losses._interval import Interval
 
 __all__ = ["check_loss"]
 

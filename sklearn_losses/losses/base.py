@@ -13,14 +13,10 @@ from sklearn_losses._array import (
     on_its_device,
     to_host,
 )
+from sklearn_losses._interval import Interval
 from sklearn_losses._kernels.losses import _pointwise, _rowwise
 from sklearn_losses._parameters import Parametric
-from sklearn_losses.links import IdentityLink, Interval
-
-POSITIVE = Interval(0, np.inf)
-NON_NEGATIVE = Interval(0, np.inf, low_inclusive=True)
-UNIT_OPEN = Interval(0, 1)
-UNIT = Interval(0, 1, True, True)
+from sklearn_losses.links import IdentityLink
 
 # Methods that a kernel's `_evaluate` serves, and that fits and means go past.
 _IN_ONE_PASS = ("loss", "gradient", "loss_gradient", "gradient_hessian")

@@ -11,16 +11,16 @@ import numpy as np
 
 from sklearn_losses._array import array_namespace
 from sklearn_losses._corrected_links import AsymmetricLink, FocalLink, PolyLink
+from sklearn_losses._interval import NON_NEGATIVE, POSITIVE, UNIT, UNIT_RIGHT_OPEN, Interval
 from sklearn_losses._parameters import check_number, log_in_two
 from sklearn_losses.links import (
     ClippedLinearLink,
     HalfLogitLink,
     IdentityLink,
-    Interval,
     LogitLink,
 )
 from sklearn_losses.losses import constants
-from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE, UNIT, x_log_x
+from sklearn_losses.losses.base import x_log_x
 from sklearn_losses.losses.pointwise import MeanFitMixin, PointwiseLoss
 
 
@@ -448,7 +448,7 @@ class AsymmetricLoss(BinaryLoss):
     _parameter_intervals = {
         "gamma_pos": NON_NEGATIVE,
         "gamma_neg": NON_NEGATIVE,
-        "margin": Interval(0, 1, low_inclusive=True),
+        "margin": UNIT_RIGHT_OPEN,
     }
 
     def __init__(self, gamma_pos=0.0, gamma_neg=4.0, margin=0.05):

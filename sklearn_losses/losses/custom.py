@@ -14,7 +14,8 @@ from sklearn_losses._array import (
     kernel_array,
     on_device,
 )
-from sklearn_losses.links import IdentityLink, Interval, Link
+from sklearn_losses._interval import REALS, Interval
+from sklearn_losses.links import IdentityLink, Link
 from sklearn_losses.losses import constants
 from sklearn_losses.losses._addresses import address_of
 from sklearn_losses.losses.pointwise import PointwiseLoss
@@ -22,7 +23,6 @@ from sklearn_losses.losses.regression import HalfSquaredError
 
 # Neither can change, so that they can be defaults.
 IDENTITY = IdentityLink()
-REALS = Interval()
 
 _TASKS = ("regression", "binary")
 _NEEDS = (

@@ -7,10 +7,11 @@ Terms in y_true alone are dropped, as scikit-learn does; `constant_to_optimal_ze
 import numpy as np
 
 from sklearn_losses._array import array_namespace
+from sklearn_losses._interval import NON_NEGATIVE, POSITIVE, Interval
 from sklearn_losses._parameters import log_in_two
-from sklearn_losses.links import Interval, Log1pLink, LogLink
+from sklearn_losses.links import Log1pLink, LogLink
 from sklearn_losses.losses import constants
-from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE, x_log_x
+from sklearn_losses.losses.base import x_log_x
 from sklearn_losses.losses.pointwise import MeanFitMixin, PointwiseLoss
 
 

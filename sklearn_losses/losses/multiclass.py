@@ -13,8 +13,9 @@ from sklearn_losses._corrected_links import (
     ShiftedSoftmaxLink,
     SmoothedSoftmaxLink,
 )
-from sklearn_losses.links import IdentityLink, Interval, SoftmaxLink
-from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE, x_log_x
+from sklearn_losses._interval import NON_NEGATIVE, POSITIVE, UNIT_RIGHT_OPEN
+from sklearn_losses.links import IdentityLink, SoftmaxLink
+from sklearn_losses.losses.base import x_log_x
 from sklearn_losses.losses.rowwise import RowwiseLoss
 
 
@@ -48,7 +49,7 @@ class HalfMultinomialLoss(RowwiseLoss):
 
     name = "multinomial"
     takes_probabilities = True
-    _parameter_intervals = {"label_smoothing": Interval(0, 1, low_inclusive=True)}
+    _parameter_intervals = {"label_smoothing": UNIT_RIGHT_OPEN}
 
     def __init__(self, n_classes=None, label_smoothing=0.0):
         super().__init__(n_classes)

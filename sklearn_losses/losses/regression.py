@@ -3,7 +3,7 @@
 import numpy as np
 
 from sklearn_losses._array import array_namespace
-from sklearn_losses.links import Interval
+from sklearn_losses._interval import NON_NEGATIVE, POSITIVE, UNIT_OPEN, Interval
 from sklearn_losses.losses import constants
 from sklearn_losses.losses._scales import (
     JOINT,
@@ -13,7 +13,6 @@ from sklearn_losses.losses._scales import (
     cherkassky_ma,
     conquer_bandwidth,
 )
-from sklearn_losses.losses.base import NON_NEGATIVE, POSITIVE, UNIT_OPEN
 from sklearn_losses.losses.pointwise import MeanFitMixin, PointwiseLoss
 
 

@@ -5,10 +5,9 @@ import math
 
 import numpy as np
 
-from sklearn_losses.links import Interval
+from sklearn_losses._interval import POSITIVE, Interval
 from sklearn_losses.losses import constants
 from sklearn_losses.losses._scales import SPREAD, Scale, efficient_constant
-from sklearn_losses.losses.base import POSITIVE
 from sklearn_losses.losses.pointwise import PointwiseLoss
 from sklearn_losses.losses.regression import AbsoluteError
 

@@ -14,10 +14,11 @@ from sklearn_losses._array import (
     on_device,
     to_host,
 )
+from sklearn_losses._interval import Interval
 from sklearn_losses._kernels.device import class_weights, evaluate_rowwise
 from sklearn_losses._kernels.losses import _rowwise
 from sklearn_losses._parameters import check_number
-from sklearn_losses.links import Interval, SoftmaxLink
+from sklearn_losses.links import SoftmaxLink
 from sklearn_losses.losses import constants
 from sklearn_losses.losses.base import Loss
 
@@ -371,6 +372,21 @@ class RowwiseLoss(Loss):
         start = np.log(shares / shares.sum())
         options = {"ftol": 1e-15, "gtol": 1e-12}
         return minimize(objective, start, jac=True, method="L-BFGS-B", options=options).x
+
+
+def softmax_hessian_product(proba, vector):
+    """The softmax cross-entropy's matrix of second derivatives, ``diag(p) - p p'``, times a vector.
+
+    Parameters
+    ----------
+    proba, vector : ndarray of shape (..., n_classes)
+
+    Returns
+    -------
+    product : ndarray of shape (..., n_classes)
+    """
+    product = proba * vector
+    return product - proba * product.sum(axis=-1, keepdims=True)
 
 
 def _with_a_share_of(missing, shares, y, weight, offset):

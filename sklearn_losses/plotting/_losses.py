@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from sklearn_losses._interval import POSITIVE
 from sklearn_losses._parameters import check_integer, check_number
 from sklearn_losses.links import IdentityLink
 from sklearn_losses.losses import get_loss
-from sklearn_losses.losses.base import POSITIVE
 from sklearn_losses.plotting._axes import finish, legend, line_look, make_axes
 
 PANELS = ("loss", "gradient", "influence")

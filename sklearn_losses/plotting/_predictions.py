@@ -3,8 +3,8 @@
 import numpy as np
 
 from sklearn_losses._array import to_host
+from sklearn_losses._interval import UNIT_OPEN
 from sklearn_losses._parameters import check_integer, check_number
-from sklearn_losses.losses.base import UNIT_OPEN
 from sklearn_losses.metrics import raw_from_prediction
 from sklearn_losses.plotting._axes import (
     COLOURS,

@@ -14,9 +14,9 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 import sklearn_losses as sl
-from sklearn_losses._curvature import softmax_hessian_product
 from sklearn_losses.links import Interval, LogitLink
 from sklearn_losses.losses import LOSSES, REDUCED
+from sklearn_losses.losses.rowwise import softmax_hessian_product
 from sklearn_losses.objectives import METRICS, OBJECTIVES
 
 # LightGBM 4.7 renames it; earlier versions have no other.

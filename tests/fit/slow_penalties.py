@@ -5,15 +5,35 @@ import mpmath
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
-VALUES = {}
+from sklearn_losses.penalties import PENALTIES
+
+VALUES, FLAGS, OTHER_PARAMS = {}, {}, {}
 
 
-def value_of(name):
+def value_of(name, *, convex=True, separable=True, smooth=False, others=()):
+    """The function that follows is the value of the penalty of that name, whose flags these are;
+    `others`: values of its parameters to be tested beside its defaults."""
+
     def keep(function):
         VALUES[name] = function
+        FLAGS[name] = (convex, separable, smooth)
+        OTHER_PARAMS[name] = others
         return function
 
     return keep
+
+
+def cases(n_features, **params):
+    """Name -> a penalty for so many features: weights by feature, groups of three, and the other
+    parameters as they are, or as given."""
+    weights, groups = np.linspace(0.0, 2.0, n_features), np.arange(n_features) // 3
+    made = {}
+    for name, cls in PENALTIES.items():
+        takes = cls._get_param_names()
+        given = {"groups": groups} if "groups" in takes else {"weights": weights}
+        given |= params
+        made[name] = cls(**{key: value for key, value in given.items() if key in takes})
+    return made
 
 
 # Each is of the coefficients of one output.
@@ -25,20 +45,20 @@ def _(c, alpha, weights):
     return sum(alpha * w * abs(x) for w, x in zip(weights, c, strict=True))
 
 
-@value_of("l2")
+@value_of("l2", smooth=True)
 def _(c, alpha, weights):
     """Hoerl and Kennard (1970), half the squares."""
     return sum(0.5 * alpha * w * x**2 for w, x in zip(weights, c, strict=True))
 
 
-@value_of("elasticnet")
+@value_of("elasticnet", others=[{"l1_ratio": 0.6}, {"l1_ratio": 0}])
 def _(c, alpha, weights, l1_ratio):
     """scikit-learn's user guide, "Mathematical formulation" of stochastic gradient descent."""
     terms = zip(weights, c, strict=True)
     return alpha * sum(w * ((1 - l1_ratio) / 2 * x**2 + l1_ratio * abs(x)) for w, x in terms)
 
 
-@value_of("group_lasso")
+@value_of("group_lasso", separable=False)
 def _(c, alpha, weights, groups):
     """Yuan and Lin (2006), eq. 2.1 with K_j the identity times the group's size."""
     return alpha * sum(
@@ -46,14 +66,14 @@ def _(c, alpha, weights, groups):
     )
 
 
-@value_of("sparse_group")
+@value_of("sparse_group", separable=False, others=[{"l1_ratio": 0.2}, {"l1_ratio": 1.0}])
 def _(c, alpha, weights, groups, l1_ratio):
     """Simon et al. (2013), eq. 3."""
     groups_part = VALUES["group_lasso"](c, (1 - l1_ratio) * alpha, weights, groups)
     return groups_part + l1_ratio * alpha * sum(abs(x) for x in c)
 
 
-@value_of("mcp")
+@value_of("mcp", convex=False, others=[{"gamma": 1.2}])
 def _(c, alpha, gamma):
     """Zhang (2010), eq. 2.1: alpha times the integral of (1 - x / (gamma alpha))_+."""
     return sum(
@@ -62,7 +82,7 @@ def _(c, alpha, gamma):
     )
 
 
-@value_of("scad")
+@value_of("scad", convex=False, others=[{"gamma": 2.1}])
 def _(c, alpha, gamma):
     """Fan and Li (2001), the integral of eq. 2.7."""
 

@@ -4,6 +4,7 @@ of the one of L1 and bounds; and they end where the penalised objective is stati
 import numpy as np
 import pytest
 from slow_optimizers import Prox
+from slow_penalties import cases
 from test_optimizers import (
     LAYOUTS,
     PLAIN,
@@ -16,12 +17,10 @@ from test_optimizers import (
     rates_of,
 )
 
-from sklearn_losses.penalties import L1, L2, MCP, PENALTIES, SCAD, ElasticNet, Penalty
+from sklearn_losses.penalties import Penalty
 
 D = 11
 ALPHA = 0.2
-WEIGHTS = np.linspace(0.0, 2.0, D)
-GROUPS = [[0, 3, 7], [1], [2, 4, 5, 6, 10], [8, 9]]
 
 
 class InPython(Penalty):
@@ -37,23 +36,9 @@ class InPython(Penalty):
         return np.clip(moved, low, high)
 
 
-CASES = {
-    "l1": L1(WEIGHTS),
-    "l2": L2(WEIGHTS),
-    "elasticnet": ElasticNet(0.4, WEIGHTS),
-    "group_lasso": PENALTIES["group_lasso"](GROUPS),
-    "sparse_group": PENALTIES["sparse_group"](GROUPS, 0.3),
-    "mcp": MCP(),
-    "scad": SCAD(),
-    "in Python": InPython(),
-}
+CASES = {**cases(D), "in Python": InPython()}
 # Kernels of their own for the L1 penalty of the settings.
 OPTIMIZERS = [name for name in PLAIN + REDUCED if name != "cumulative sgd"]
-
-
-def test_every_penalty_has_a_case():
-    assert set(PENALTIES) == set(CASES) - {"in Python"}
-    assert all(type(CASES[name]) is cls for name, cls in PENALTIES.items())
 
 
 class PenaltyProx(Prox):
@@ -92,7 +77,7 @@ def test_steps_are_the_papers_with_any_penalty(name, penalty, layout, bounds):
     engine = engine_of(
         layout, setup, kernel, arguments | {"penalty": kernel_of(penalty, low, high)}, 7
     )
-    if not penalty._kernel(ALPHA, D) or penalty.name in ("group_lasso", "sparse_group"):
+    if not penalty._kernel(ALPHA, D) or not penalty.separable:
         layout = (layout[0], layout[1], None)  # sparse rows move every feature, as dense ones do
     expected = descent_of(layout, setup, kernel, arguments)
     expected.prox = PenaltyProx(penalty, low, high)

@@ -9,7 +9,7 @@ import slow_penalties
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, clone
-from slow_penalties import VALUES, exact_prox_group, prox_group, prox_one
+from slow_penalties import FLAGS, OTHER_PARAMS, VALUES, exact_prox_group, prox_group, prox_one
 
 from sklearn_losses._kernels.fit import _penalties
 from sklearn_losses.penalties import (
@@ -29,24 +29,23 @@ N_FEATURES = 7
 LABELS = np.array([2, 0, 2, 5, 0, 2, 5])
 LISTS = [[1, 4], [0, 2, 5], [3, 6]]  # what the labels mean
 WEIGHTS = [0.5, 2.0, 0.0, 1.0, 1.5, 3.0, 0.0]
-EVERY = [
-    L1(),
-    L1(weights=WEIGHTS),
-    L2(),
-    L2(weights=WEIGHTS),
-    ElasticNet(),
-    ElasticNet(l1_ratio=0.6, weights=WEIGHTS),
-    ElasticNet(l1_ratio=0),
-    GroupLasso(LABELS),
-    GroupLasso(LISTS, weights=[0.0, 2.0, 0.5]),
-    SparseGroup(LABELS),
-    SparseGroup(LISTS, l1_ratio=0.2, weights=[0.0, 2.0, 0.5]),
-    SparseGroup(LABELS, l1_ratio=1.0),
-    MCP(),
-    MCP(gamma=1.2),
-    SCAD(),
-    SCAD(gamma=2.1),
-]
+
+
+def every():
+    """Each penalty as it is made, with other parameters, and with weights."""
+    made = []
+    for name, cls in PENALTIES.items():
+        grouped = "groups" in cls._get_param_names()
+        for params in ({}, *OTHER_PARAMS[name]):
+            made.append(cls(**params, **({"groups": LABELS} if grouped else {})))
+        if grouped:
+            made.append(cls(groups=LISTS, weights=[0.0, 2.0, 0.5]))
+        elif "weights" in cls._get_param_names():
+            made.append(cls(weights=WEIGHTS, **dict(*OTHER_PARAMS[name][:1])))
+    return made
+
+
+EVERY = every()
 NAMES = [f"{p.name}-{i}" for i, p in enumerate(EVERY)]
 every_penalty = pytest.mark.parametrize("penalty", EVERY, ids=NAMES)
 every_type = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -398,15 +397,7 @@ def test_parameters_are_set_by_name_and_used_when_set():
 
 def test_flags_say_what_is_convex_separable_and_smooth():
     flags = {n: (c.convex, c.separable, c.smooth) for n, c in PENALTIES.items()}
-    assert flags == {
-        "l1": (True, True, False),
-        "l2": (True, True, True),
-        "elasticnet": (True, True, False),
-        "group_lasso": (True, False, False),
-        "sparse_group": (True, False, False),
-        "mcp": (False, True, False),
-        "scad": (False, True, False),
-    }
+    assert flags == FLAGS
 
 
 def test_names_and_objects_stand_for_penalties():

@@ -32,11 +32,11 @@ def test_every_parameter_is_varied_by_the_tests_and_changes_some_number(cls):
     settings, other = SETTINGS.get(cls.__name__, [{}]), OTHER_PARAMS.get(cls.__name__, {})
     for name, value in params.items():
         varied = [s[name] for s in settings if name in s and not np.array_equal(s[name], value)]
-        assert varied, f"{cls.__name__}: no entry of test_accuracy.SETTINGS varies {name}"
+        assert varied, f"{cls.__name__}: no entry of references.SETTINGS varies {name}"
         if name in SHAPES:
             continue
         assert name in other and not np.array_equal(other[name], value), (
-            f"{cls.__name__}: test_losses.OTHER_PARAMS does not vary {name}"
+            f"{cls.__name__}: references.OTHER_PARAMS does not vary {name}"
         )
         changed = cls(**{name: other[name]})
         y, raw = sample(changed)

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from references import OTHER_PARAMS
 from scipy import optimize
 from sklearn._loss import loss as sklearn_loss
 from sklearn.base import clone
@@ -14,38 +15,6 @@ from sklearn_losses._kernels.losses import _pointwise
 from sklearn_losses.losses import LOSSES, POINTWISE, REDUCED, ROWWISE
 from sklearn_losses.testing import check_loss
 
-# Other parameters than the defaults, one set a loss that has any.
-OTHER_PARAMS = {
-    "HuberLoss": {"delta": 0.3},
-    "SmoothL1": {"beta": 2.5},
-    "PseudoHuber": {"delta": 3.0},
-    "PinballLoss": {"quantile": 0.9},
-    "SmoothPinball": {"quantile": 0.2, "width": 0.7},
-    "Expectile": {"expectile": 0.1},
-    "EpsilonInsensitive": {"epsilon": 0.0},
-    "SquaredEpsilonInsensitive": {"epsilon": 1.0},
-    "Fair": {"c": 0.2},
-    "Cauchy": {"c": 3.0},
-    "GemanMcClure": {"c": 4.0},
-    "Welsch": {"c": 5.0},
-    "TukeyBiweight": {"c": 9.0},
-    "GeneralRobust": {"alpha": 1.5, "c": 2.0},
-    "AbsolutePercentageError": {"epsilon": 0.5},
-    "HalfTweedieLoss": {"power": 1.2},
-    "NegativeBinomial": {"theta": 3.5},
-    "Hinge": {"threshold": 0.5},
-    "SquaredHinge": {"threshold": 2.0},
-    "SmoothHinge": {"gamma": 0.25},
-    "FocalLoss": {"gamma": 1.0, "alpha": 0.3},
-    "PolyLoss": {"epsilon": -0.5},
-    "AsymmetricLoss": {"gamma_pos": 1.0, "gamma_neg": 2.0, "margin": 0.0},
-    "HalfMultinomialLoss": {"n_classes": 4, "label_smoothing": 0.1},
-    "MulticlassHinge": {"n_classes": 2},
-    "MulticlassFocal": {"gamma": 0.5, "alpha": [1.0, 2.0, 0.5], "n_classes": 3},
-    "LogitAdjusted": {"priors": [5, 3, 2], "tau": 0.5},
-    "LDAM": {"class_counts": [100, 10, 1], "max_margin": 1.0, "scale": 2.0},
-    "MulticlassKLDivergence": {"n_classes": 5},
-}
 EVERY = [*POINTWISE, *ROWWISE]
 
 
