@@ -1,11 +1,8 @@
 """Linear classification by stochastic gradient descent."""
 
-from dataclasses import replace
-
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 
 from sklearn_losses._array import (
@@ -20,7 +17,7 @@ from sklearn_losses._sklearn_compat import StrOptions, fit_context
 from sklearn_losses._solvers import ONE_SAMPLE
 from sklearn_losses._solvers.reference import in_range
 from sklearn_losses._states import array_like, list_of, number
-from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
+from sklearn_losses.linear_model._base import BaseSGD
 from sklearn_losses.linear_model._docs import documented
 from sklearn_losses.linear_model._outcome import wait
 from sklearn_losses.linear_model._parameters import gives_probability, takes_streams
@@ -284,7 +281,9 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         validations = None
         if call.validation is not None:
             validations = learned(self._read_validation(call.validation, targets, loss), "_val")
-        datas, seeds = self._hold_out(datas, targets, one_by_one, hold=validations is None)
+        datas, seeds = self._hold_out_of_classes(
+            datas, targets, one_by_one, hold=validations is None
+        )
         return Request(
             datas=datas,
             validations=validations,
@@ -347,26 +346,6 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
                 f"bounds and positive hold for a row of weights a class, of which "
                 f"{type(loss).__name__} shows the difference alone; use loss='log_loss'"
             )
-
-    def _hold_out(self, datas, targets, one_by_one, hold):
-        """The data with the rows that early stopping holds out, and the seeds of the fits."""
-        random_state = check_random_state(self.random_state)
-        # The draws, in this order, are scikit-learn's; the first of a fit seeds what it does not
-        # use. Every class shuffles with a seed of its own.
-        held_out, drawn = None, [random_state]
-        if one_by_one:
-            held_out = self._held_out(targets.array, datas[0].sample_weight) if hold else None
-            states = random_state.randint(MAX_INT, size=len(datas))
-            drawn = [check_random_state(int(seed)) for seed in states]
-        made, seeds = [], []
-        for data, state in zip(datas, drawn, strict=True):
-            state.randint(1, MAX_INT)
-            if hold and not one_by_one:
-                of_one = data.n_outputs == 1
-                held_out = self._held_out(data.y if of_one else targets.array, data.sample_weight)
-            made.append(replace(data, held_out=held_out))
-            seeds.append(state.randint(MAX_INT))
-        return tuple(made), tuple(seeds)
 
     # ------------------------------------------------------------------------------------- training
 

@@ -1,11 +1,16 @@
 """How a fit is judged after each epoch: on rows held out, or on samples of the user's."""
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
+from sklearn.utils import check_random_state
 
 from sklearn_losses._array import array_namespace, in_namespace, to_host
 from sklearn_losses._solvers.engines import make_problem
+
+MAX_INT = np.iinfo(np.int32).max
 
 
 def mean_loss_on(data, settings, rows=None):
@@ -39,6 +44,26 @@ class Judging:
         mask = np.zeros(len(y), dtype=bool)
         mask[validation] = True
         return mask
+
+    def _hold_out_of_classes(self, datas, targets, one_by_one, hold):
+        """The data with the rows that early stopping holds out, and the seeds of the fits."""
+        random_state = check_random_state(self.random_state)
+        # The draws, in this order, are scikit-learn's; the first of a fit seeds what it does not
+        # use. Every class shuffles with a seed of its own.
+        held_out, drawn = None, [random_state]
+        if one_by_one:
+            held_out = self._held_out(targets.array, datas[0].sample_weight) if hold else None
+            states = random_state.randint(MAX_INT, size=len(datas))
+            drawn = [check_random_state(int(seed)) for seed in states]
+        made, seeds = [], []
+        for data, state in zip(datas, drawn, strict=True):
+            state.randint(1, MAX_INT)
+            if hold and not one_by_one:
+                of_one = data.n_outputs == 1
+                held_out = self._held_out(data.y if of_one else targets.array, data.sample_weight)
+            made.append(replace(data, held_out=held_out))
+            seeds.append(state.randint(MAX_INT))
+        return tuple(made), tuple(seeds)
 
     def _validation_of(self, request, i):
         """The keyword arguments of `Fit` for the validation of the i-th fit."""
