@@ -139,19 +139,22 @@ def list_of(kinds):
     return check
 
 
-def arrays_and_scalars(live):
-    """The kind of the state of an engine of batches, from its arrays that change: average_a,
-    average_b, t and l1_so_far are its scalars."""
-    state = dict_of(
-        {
-            "arrays": list_of([array_like(array) for array in live]),
-            "scalars": list_of([number(0), number(1), number(1), number(0)]),
-        }
-    )
+# Of averages, which engines of every kind count alike.
+_AVERAGING = {"average_a": number(0), "average_b": number(1), "t": number(1)}
+
+
+def of_batches(live):
+    """The kind of the state of an engine of batches, from its arrays that change, by name."""
+    arrays = {name: array_like(array) for name, array in live.items()}
+    return _with_averages({**arrays, **_AVERAGING, "l1_so_far": number(0)})
+
+
+def _with_averages(kinds):
+    state = dict_of(kinds)
 
     def check(value, name="engine"):
         value = state(value, name)
-        _check_averaging(*value["scalars"][:3], name)
+        _check_averaging(*(value[key] for key in _AVERAGING), name)
         return value
 
     return check
@@ -216,12 +219,10 @@ def one_sample(kinds):
     """The kind of the state of the engine of one sample a step, from the kinds of its counts and
     vectors."""
     numbers = {
-        "t": number(1),
+        **_AVERAGING,
         "eta": number(0),
         "scale": number(0, 1, above=True),
         "intercept": number(),
-        "average_a": number(0),
-        "average_b": number(1),
         "intercept_average": number(),
         "u": number(0),
         "finite": _true,
@@ -229,14 +230,7 @@ def one_sample(kinds):
     # Of the objective, which may overflow.
     sums = ("square", "absolute", "square_now", "absolute_now")
     sums += ("loss_sum", "gradient_sum", "square_sum", "absolute_sum")
-    state = dict_of({**numbers, **dict.fromkeys(sums, any_number), **kinds})
-
-    def check(value, name="engine"):
-        value = state(value, name)
-        _check_averaging(value["average_a"], value["average_b"], value["t"], name)
-        return value
-
-    return check
+    return _with_averages({**numbers, **dict.fromkeys(sums, any_number), **kinds})
 
 
 def _true(value, name):

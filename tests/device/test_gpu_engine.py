@@ -338,7 +338,7 @@ def test_state_goes_on_there_and_on_the_other_side(name, layout, side):
     for a, b in zip(go_on(again, side.give), go_on(whole, side.give), strict=True):
         np.testing.assert_array_equal(a, b)
     host = make(HOST, setup, **options)
-    host.set_state({"arrays": list(map(side.give, state["arrays"])), "scalars": state["scalars"]})
+    host.set_state({k: v if np.isscalar(v) else side.give(v) for k, v in state.items()})
     back = make(side, setup, **options)
     back.set_state(host.get_state())
     for a, b in zip(go_on(host, np.asarray), go_on(back, side.give), strict=True):

@@ -28,15 +28,15 @@ from sklearn_losses._kernels.device.problem import (
     wrapper,
 )
 from sklearn_losses._kernels.fit.optimizers import n_states, shuffled, state_powers
-from sklearn_losses._states import arrays_and_scalars
+from sklearn_losses._states import of_batches
 
 REDUCTIONS = {
     None: Reduction.NOT_REDUCED,
     "saga": Reduction.SAGA_MEMORY,
     "svrg": Reduction.SVRG_MEMORY,
 }
-# The scalars of a state, in its order.
-SCALARS = (Clock.A, Clock.B, Clock.T, Clock.L1)
+# Where the numbers of a state stand, by the names of the CPU's.
+NUMBERS = {"average_a": Clock.A, "average_b": Clock.B, "t": Clock.T, "l1_so_far": Clock.L1}
 # Steps of a graph of launches, and of an epoch that is worth one.
 GRAPH_STEPS = 64
 LEAST_GRAPH = 16
@@ -133,7 +133,7 @@ clip_norm, average, share
             self.clock[Clock.T] = 1.0
             self.clock[Clock.B] = 1.0
             self.kept = [array.copy() for array in self.stores]
-        self.scalars_kept = (0.0, 1.0, 1.0, 0.0)
+        self.numbers_kept = {"average_a": 0.0, "average_b": 1.0, "t": 1.0, "l1_so_far": 0.0}
         self.plans = {}
         self.graphs = {}
         self.set_coordinates(unit, intercept_unit, center)
@@ -142,7 +142,7 @@ clip_norm, average, share
         """State that lasts, in one array for each type, so that it is kept in as many copies."""
         xp, K, size = self.xp, self.n_outputs, self.size
         reals = xp.zeros((1 + n_states) * size, self.dtype)
-        names = ["intercept", *["intercept_states"] * n_states]
+        names = ["intercept", *(f"intercept_s{i}" for i in range(n_states))]
         sizes = [K] * len(names)
         for name, wanted in (("average", self.average_from), ("mean", self.memory)):
             if wanted:
@@ -159,19 +159,23 @@ clip_norm, average, share
         if n_states:
             self.members["intercept_states"] = doubles[K : (1 + n_states) * K]
         self.members |= dict(zip(names[1 + n_states :], parts[1 + n_states :], strict=True))
-        # In the order of the CPU's state, with a row an output.
-        self.layout = [(0, 0, size), (1, 0, K)]
-        self.layout += [(0, (1 + i) * size, size) for i in range(n_states)]
-        self.layout += [(1, start, n) for start, n in zip(starts[1:-1], sizes[1:], strict=True)]
-        self.as_rows = {0, *range(2, 2 + n_states)}  # of the layout; those of the weights' shape
-        if self.average_from:
-            self.averages_at = 2 + 2 * n_states
-            self.as_rows.add(self.averages_at)
+        # By the names of the CPU's state: which store, where in it, and how many.
+        self.layout = {"w": (0, 0, size)}
+        self.layout |= {f"s{i}": (0, (1 + i) * size, size) for i in range(n_states)}
+        doubles_at = zip(starts[:-1], sizes, strict=True)
+        self.layout |= {
+            name: (1, start, n) for name, (start, n) in zip(names, doubles_at, strict=True)
+        }
+        self.as_rows = {
+            "w",
+            "average",
+            *(f"s{i}" for i in range(n_states)),
+        }  # of the weights' shape
         if self.memory is not None:
             table = xp.zeros(self.n_samples * K, self.dtype)
             self.stores.append(table)
             self.members["memory"] = table
-            self.layout.insert(len(self.layout) - 2, (2, 0, table.size))
+            self.layout["table"] = (2, 0, table.size)
             if self.sparse:
                 if share is None:
                     raise ValueError("variance-reduced methods need `share` where X is sparse")
@@ -200,7 +204,7 @@ clip_norm, average, share
             self.graphs.clear()  # of other launches
 
     def _set_units(self, unit, intercept_unit):
-        xp, n = self.xp, len(self.powers)
+        xp = self.xp
         old = self.by_output(self.members["unit"]), self.members["intercept_unit"]
         new = [xp.empty_like(array) for array in old]
         for array, given in zip(new, (unit, intercept_unit), strict=True):
@@ -208,7 +212,8 @@ clip_norm, average, share
         growth = [a.astype(np.float64) / b for a, b in zip(new, old, strict=True)]
         for parts in (self._parts(self.stores), self._parts(self.kept)):
             for i, power in enumerate(self.powers):
-                for state, factor in zip((parts[2 + i], parts[2 + n + i]), growth, strict=True):
+                states = parts[f"s{i}"], parts[f"intercept_s{i}"]
+                for state, factor in zip(states, growth, strict=True):
                     state[...] = (state * factor ** float(power)).astype(state.dtype)
         for array, values in zip(old, new, strict=True):
             array[...] = values
@@ -219,8 +224,8 @@ clip_norm, average, share
         here[...] = in_namespace(np.float64(center) if np.isscalar(center) else center, xp)
         if self.memory is not None:
             for parts in (self._parts(self.stores), self._parts(self.kept)):
-                mean = self.by_output(parts[-2])  # is seen from the centre
-                mean += (old - here) * parts[-1][:, None]
+                mean = self.by_output(parts["mean"])  # is seen from the centre
+                mean += (old - here) * parts["intercept_mean"][:, None]
 
     # ----------------------------------------------------------------------------------- the epoch
 
@@ -386,7 +391,7 @@ clip_norm, average, share
         clock = self.clock_seen
         if not clock[Clock.FINITE]:
             return False
-        self.scalars_kept = tuple(clock[i] for i in SCALARS)
+        self.numbers_kept = {name: clock[at] for name, at in NUMBERS.items()}
         return True
 
     def square_norm(self):
@@ -402,53 +407,53 @@ clip_norm, average, share
         return self.clock_seen[Clock.CHANGE], self.clock_seen[Clock.LARGEST]
 
     def _parts(self, stores):
-        """Views of the state, in the CPU's order and shapes."""
-        parts = [stores[i][start : start + n] for i, start, n in self.layout]
-        parts = [self.by_output(p) if i in self.as_rows else p for i, p in enumerate(parts)]
+        """Views of the state, by the CPU's names and in its shapes."""
+        parts = {name: stores[i][at : at + n] for name, (i, at, n) in self.layout.items()}
+        for name in self.as_rows & set(parts):
+            parts[name] = self.by_output(parts[name])
         if self.memory is not None:
-            parts[-3] = parts[-3].reshape(self.n_samples, self.n_outputs)
+            parts["table"] = parts["table"].reshape(self.n_samples, self.n_outputs)
         return parts
 
     def coef(self):
         """The weights at the last `save`: cupy.ndarray of shape (n_outputs, n_features)."""
         with working_on(self.device):
-            return self.xp.ascontiguousarray(self._parts(self.kept)[0].copy())
+            return self.xp.ascontiguousarray(self._parts(self.kept)["w"].copy())
 
     def intercepts(self):
         """The intercepts at the last `save`: cupy.ndarray of shape (n_outputs,)."""
         with working_on(self.device):
-            return self._parts(self.kept)[1].copy()
+            return self._parts(self.kept)["intercept"].copy()
 
     def averages(self):
         """Averaged weights and intercepts at the last `save`, or (None, None) where no step was
         averaged."""
-        a, b, t, _ = self.scalars_kept
+        a, b, t, _ = self.numbers_kept.values()
         if not 0 < self.average_from <= t - 1.0:
             return None, None
         with working_on(self.device):
             parts = self._parts(self.kept)
-            average, intercept = parts[self.averages_at], parts[self.averages_at + 1]
-            average = (average + a * parts[0]) / b
-            return self.xp.ascontiguousarray(average.astype(self.dtype)), intercept.copy()
+            average = (parts["average"] + a * parts["w"]) / b
+            average = self.xp.ascontiguousarray(average.astype(self.dtype))
+            return average, parts["intercept_average"].copy()
 
     def get_state(self):
         """All that the next epoch depends on but data, parameters and order, at the last `save`: a
-        dict, which `_steps.Engine` takes too when its arrays are on the host."""
+        dict, which the host's `Engine` takes too when its arrays are on the host."""
         with working_on(self.device):
-            arrays = [part.copy() for part in self._parts(self.kept)]
-        return {"arrays": arrays, "scalars": self.scalars_kept}
+            arrays = {name: part.copy() for name, part in self._parts(self.kept).items()}
+        return arrays | self.numbers_kept
 
     def set_state(self, state):
         """Go on from what `get_state` returned, here or on the CPU; a ValueError where it is
         nothing that this could go on from."""
         with working_on(self.device):
             live = self._parts(self.stores)
-            state = arrays_and_scalars(live)(state)
-            pairs = zip(live, self._parts(self.kept), state["arrays"], strict=True)
-            for array, kept, given in pairs:
-                given = in_namespace(given, self.xp)
-                array[...] = given
+            state = of_batches(live)(state)
+            for name, kept in self._parts(self.kept).items():
+                given = in_namespace(state[name], self.xp)
+                live[name][...] = given
                 kept[...] = given
-            self.scalars_kept = state["scalars"]
-            for position, value in zip(SCALARS, self.scalars_kept, strict=True):
-                self.clock[position] = value
+            self.numbers_kept = {name: state[name] for name in NUMBERS}
+            for name, position in NUMBERS.items():
+                self.clock[position] = state[name]

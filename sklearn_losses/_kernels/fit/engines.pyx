@@ -18,7 +18,7 @@ from sklearn_losses._kernels.losses._rowwise cimport row_value_gradient
 
 from sklearn_losses._kernels._threads import effective_n_threads
 from sklearn_losses._kernels.fit.optimizers import KINDS, shuffled, state_powers
-from sklearn_losses._states import arrays_and_scalars
+from sklearn_losses._states import of_batches
 
 cnp.import_array()
 
@@ -573,14 +573,13 @@ cdef class Engine(Problem):
 
     def get_state(self):
         """All that the next epoch depends on but data, parameters and order, at the last `save`: a dict."""
-        arrays = [array.copy() for array in self.kept.values()]
-        return {"arrays": arrays, "scalars": tuple(self.numbers_kept.values())}
+        return {**{name: array.copy() for name, array in self.kept.items()}, **self.numbers_kept}
 
     def set_state(self, state):
         """Go on from what `get_state` returned; a ValueError where it is nothing that this could go on from."""
-        state = arrays_and_scalars(self.live.values())(state)
-        for (name, array), given in zip(self.live.items(), state["arrays"]):
-            array[...] = self.kept[name][...] = given
-        self.numbers_kept = dict(zip(self.numbers_kept, state["scalars"]))
+        state = of_batches(self.live)(state)
+        for name, array in self.live.items():
+            array[...] = self.kept[name][...] = state[name]
+        self.numbers_kept = {name: state[name] for name in self.numbers_kept}
         for name, value in self.numbers_kept.items():
             self.number(name)[0] = value
