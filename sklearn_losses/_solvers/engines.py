@@ -1,6 +1,8 @@
 """Which kernels a fit runs on, those of the host or of the device that its data are on, and what
 they are told of the data."""
 
+from dataclasses import fields
+
 from sklearn_losses._array import on_device
 
 
@@ -46,18 +48,10 @@ def problem_of(data, settings, *, batch_size, rows=None, weight_factor=None):
     weight_factor : float or None
         Of the sample weights; None: what makes the mean weight of the training rows 1.
     """
-    return {
-        "y": data.y,
-        "losses": data.losses,
-        "n_outputs": data.n_outputs,
-        "target": data.target,
-        "negative": data.negative,
+    told = {f.name: getattr(data, f.name) for f in fields(data) if f.name not in ("X", "held_out")}
+    return told | {
         "rows": data.training_rows() if rows is None else rows,
-        "sample_weight": data.sample_weight,
         "weight_factor": data.weight_factor() if weight_factor is None else weight_factor,
-        "weight_positive": data.weight_positive,
-        "weight_negative": data.weight_negative,
-        "offset": data.offset,
         "fit_intercept": settings.fit_intercept,
         "batch_size": batch_size,
         "n_threads": settings.n_threads,

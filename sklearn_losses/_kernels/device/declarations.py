@@ -16,6 +16,16 @@ COLUMNS = STRIPS * WARP
 # Sums over the weights that an epoch ends with.
 SURVEY_SUMS = 6
 
+# What an array of the data has an element for, and the arrays beside y: the name that callers have
+# for one, that of the member below, and what it goes by.
+BY_SAMPLE, BY_OUTPUT, BY_EITHER = range(3)
+DATA = {
+    "sample_weight": ("weight", BY_SAMPLE),
+    "weight_positive": ("weight_positive", BY_OUTPUT),
+    "weight_negative": ("weight_negative", BY_OUTPUT),
+    "offset": ("offset", BY_EITHER),  # by sample, or by sample and output
+}
+
 SIZES = {
     "WARP": WARP,
     "BLOCK": BLOCK,

@@ -10,7 +10,7 @@
 
 namespace sl {
 
-// What a kernel computes: RowOutputs, and these. SUMMED leaves a double a block: the weighted sum of the values, which
+// What a kernel computes: Outputs, and these. SUMMED leaves a double a block: the weighted sum of the values, which
 // `sum_rows` adds up. CHECKED leaves two more: the sum of the weights, and how many threads saw an input that a mean
 // must not be taken of.
 enum Totals { SUMMED = 16, CHECKED = 32 };

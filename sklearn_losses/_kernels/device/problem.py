@@ -10,7 +10,11 @@ import numpy as np
 from sklearn_losses._array import cupy, in_namespace
 from sklearn_losses._kernels.device.declarations import (
     BLOCK,
+    BY_EITHER,
+    BY_OUTPUT,
+    BY_SAMPLE,
     COLUMNS,
+    DATA,
     OUTPUTS,
     TARGETS,
     WARP,
@@ -166,14 +170,11 @@ class Problem:
         target="shared",
         negative=0.0,
         rows=None,
-        sample_weight=None,
         weight_factor=1.0,
-        weight_positive=None,
-        weight_negative=None,
-        offset=None,
         fit_intercept=True,
         batch_size=None,
         n_threads=None,
+        **arrays,
     ):
         self.xp = cupy()
         self.X = X
@@ -202,11 +203,8 @@ class Problem:
                 target=TARGETS[target],
                 negative=float(negative),
                 rows=rows,
-                weight=sample_weight,
+                arrays=arrays,
                 weight_factor=float(weight_factor),
-                weight_positive=weight_positive,
-                weight_negative=weight_negative,
-                offset=offset,
             )
             self._allocate()
 
@@ -219,16 +217,18 @@ class Problem:
             raise ValueError(f"expected an array of shape {shape}; got {array.shape}")
         return array
 
-    def _attach(
-        self, y, *, target, rows, weight, weight_positive, weight_negative, offset, **numbers
-    ):
+    def _attach(self, y, *, target, rows, arrays, **numbers):
         xp, n, K = self.xp, self.n_samples, self.n_outputs
         separate = target == TARGETS["separate"]
         self.rows_given = None if rows is None else np.ascontiguousarray(rows, dtype=np.int32)
         self.n_rows = n if rows is None else len(rows)
-        optional = {"weight": (weight, (n,)), "offset": (offset, getattr(offset, "shape", None))}
-        for name, factor in (("positive", weight_positive), ("negative", weight_negative)):
-            optional[f"weight_{name}"] = (factor, (K,))
+        unknown = set(arrays) - set(DATA)
+        if unknown:
+            raise TypeError(f"unknown arguments: {sorted(unknown)}")
+        arrays = {name: arrays[name] for name in arrays if arrays[name] is not None}
+        offset = arrays.get("offset")
+        shapes = {BY_SAMPLE: (n,), BY_OUTPUT: (K,)}
+        shapes[BY_EITHER] = (n, K) if offset is not None and offset.ndim == 2 else (n,)
         self.members = {
             "order": xp.zeros(1, np.int32),  # that of an epoch: `Engine` has epochs
             "given": None if rows is None else xp.asarray(self.rows_given),
@@ -239,9 +239,7 @@ class Problem:
             "y": self._real(y, (n, K) if separate else (n,)),
             "offset_separate": offset is not None and offset.ndim == 2,
             "fit_intercept": self.fit_intercept,
-            **{
-                k: None if a is None else self._real(a, shape) for k, (a, shape) in optional.items()
-            },
+            **{DATA[k][0]: self._real(a, shapes[DATA[k][1]]) for k, a in arrays.items()},
             **numbers,
         }
         if self.sparse:
@@ -275,7 +273,7 @@ class Problem:
         kind, first = resolved[0]
         self.rowwise = self.losses[0].is_multiclass
         self.python = kind < 0
-        if self.rowwise and self.members["weight_positive"] is not None:
+        if self.rowwise and "weight_positive" in self.members:
             raise ValueError("a row-wise loss takes the weights of classes as sample weights")
         if self.python and len(resolved) > 1:
             raise ValueError("a Python loss has no kernel that takes parameters by output")
