@@ -373,13 +373,12 @@ class Batches(Descent):
         if grown.any():
             share = np.where(grown, old / np.where(grown, scale, 1.0), 1.0)
             state = self.engine.get_state()
-            coef, intercept = state["arrays"][:2]
+            coef, intercept = state["w"], state["intercept"]
             factor = share if self.adapts else share**2
             xp = array_namespace(coef)
             kept = (coef * xp.asarray(factor)).astype(coef.dtype)
             if self.center is not None:  # what is predicted there stays
                 lost = (coef - kept).astype(np.float64)
                 intercept = intercept + lost @ xp.asarray(self.center)
-            state["arrays"][:2] = kept, intercept
-            self.engine.set_state(state)
+            self.engine.set_state(state | {"w": kept, "intercept": intercept})
         self.engine.set_coordinates(**self._coordinates().arguments())
