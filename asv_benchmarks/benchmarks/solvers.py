@@ -77,6 +77,7 @@ class FullObjective:
         return ratio(*objectives(layout, n_classes, n_threads))
 
 
+ALPHA = 1e-3
 OPTIMIZERS = ["sgd", "adam"] if SMOKE else [n for n in sl.OPTIMIZERS if n not in ("gd", "lbfgs")]
 
 
@@ -106,6 +107,39 @@ class MiniBatches:
         epochs(self.X, self.y, optimizer, n_jobs)
 
 
+PENALTIES = {
+    "elasticnet": lambda d: "elasticnet",
+    "elasticnet, weights": lambda d: sl.ElasticNet(weights=np.ones(d)),
+    "group_lasso": lambda d: sl.GroupLasso(groups=np.arange(d) // 5),
+    "mcp": lambda d: sl.MCP(),
+}
+
+
+class Penalties:
+    """Epochs with penalty objects, beside those of a built-in penalty."""
+
+    params = (["adam"] if SMOKE else ["adam", "saga", "gd"], list(PENALTIES), LAYOUTS)
+    param_names = ("optimizer", "penalty", "layout")
+
+    def setup(self, optimizer, penalty, layout):
+        self.X, self.y = data(layout)
+        self.penalty = PENALTIES[penalty](self.X.shape[1])
+
+    def time_fit(self, optimizer, penalty, layout):
+        model = sl.SGDClassifierX(
+            "log_loss",
+            penalty=self.penalty,
+            alpha=ALPHA,
+            optimizer=optimizer,
+            max_iter=3,
+            tol=None,
+            random_state=0,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(self.X, self.y)
+
+
 def sgd(cls, **params):
     """Fits of scikit-learn's SGD for more and more epochs: it does not say when it is there."""
     for max_iter in (1, 2, 4, 8, 16, 32, 64, 128, 256):
@@ -115,9 +149,6 @@ def sgd(cls, **params):
 def to_tolerance(make, tolerances=(1e-2, 1e-3, 1e-4, 1e-6)):
     for tol in tolerances:
         yield make(tol)
-
-
-ALPHA = 1e-3
 
 
 def logistic(n):

@@ -46,6 +46,7 @@ CPU_PROGRAM = """
 #include "fit/moves.h"
 #include "fit/order.h"
 #include "fit/optimizers.h"
+#include "fit/penalties.h"
 #include "losses/pointwise.h"
 #include "losses/rowwise.h"
 #include "fit/one_sample.h"
@@ -88,6 +89,14 @@ double columns(const sl::Counted& x, const sl::ColumnSums& sums, int level) {
     template void sl::tile_to_rows<T>(int, T*, sl::Index, T*, sl::Index, sl::Index, sl::Index);
 TRANSPOSES(float)
 TRANSPOSES(double)
+using sl::Index, sl::Penalty;
+#define PENALTIES(T) \\
+    template void sl::penalty_prox<T>(const Penalty&, Index, Index, Index, \\
+        const double*, const double*, const T*, const T*, double*); \\
+    template void sl::penalty_violation<T>(const Penalty&, Index, Index, Index, \\
+        const double*, const double*, const T*, const T*, double*);
+PENALTIES(float)
+PENALTIES(double)
 """
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-Wno-psabi"]
 

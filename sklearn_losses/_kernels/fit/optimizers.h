@@ -13,21 +13,13 @@
 
 namespace sl {
 
-template <class T>
-SL_FN T clamp_(T x, T low, T high) {
-    const T at_least = x < low ? low : x;
-    return at_least > high ? high : at_least;
-}
-
 // prox of length * (l1 |w| + indicator of [low, high]): soft thresholding, then projection. All are the coordinate's,
 // whose unit the weight is measured in.
 template <class T>
 struct Prox {
     T l1, low, high, unit;
     SL_FN T operator()(T w, T length) const {
-        const T left = abs_(w) - length * l1;
-        const T soft = left <= T(0) ? T(0) : (w < T(0) ? -left : left);
-        return clamp_(soft, low, high);
+        return clamp_(soft_threshold(w, length * l1), low, high);
     }
 };
 

@@ -33,15 +33,7 @@ SL_FN double l2_weight(const Penalty& p, Index feature) { return p.alpha * (1.0 
 SL_FN double group_weight(const Penalty& p, Index group) { return p.alpha * (1.0 - p.ratio) * penalty_weight(p, group); }
 SL_FN double group_l1(const Penalty& p) { return p.alpha * p.ratio; }
 
-SL_FN double within(double x, double low, double high) {
-    const double at_least = x < low ? low : x;
-    return at_least > high ? high : at_least;
-}
 SL_FN double less(double x, double amount) { return x - amount <= 0.0 ? 0.0 : x - amount; }
-SL_FN double soft(double x, double amount) {
-    const double left = less(abs_(x), amount);
-    return x < 0.0 ? 0.0 - left : left;  // no -0
-}
 
 struct Candidates {
     double near, far;
@@ -85,7 +77,7 @@ struct SCAD {
     SL_FN double slope(double u) const { return u <= alpha ? alpha : less(flat, u) / (gamma - 1.0); }
     SL_FN double mean_slope(double a, double b) const {
         const double line = (b < alpha ? b : alpha) - (a < alpha ? a : alpha);
-        const double from = within(a, alpha, flat), to = within(b, alpha, flat);
+        const double from = clamp_(a, alpha, flat), to = clamp_(b, alpha, flat);
         return line / (b - a) * alpha + (to - from) / (b - a) * (0.5 * (slope(from) + slope(to)));
     }
     SL_FN Candidates candidates(double z, double h) const {
@@ -141,7 +133,7 @@ template <class Kind>
 SL_FN double prox_of(const Kind& kind, double z, double length, double low, double high) {
     const double u = abs_(z), from = z < 0.0 ? -high : low, to = z < 0.0 ? -low : high;
     const Candidates free = kind.candidates(u, length);
-    double near = within(free.near, from < 0.0 ? 0.0 : from, to), far = within(free.far, from, to);
+    double near = clamp_(free.near, from < 0.0 ? 0.0 : from, to), far = clamp_(free.far, from, to);
     // The objective at `far` less that at `near`, over what makes it 0 <= far - near: no terms that cancel or overflow.
     if (far > near && (far - u) + (near - u) < -2.0 * length * kind.mean_slope(near, far)) near = far;
     if (!(u == u)) return z;
@@ -157,7 +149,7 @@ SL_FN double inward(double gradient, double w, double low, double high) {
 template <class Kind>
 SL_FN double violation_of(const Kind& kind, double w, double gradient, double low, double high) {
     const double slope = kind.slope(abs_(w));
-    const double least = w == 0.0 ? soft(gradient, slope) : gradient + (w < 0.0 ? -slope : slope);
+    const double least = w == 0.0 ? soft_threshold(gradient, slope) : gradient + (w < 0.0 ? -slope : slope);
     return inward(least, w, low, high);
 }
 
@@ -215,7 +207,7 @@ SL_FN double norm_of(Index n, Number number) {
 }
 
 // A coordinate of a group's prox, turned so that its solution, which for the group's norm nu is
-// within(s nu / (nu + d), low, high), is not negative.
+// clamp_(s nu / (nu + d), low, high), is not negative.
 struct Pulled {
     double s, d, low, high;
     bool negative;
@@ -232,9 +224,9 @@ struct Pulled {
         low = low < 0.0 ? 0.0 : low;
     }
     // What it were alone in its group: the norm is no less.
-    SL_FN double alone() const { return within(less(s, d), low, high); }
+    SL_FN double alone() const { return clamp_(less(s, d), low, high); }
     SL_FN double solution(double nu) const {
-        const double u = within(nu == 0.0 ? 0.0 : s * (nu / (nu + d)), low, high);
+        const double u = clamp_(nu == 0.0 ? 0.0 : s * (nu / (nu + d)), low, high);
         return negative ? 0.0 - u : u;
     }
 };
@@ -286,7 +278,7 @@ SL_FN double norm_of_prox(const Group<T>& group, const double* z, const double* 
         } else {
             high = fixed < nu ? fixed : nu;
         }
-        if (abs_(at.excess()) <= enough) return within(next, low, high);
+        if (abs_(at.excess()) <= enough) return clamp_(next, low, high);
         const bool inside = next >= low && next <= high;
         const double to = inside ? next : (high < inf_<double>() ? 0.5 * low + 0.5 * high : low);
         if (to == nu) return nu;
@@ -319,7 +311,7 @@ SL_FN void violation_group(const Group<T>& group, const double* w, const double*
         const Index i = group.at(k);
         const double along = norm > 0.0 ? group.weight * (w[i] / norm) : 0.0;
         const double kink = w[i] < 0.0 ? -group.l1 : group.l1;
-        const double least = w[i] == 0.0 ? soft(gradient[i], group.l1) : gradient[i] + kink + along;
+        const double least = w[i] == 0.0 ? soft_threshold(gradient[i], group.l1) : gradient[i] + kink + along;
         out[i] = inward(least, w[i], group.lower(i), group.upper(i));
     }
     if (norm > 0.0) return;

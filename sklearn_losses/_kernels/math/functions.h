@@ -1,4 +1,4 @@
-// Exponentials and logarithms of the two formats: on the CPU by polynomials, on a device CUDA's own.
+// Exponentials and logarithms of the two formats: on the CPU by polynomials, on a device CUDA's own. Thresholds.
 #ifndef SKLEARN_LOSSES_FUNCTIONS_H
 #define SKLEARN_LOSSES_FUNCTIONS_H
 
@@ -295,6 +295,18 @@ template <class T>
 SL_FN T log1p_beyond(T e, T inverse) {
     const T s = e / (T(2) + e), z = s * s;
     return s * (e * inverse + T(2) * z * Format<T>::atanh_tail(z));
+}
+
+template <class T>
+SL_FN T clamp_(T x, T low, T high) {
+    const T at_least = x < low ? low : x;
+    return at_least > high ? high : at_least;
+}
+// Nearer to 0 by `amount`, no further than 0, which is never -0.
+template <class T>
+SL_FN T soft_threshold(T x, T amount) {
+    const T left = abs_(x) - amount;
+    return left <= T(0) ? T(0) : (x < T(0) ? -left : left);
 }
 
 }  // namespace sl
