@@ -291,7 +291,8 @@ cdef class Problem:
     cdef cnp.ndarray doubles(self, const double* at, Py_ssize_t n):
         """A copy of numbers of the engine's."""
         cdef cnp.ndarray made = np.empty(n)
-        memcpy(cnp.PyArray_DATA(made), at, n * sizeof(double))
+        if n > 0:  # without columns there is nothing at `at`
+            memcpy(cnp.PyArray_DATA(made), at, n * sizeof(double))
         return made
 
     def set_weights(self, coef, intercept):
