@@ -1,4 +1,8 @@
-"""What penalties share: the base class, and the way to those that are compiled."""
+"""What penalties share: the base class, the way to those that are compiled, and what a fit holds of
+one."""
+
+import inspect
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,6 +13,14 @@ from sklearn_losses._parameters import Parametric, check_number
 
 # Of the step that `Penalty.violation` tries: rounding leaves 2**-32 of a coefficient's size.
 _TRIAL_LENGTH = 2.0**-20
+
+
+def trial_violation(prox, coef, gradient):
+    """`Penalty.violation` by a short step of ``prox(coef, length)``."""
+    coef = kernel_array(coef, "coef")
+    wide = coef.astype(np.float64)
+    step = _TRIAL_LENGTH * np.asarray(gradient, dtype=np.float64)
+    return ((wide - prox(wide - step, _TRIAL_LENGTH)) / _TRIAL_LENGTH).astype(coef.dtype)
 
 
 class Penalty(Parametric):
@@ -116,16 +128,22 @@ class Penalty(Parametric):
         -------
         violation : array of the shape of coef
         """
-        coef = kernel_array(coef, "coef")
-        wide = coef.astype(np.float64)
-        step = _TRIAL_LENGTH * np.asarray(gradient, dtype=np.float64)
-        moved = self.prox(wide - step, _TRIAL_LENGTH, alpha, low, high)
-        return ((wide - moved) / _TRIAL_LENGTH).astype(coef.dtype)
+        return trial_violation(
+            lambda to, length: self.prox(to, length, alpha, low, high), coef, gradient
+        )
 
     def _kernel(self, alpha, n_features, l2_apart=False):
         """What the compiled engines take, all parameters checked; None for a class in Python.
         `l2_apart`: the caller's gradient has the L2 part."""
         self._numbers()
+
+    def _finds_violation(self):
+        """Whether `violation` is more than a trial step."""
+        return type(self).violation is not Penalty.violation
+
+    def _sums(self, alpha, n_features):
+        """The weights of each ``|c_j|`` and of each ``c_j**2 / 2``, where the penalty is a sum of
+        such terms: two floats, or arrays of shape (n_features,). Else None."""
 
     def _as_name(self):
         """The estimators' `penalty` and `l1_ratio` that mean the same; (None, None) where none
@@ -134,12 +152,24 @@ class Penalty(Parametric):
 
     def _check_for(self, n_features):
         """Raise the error of the first parameter that is out of range or does not fit so many
-        features."""
-        self._kernel(1.0, n_features)
+        features, and of methods that cannot be called as they will be."""
+        if self._kernel(1.0, n_features) is None:
+            _check_call(self, "value", "coef, alpha")
+            _check_call(self, "prox", "coef, length, alpha, low=None, high=None")
+
+
+def _check_call(penalty, name, arguments):
+    try:
+        inspect.signature(getattr(penalty, name)).bind(*arguments.split(", "))
+    except TypeError as error:
+        raise TypeError(
+            f"{type(penalty).__name__}.{name} must take ({arguments}); {error} when it is called so"
+        ) from None
 
 
 class Compiled(Penalty):
-    """What the penalties of the kernels share."""
+    """What the penalties of the kernels share. A subclass with a method of its own is followed in
+    Python."""
 
     _struct = None  # of penalties.h
 
@@ -153,7 +183,19 @@ class Compiled(Penalty):
     def _factors(self, n_features, groups):
         """Weights of the features, or of the groups, or None."""
 
+    def _finds_violation(self):
+        own = type(self).violation is not Compiled.violation
+        return own or type(self).prox is Compiled.prox
+
+    def _is_own(self):
+        return any(getattr(type(self), name) is not getattr(Compiled, name) for name in METHODS)
+
     def _kernel(self, alpha, n_features, l2_apart=False):
+        made = self._made(alpha, n_features, l2_apart)
+        return None if self._is_own() else made
+
+    def _made(self, alpha, n_features, l2_apart=False):
+        """The struct's."""
         alpha = check_number(type(self).__name__, "alpha", alpha, NON_NEGATIVE)
         ratio, gamma = self._shares()
         groups = self._members(n_features)
@@ -200,12 +242,12 @@ class Compiled(Penalty):
 
     def value(self, coef, alpha):
         coef = self._coef(coef)
-        kernel = self._kernel(alpha, coef.shape[-1])
+        kernel = self._made(alpha, coef.shape[-1])
         return kernel.value(self._like(coef, coef, "coef"))
 
     def prox(self, coef, length, alpha, low=None, high=None):
         coef = self._coef(coef)
-        kernel = self._kernel(alpha, coef.shape[-1])
+        kernel = self._made(alpha, coef.shape[-1])
         length = self._like(coef, length, "length")
         inside = NON_NEGATIVE.contains(length)
         if not inside.all():
@@ -214,8 +256,10 @@ class Compiled(Penalty):
         return moved.reshape(coef.shape).astype(coef.dtype, copy=False)
 
     def violation(self, coef, gradient, alpha, low=None, high=None):
+        if not self._finds_violation():
+            return super().violation(coef, gradient, alpha, low, high)
         coef = self._coef(coef)
-        kernel = self._kernel(alpha, coef.shape[-1])
+        kernel = self._made(alpha, coef.shape[-1])
         left = kernel.violation(
             self._like(coef, coef, "coef"),
             self._like(coef, gradient, "gradient"),
@@ -242,3 +286,83 @@ class Compiled(Penalty):
             first = int(inside.argmin())
             raise self._error(f"{allowed}; got {weights[first]} at index {first}")
         return weights
+
+
+# What a subclass may define.
+METHODS = ("value", "prox", "violation")
+
+
+@dataclass(frozen=True)
+class Held:
+    """A penalty with the strength and the bounds of a fit. What methods in Python return is
+    checked.
+
+    Attributes
+    ----------
+    penalty : Penalty
+    alpha : float
+    n_features : int
+    low, high : ndarray of shape (n_features,) or None
+        Bounds of the weights.
+    """
+
+    penalty: Penalty
+    alpha: float
+    n_features: int
+    low: np.ndarray | None
+    high: np.ndarray | None
+
+    def kernel(self):
+        """As engines take it: compiled, or the proximal operator in Python."""
+        return self.penalty._kernel(self.alpha, self.n_features) or self.prox
+
+    def sums(self):
+        """`Penalty._sums`."""
+        return self.penalty._sums(self.alpha, self.n_features)
+
+    def value(self, coef):
+        value = self.penalty.value(coef, self.alpha)
+        made = np.asarray(value)
+        if made.shape != () or made.dtype.kind not in "biuf":
+            raise self._error("value", "one real number", _told(value))
+        if not np.isfinite(made) and np.isfinite(coef).all():
+            raise self._error("value", "a finite number of finite coefficients", repr(float(made)))
+        return float(made)
+
+    def prox(self, coef, length):
+        moved = self.penalty.prox(coef, length, self.alpha, self.low, self.high)
+        moved = self._like(coef, "prox", moved)
+        if self.low is None:
+            return moved
+        low, high = self.low.astype(coef.dtype), self.high.astype(coef.dtype)
+        outside = (moved < low) | (moved > high)
+        if outside.any():
+            k, j = np.argwhere(outside)[0]
+            at = f"{moved[k, j]} for feature {j}"
+            raise self._error("prox", f"numbers between low={low[j]} and high={high[j]}", at)
+        return moved
+
+    def violation(self, coef, gradient):
+        if not self.penalty._finds_violation():
+            return trial_violation(self.prox, coef, gradient)
+        held = self.alpha, self.low, self.high
+        return self._like(coef, "violation", self.penalty.violation(coef, gradient, *held))
+
+    def _like(self, coef, name, got):
+        """What a method returned, an array like coef."""
+        made = np.asarray(got)
+        if made.shape != coef.shape or made.dtype.kind not in "biuf":
+            raise self._error(name, f"an array of real numbers of shape {coef.shape}", _told(got))
+        if np.isnan(made).any() and np.isfinite(coef).all():
+            j = int(np.argwhere(np.isnan(made))[0, 1])
+            raise self._error(name, "numbers of finite coefficients", f"nan for feature {j}")
+        return made
+
+    def _error(self, name, allowed, got):
+        return ValueError(f"{type(self.penalty).__name__}.{name} must return {allowed}; got {got}")
+
+
+def _told(x):
+    if isinstance(x, np.ndarray):
+        return f"an array of shape {x.shape} and dtype {x.dtype}"
+    return repr(x)

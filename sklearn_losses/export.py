@@ -10,6 +10,7 @@ from sklearn_losses._solvers.fit import Model
 from sklearn_losses.linear_model import SGDClassifierX, SGDRegressorX
 from sklearn_losses.losses import LOSSES, FunctionLoss
 from sklearn_losses.optimizers import OPTIMIZERS
+from sklearn_losses.penalties import PENALTIES
 from sklearn_losses.schedules import SCHEDULES, BatchGrowth
 
 __all__ = ["register_onnx_converters", "skops_trusted_types"]
@@ -366,8 +367,8 @@ def skops_trusted_types():
     """The types of this package that a file of skops may hold.
 
     skops loads scikit-learn's and NumPy's types, and those that it is told to trust. These are the
-    estimators, and what they hold: losses, links, optimizers, schedules, and the state that
-    ``warm_start="resume"`` goes on from. None of them runs code that comes with the file.
+    estimators, and what they hold: losses, links, optimizers, penalties, schedules, and the state
+    that ``warm_start="resume"`` goes on from. None of them runs code that comes with the file.
 
     `CompiledLoss` is not among them: it holds addresses of functions, which no file can vouch for.
     A `FunctionLoss` is, but its functions are not: skops asks for each by its name. mlflow takes
@@ -393,6 +394,7 @@ def skops_trusted_types():
         FunctionLoss,
         *(getattr(links, name) for name in links.__all__),
         *OPTIMIZERS.values(),
+        *PENALTIES.values(),
         *SCHEDULES.values(),
         BatchGrowth,
         Model,

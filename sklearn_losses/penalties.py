@@ -10,19 +10,6 @@ from sklearn_losses._interval import UNIT, Interval
 from sklearn_losses._parameters import from_name
 from sklearn_losses._penalty import Compiled, Penalty
 
-__all__ = [
-    "L1",
-    "L2",
-    "MCP",
-    "PENALTIES",
-    "SCAD",
-    "ElasticNet",
-    "GroupLasso",
-    "Penalty",
-    "SparseGroup",
-    "get_penalty",
-]
-
 
 class Weighted(Compiled):
     """L1 and L2, each feature with its weight."""
@@ -38,17 +25,12 @@ class Weighted(Compiled):
         plain = self.weights is None and type(self) in (L1, L2, ElasticNet)
         return (self.name, self._shares()[0]) if plain else (None, None)
 
-    def _weights_times(self, strength, n_features):
-        weights = self._factors(n_features, None)
-        return strength if weights is None else strength * weights
-
-    def _l1_weights(self, alpha, n_features):
-        """The weight of each ``|c_j|``: a number where it is that of all."""
-        return self._weights_times(alpha * self._shares()[0], n_features)
-
-    def _l2_weights(self, alpha, n_features):
-        """The weight of each ``c_j**2 / 2``: a number where it is that of all."""
-        return self._weights_times(alpha * (1.0 - self._shares()[0]), n_features)
+    def _sums(self, alpha, n_features):
+        if self._is_own():
+            return None
+        weights, share = self._factors(n_features, None), self._shares()[0]
+        each = alpha if weights is None else alpha * weights
+        return share * each, (1.0 - share) * each
 
 
 class L1(Weighted):
@@ -156,22 +138,31 @@ class _Grouped(Compiled):
     convex = True
 
     def _members(self, n_features):
-        if self.groups is None or isinstance(self.groups, str) or not np.iterable(self.groups):
+        groups = self.groups
+        unordered = isinstance(groups, str | bytes | dict | set | frozenset)
+        if unordered or not hasattr(groups, "__len__") or not np.iterable(groups):
             raise self._error(
                 f"groups must be an array of {n_features} integer labels, or lists of the features "
-                f"of each group; got {self.groups!r}"
+                f"of each group; got {groups!r}"
             )
-        if all(_is_integer(label) for label in self.groups):
-            return self._labelled(n_features)
-        return self._listed(n_features)
+        labels = [_is_integer(label) for label in groups]
+        if any(labels) and not all(labels):
+            first = labels.index(False)
+            raise self._error(
+                "groups must hold integer labels, or lists of at least one feature, not both; "
+                f"got {groups[first]!r} at index {first}"
+            )
+        return self._labelled(n_features) if all(labels) else self._listed(n_features)
 
     def _labelled(self, n_features):
-        labels = np.asarray(self.groups)
+        labels = [int(label) for label in self.groups]  # of any size
         if len(labels) != n_features:
             raise self._error(
                 f"groups must have a label for each of {n_features} features; got {len(labels)}"
             )
-        sizes = np.unique_counts(labels).counts
+        position = {label: at for at, label in enumerate(sorted(set(labels)))}
+        labels = np.array([position[label] for label in labels], dtype=np.int64)
+        sizes = np.bincount(labels)
         return np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])
 
     def _listed(self, n_features):
@@ -181,7 +172,7 @@ class _Grouped(Compiled):
                     "groups must hold integer labels, or lists of at least one feature; "
                     f"got {group!r} at index {at}"
                 )
-        members = [np.array(group) for group in self.groups]
+        members = [np.array([int(feature) for feature in group]) for group in self.groups]
         features = np.concatenate(members)
         outside = (features < 0) | (features >= n_features)
         if outside.any():
@@ -368,6 +359,8 @@ def _is_integer(x):
 
 
 PENALTIES = {c.name: c for c in (L1, L2, ElasticNet, GroupLasso, SparseGroup, MCP, SCAD)}
+
+__all__ = ["PENALTIES", "Penalty", "get_penalty", *sorted(c.__name__ for c in PENALTIES.values())]
 
 
 def get_penalty(penalty, **params):

@@ -1,10 +1,11 @@
 """Solvers: each drives a fit; the kernels do the arithmetic."""
 
+import numpy as np
+
 from sklearn_losses._solvers.batches import Batches
 from sklearn_losses._solvers.full_batch import GradientDescent, LimitedMemoryBFGS
 from sklearn_losses._solvers.one_sample import OneSample
 from sklearn_losses.optimizers import GD, LBFGS, SGD
-from sklearn_losses.penalties import Weighted
 from sklearn_losses.schedules import SCHEDULES, Schedule
 
 ONE_SAMPLE = OneSample
@@ -27,8 +28,13 @@ def _has_schedule(loss, settings):
     return settings.learning_rate not in PASSIVE_AGGRESSIVE
 
 
+def _decays_alike(loss, settings):
+    decays = settings.optimizer.decoupled and settings.own is not None
+    return not (decays and np.any(settings.bend))
+
+
 def _is_a_sum(loss, settings):
-    return settings.own_penalty is None or isinstance(settings.own_penalty, Weighted)
+    return settings.sums() is not None
 
 
 # What a descent's `needs` names: whether it is there, and what is said where it is not.
@@ -44,6 +50,11 @@ NEEDS = {
         "optimizer={optimizer!r} needs a penalty that is a sum of L1 and L2 parts: L1, L2 or "
         "ElasticNet; {penalty!r} has a proximal operator (`prox`) alone. Use optimizer='gd', or "
         "one that steps, such as optimizer='saga'",
+    ),
+    "decay": (
+        _decays_alike,
+        "optimizer={optimizer!r} decays all weights alike, instead of an L2 penalty: {penalty!r} "
+        "has L2 weights. Use optimizer='adam'",
     ),
     "alpha": (
         _has_alpha,
@@ -82,7 +93,7 @@ def choose_descent(loss, settings, plain):
                     loss=loss,
                     optimizer=settings.optimizer.name,
                     learning_rate=settings.learning_rate,
-                    penalty=settings.own_penalty,
+                    penalty=settings.own and settings.own.penalty,
                 )
             )
     return kind
@@ -98,7 +109,7 @@ def _descent(loss, settings, plain):
         or settings.batch_size != 1
         or settings.clip_norm is not None
         or settings.low is not None
-        or settings.own_penalty is not None
+        or settings.own is not None
         or isinstance(settings.learning_rate, Schedule)
         or settings.learning_rate in SCHEDULES
         or loss.is_multiclass

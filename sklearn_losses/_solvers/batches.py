@@ -84,7 +84,7 @@ class Batches(Descent):
     """
 
     options = ("seed", "units", "stream")
-    needs = ("schedule",)
+    needs = ("schedule", "decay")
 
     def __init__(self, data, settings, model, reference, *, seed, units=None, stream=False):
         optimizer = settings.optimizer
@@ -139,8 +139,8 @@ class Batches(Descent):
 
     def _own_penalty(self):
         """The engine's argument; those of a device have none."""
-        kernel = self.settings.own_kernel(self.X.shape[1])
-        return {} if kernel is None else {"penalty": kernel}
+        own = self.settings.own
+        return {} if own is None else {"penalty": own.kernel()}
 
     # ------------------------------------------------------------------------------- coordinates
 
@@ -156,7 +156,7 @@ class Batches(Descent):
             spread = self.units.spread
             return Coordinates(spread_units(self.scale, spread), spread, center)
         length = self.units.length
-        unit = curvature_units(self.scale, length, self.settings.l2)
+        unit = curvature_units(self.scale, length, self.settings.bend)
         return Coordinates(unit, np.sqrt(length), center)
 
     def _with_scaled_eps(self, optimizer, params):
@@ -259,12 +259,11 @@ class Batches(Descent):
         coef = np.asarray(coef, dtype=np.float64)
         if made.center is not None and hasattr(self.X, "indptr"):
             mean = mean - intercept_mean[:, None] * made.center
-        if settings.own_penalty is None:
+        if settings.own is None:
             gradient = mean + settings.l2 * coef
             gradient = least_gradient(coef, gradient, settings.l1, settings.low, settings.high)
         else:
-            held = settings.alpha, settings.low, settings.high
-            gradient = settings.own_penalty.violation(coef, mean, *held)
+            gradient = settings.own.violation(coef, mean)
         free = gradient != 0.0
         parts = [(coef / made.unit, gradient * made.unit, free)]
         if settings.fit_intercept:

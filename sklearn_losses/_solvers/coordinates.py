@@ -316,7 +316,7 @@ def curvature_units(scale, length, l2):
     scale : ndarray of shape (n_features,)
     length : ndarray of shape (n_outputs,)
         Reciprocals of the loss's curvatures.
-    l2 : float
+    l2 : float or ndarray of shape (n_features,)
     """
     curvature = scale**2 / length[:, None] + l2
     return 1.0 / np.sqrt(np.where(curvature > 0, curvature, 1.0))
@@ -334,7 +334,7 @@ def curvature_coordinates(columns, length, settings):
     """
     center = columns.mean if settings.fit_intercept else None
     scale = columns.scales(0.0 if center is None else center, per_entry=False)
-    return Coordinates(curvature_units(scale, length, settings.l2), np.sqrt(length), center)
+    return Coordinates(curvature_units(scale, length, settings.bend), np.sqrt(length), center)
 
 
 def spread_units(scale, spread):

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from sklearn_losses._array import to_host
+from sklearn_losses._penalty import Held
 from sklearn_losses._states import of_fit
 from sklearn_losses.optimizers import Optimizer
-from sklearn_losses.penalties import Penalty
 from sklearn_losses.schedules import BatchGrowth, Schedule
 
 # The share of the best constant's objective, above its floor, that the noise of steps may add.
@@ -43,7 +43,7 @@ class Settings:
     recommended: bool
     smooth: bool  # whether the loss has a derivative everywhere
     # A penalty that is no uniform sum of L1 and L2 parts; `penalty` is None then.
-    own_penalty: Penalty | None = None
+    own: Held | None = None
 
     @property
     def l1(self):
@@ -57,33 +57,33 @@ class Settings:
 
     @property
     def penalised(self):
-        return self.alpha > 0 and not (self.penalty is None and self.own_penalty is None)
+        return self.alpha > 0 and not (self.penalty is None and self.own is None)
 
-    def own_value(self, coef):
-        """That of `own_penalty`."""
-        return 0.0 if self.own_penalty is None else self.own_penalty.value(coef, self.alpha)
+    def sums(self):
+        """The weights of each ``|c_j|`` and of each ``c_j**2 / 2``, where the penalty is a sum of
+        these, else None: two floats, or arrays of shape (n_features,)."""
+        return (self.l1, self.l2) if self.own is None else self.own.sums()
 
-    def own_kernel(self, n_features):
-        """`own_penalty` as engines take it: compiled, or the proximal operator in Python."""
-        own = self.own_penalty
-        if own is None:
-            return None
-        return own._kernel(self.alpha, n_features) or (
-            lambda coef, length: own.prox(coef, length, self.alpha, self.low, self.high)
-        )
+    @property
+    def bend(self):
+        """The penalty's part of the curvature, where it is known: float, or an array of shape
+        (n_features,)."""
+        sums = self.sums()
+        return 0.0 if sums is None else sums[1]
 
     def penalties_of(self, engine):
         """What L2 and the rest of the penalty add to the objective, at the weights of an engine."""
         l2 = 0.5 * self.l2 * engine.square_norm() if self.l2 else 0.0
-        if self.own_penalty is not None:
-            return l2, self.own_value(engine.coef())
+        if self.own is not None:
+            return l2, self.own.value(engine.coef())
         return l2, self.l1 * engine.absolute_norm() if self.l1 else 0.0
 
     def penalties_at(self, coef):
         """Those of weights: what is minimised, of which a decoupled decay is no part."""
         decay = 0.0 if self.optimizer.decoupled else self.l2
         with np.errstate(over="ignore"):
-            rest = self.l1 * float(np.abs(coef).sum()) + self.own_value(coef)
+            rest = self.l1 * float(np.abs(coef).sum())
+            rest += 0.0 if self.own is None else self.own.value(coef)
             return 0.5 * decay * float(np.sum(coef**2)), rest
 
     def with_penalties(self, l1, l2):

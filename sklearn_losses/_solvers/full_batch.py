@@ -31,7 +31,6 @@ from sklearn_losses._states import (
     optional,
     whole,
 )
-from sklearn_losses.penalties import Weighted
 
 # A stage of smooth losses ends when its own gap is this share of what smoothing changes.
 STAGE_SHARE = 0.25
@@ -79,11 +78,9 @@ class FullBatch(Descent):
         length = loss_units(Sample(data), reference.constants).length
         self.coordinates = curvature_coordinates(columns_of(data), length, settings)
         unit = self.coordinates.unit
-        l1, self.l2, self.own = settings.l1, settings.l2, settings.own_penalty
-        if isinstance(self.own, Weighted):  # sums, which need no operator of their own
-            strength = settings.alpha, unit.shape[1]
-            l1, self.l2 = self.own._l1_weights(*strength), self.own._l2_weights(*strength)
-            self.own = None
+        sums = settings.sums()
+        self.own = settings.own if sums is None else None  # sums need no operator of their own
+        l1, self.l2 = (0.0, 0.0) if sums is None else sums
         self.objectives = [self._made(self.stages[0][0])]
         n_outputs = data.n_outputs
         free = np.full(n_outputs if settings.fit_intercept else 0, np.inf)
@@ -122,10 +119,9 @@ class FullBatch(Descent):
     def least(self, z, gradient):
         """The least generalised gradient: 0 where a coordinate is held by penalty or bounds."""
         if self.own is not None:
-            unit, settings = self.coordinates.unit, self.settings
+            unit = self.coordinates.unit
             at = self.weights(z), gradient[: unit.size].reshape(unit.shape) / unit
-            held = settings.alpha, settings.low, settings.high
-            return self.with_weights(gradient, self.own.violation(*at, *held) * unit)
+            return self.with_weights(gradient, self.own.violation(*at) * unit)
         low, high = (self.low, self.high) if self.bounded else (None, None)
         return least_gradient(z, gradient, self.l1, low, high)
 
@@ -144,7 +140,7 @@ class FullBatch(Descent):
 
     def penalised(self, z, value):
         if self.own is not None:
-            return value + self.settings.own_value(self.weights(z))
+            return value + self.own.value(self.weights(z))
         return value + float(np.vdot(self.l1, np.abs(z))) if self.has_l1 else value
 
     def allowed(self, value):
@@ -249,10 +245,9 @@ class GradientDescent(FullBatch):
 
     def prox(self, z, length):
         if self.own is not None:
-            unit, settings = self.coordinates.unit, self.settings
+            unit = self.coordinates.unit
             coef = z[: unit.size].reshape(unit.shape) * unit
-            held = settings.alpha, settings.low, settings.high
-            z = self.with_weights(z, self.own.prox(coef, length * unit**2, *held) / unit)
+            z = self.with_weights(z, self.own.prox(coef, length * unit**2) / unit)
         if self.has_l1:
             z = np.copysign(np.maximum(np.abs(z) - length * self.l1, 0.0), z)
         return np.clip(z, self.low, self.high) if self.bounded else z
@@ -265,6 +260,9 @@ class GradientDescent(FullBatch):
             self.value, self.gradient = objective(self.z)
             if not math.isfinite(self.value):
                 return self.epoch_at(self.z, math.nan, self.length)
+            least = self.least(self.z, self.gradient)
+            if self.gap.last is None and 0.5 * float(least @ least) <= self.rounding(self.value):
+                return self.at_end(self.length)  # it starts at the minimum
         length = self.length
         while True:
             z = self.prox(self.z - length * self.gradient, length)
@@ -277,14 +275,7 @@ class GradientDescent(FullBatch):
                 break
             length /= 2
             if length < 1e-300 or not move.any():
-                ended = None
-                if not self.next_stage(self.value):
-                    whole = self.penalised(self.z, self.value)
-                    at_minimum = self.reached(self.z, whole, self.gradient, None)
-                    at_minimum = at_minimum and self.settings.tol is not None
-                    ended = "converged" if at_minimum else "line_search"
-                self.gradient = None if ended is None else self.gradient
-                return self.epoch_at(self.z, self.value, length, ended)
+                return self.at_end(length)
         change = gradient - self.gradient
         curvature = float(np.vdot(move, change))
         square = float(np.vdot(move, move))
@@ -298,6 +289,17 @@ class GradientDescent(FullBatch):
             elif self.settings.tol is not None:
                 ended = "converged"
         return self.epoch_at(z, value, length, ended)
+
+    def at_end(self, length):
+        """The epoch in which no step lowers the objective any more."""
+        ended = None
+        if not self.next_stage(self.value):
+            whole = self.penalised(self.z, self.value)
+            at_minimum = self.reached(self.z, whole, self.gradient, None)
+            at_minimum = at_minimum and self.settings.tol is not None
+            ended = "converged" if at_minimum else "line_search"
+        self.gradient = None if ended is None else self.gradient
+        return self.epoch_at(self.z, self.value, length, ended)
 
     def get_state(self):
         gap = {"pairs": list(self.gap.pairs), "last": self.gap.last}

@@ -131,7 +131,8 @@ class Gap:
             used.append((step, change, curvature, a))
         if used:
             _, change, curvature, _ = used[0]
-            q *= curvature / float(change @ change)
+            square = float(change @ change)
+            q *= curvature / square if square > 0 else 1.0
         for step, change, curvature, a in reversed(used):
             q += (a - float(change @ q) / curvature) * step
         return max(0.5 * float(gradient @ q), plain)

@@ -214,10 +214,10 @@ def _ahead(before, at, reached):
 
 def _settings_at(settings, unit, degree):
     """Settings of L-BFGS for targets divided by `unit`, of a loss of that degree in them."""
-    if settings.own_penalty is not None:
+    if settings.own is not None:
         raise ValueError(
             f"a scale of 'auto' is found with penalty 'l2', 'l1', 'elasticnet' or None; with "
-            f"{settings.own_penalty!r} give the loss a number"
+            f"{settings.own.penalty!r} give the loss a number"
         )
     l1, l2 = settings.l1 * unit ** (1 - degree), settings.l2 * unit ** (2 - degree)
     return replace(

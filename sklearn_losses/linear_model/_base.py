@@ -140,9 +140,9 @@ class BaseSGD(Parameters, Validation, Judging, CallbackSupportMixin, BaseEstimat
     def _choose(self, loss, settings, X, plain):
         """The descent; `plain`: nothing in the data is beyond scikit-learn's algorithm."""
         device = on_device(X)
-        if device and settings.own_penalty is not None:
+        if device and settings.own is not None:
             raise ValueError(
-                f"penalty={settings.own_penalty!r} is for arrays on the host; on a device use "
+                f"penalty={settings.own.penalty!r} is for arrays on the host; on a device use "
                 "'l1', 'l2' or 'elasticnet'"
             )
         kind = choose_descent(loss, settings, plain and not device)

@@ -239,7 +239,7 @@ class Facts:
         fits = all(
             loss.convex and (loss.differentiable or loss._smoothed(1.0)) for loss in data.losses
         )
-        known = settings.own_penalty is None and not settings.optimizer.decoupled
+        known = settings.own is None and not settings.optimizer.decoupled
         if not fits or not known or on_device(data.X):
             return []
         size = self.reference.objective - self.reference.floor

@@ -7,13 +7,14 @@ from joblib import effective_n_jobs
 
 from sklearn_losses._array import to_host
 from sklearn_losses._parameters import from_name
+from sklearn_losses._penalty import Held
 from sklearn_losses._sklearn_compat import Interval, StrOptions
 from sklearn_losses._solvers import PASSIVE_AGGRESSIVE
 from sklearn_losses._solvers.fit import Settings
 from sklearn_losses._solvers.rates import SKLEARN_SCHEDULES
 from sklearn_losses.losses import LOSSES, Loss, get_loss
 from sklearn_losses.optimizers import Optimizer, get_optimizer
-from sklearn_losses.penalties import Penalty
+from sklearn_losses.penalties import PENALTIES, Penalty, get_penalty
 from sklearn_losses.schedules import SCHEDULES, BatchGrowth, Schedule
 
 # The losses, given by name, whose parameter scikit-learn calls epsilon.
@@ -22,6 +23,8 @@ TAKES_EPSILON = {
     "epsilon_insensitive": "epsilon",
     "squared_epsilon_insensitive": "epsilon",
 }
+# Penalties that solvers know by their names.
+BUILT_IN = (None, "l1", "l2", "elasticnet")
 # The number of a step that no fit takes.
 NEVER = 2**53
 # Of the parameters, those that are real numbers without an upper end.
@@ -69,7 +72,7 @@ class Parameters:
 
     _parameter_constraints: dict = {
         "loss": [str, Loss],
-        "penalty": [StrOptions({"l2", "l1", "elasticnet"}), Penalty, None],
+        "penalty": [StrOptions(set(PENALTIES)), Penalty, None],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
         "fit_intercept": ["boolean"],
@@ -189,10 +192,11 @@ class Parameters:
     def _settings(self, max_iter, optimizer, n_features, loss):
         low, high = self._bounds(n_features)
         penalty, l1_ratio, own = self.penalty, self.l1_ratio, None
-        if isinstance(penalty, Penalty):
+        if penalty not in BUILT_IN:
+            penalty = get_penalty(penalty)
             penalty._check_for(n_features)
             own, (penalty, l1_ratio) = penalty, penalty._as_name()
-            own = own if penalty is None else None
+            own = Held(own, float(self.alpha), n_features, low, high) if penalty is None else None
         return Settings(
             penalty=penalty,
             alpha=float(self.alpha),
@@ -215,5 +219,5 @@ class Parameters:
             n_threads=effective_n_jobs(self.n_jobs),
             recommended=self._takes_recommended_rate(),
             smooth=all(member.differentiable for member in loss._members()),
-            own_penalty=own,
+            own=own,
         )

@@ -12,6 +12,7 @@ from scipy.special import expit
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from slow_penalties import cases
 
 import sklearn_losses as sl
 from sklearn_losses import SGDClassifierX, SGDRegressorX, links
@@ -357,6 +358,7 @@ def test_every_loss_comes_back_from_skops(name):
     [
         *({"optimizer": cls(), "batch_size": 7} for cls in OPTIMIZERS.values()),
         *({"learning_rate": cls(), "batch_size": 7} for cls in SCHEDULES.values()),
+        *({"penalty": penalty, "optimizer": "gd"} for penalty in cases(4).values()),
         {"batch_size": sl.BatchGrowth(start=2)},
         {"average": True, "batch_size": 7},
         {"average": True},

@@ -105,6 +105,11 @@ def test_exact_optimizers_end_at_a_stationary_point(optimizer, penalty, layout, 
 @pytest.mark.parametrize("penalty", CASES)
 @pytest.mark.parametrize("optimizer", STEPS)
 def test_optimizers_that_step_come_near(optimizer, penalty, layout):
+    sums = CASES[penalty]._sums(ALPHA, D)
+    if optimizer == "adamw" and sums is not None and np.any(sums[1]):
+        with pytest.raises(ValueError, match=r"'adamw' decays all weights alike.* L2 weights"):
+            fitted(optimizer, CASES[penalty], layout)
+        return
     best = objective(fitted("gd", CASES[penalty], tol=1e-6))
     model = fitted(optimizer, CASES[penalty], layout, batch_size=32, max_iter=300)
     constant = 0.5 * np.var(Y)
@@ -169,6 +174,51 @@ def test_streams_and_resumed_fits_go_on_with_a_penalty():
     assert np.abs(stream.coef_[3:9] * X.std(axis=0)[3:9]).max() < 0.1 and stream.coef_[:3].all()
 
 
+@pytest.mark.parametrize("name", ["mcp", "scad"])
+def test_every_name_of_a_penalty_is_one_for_the_estimators(name):
+    one, other = fitted("gd", name, max_iter=5), fitted("gd", CASES[name], max_iter=5)
+    np.testing.assert_array_equal(one.coef_, other.coef_)
+    with pytest.raises(ValueError, match=r"GroupLasso: groups must be an array of 12 .*got None"):
+        fitted("gd", "group_lasso")
+
+
+@pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("penalty", [L2, L1, lambda w: ElasticNet(0.5, w)], ids=["l2", "l1", "net"])
+@pytest.mark.parametrize("optimizer", EXACT)
+@pytest.mark.parametrize("weight", [1e6, 1e20, 1e300])
+def test_a_weight_may_leave_a_feature_out(optimizer, penalty, weight):
+    keep, weights = np.arange(D) != 4, np.ones(D)
+    weights[4] = weight
+    params = {"optimizer": optimizer, "tol": 1e-6, "max_iter": 3000, "random_state": 0}
+    params["alpha"] = ALPHA
+    model = SGDRegressorX(penalty=penalty(weights), **params).fit(X, Y)
+    without = SGDRegressorX(penalty=penalty(weights[keep]), **params).fit(X[:, keep], Y)
+    np.testing.assert_allclose(model.coef_[keep], without.coef_, rtol=2e-3, atol=2e-4)
+    assert abs(model.coef_[4]) < 1e-5
+
+
+@pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("optimizer", EXACT)
+def test_weights_of_l2_know_the_units_of_columns(optimizer):
+    unit = 10.0 ** np.arange(-6, 6)
+    fits = [
+        SGDRegressorX(penalty=p, optimizer=optimizer, alpha=1.0, max_iter=2000, random_state=0)
+        .fit(X * unit, Y)
+        .coef_
+        for p in ("l2", L2(np.ones(D)))
+    ]
+    np.testing.assert_allclose(fits[0] * unit, fits[1] * unit, rtol=0.05, atol=0.01)
+
+
+@pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("penalty", ["l2", *CASES])
+def test_a_fit_that_starts_at_its_minimum_ends_there(penalty):
+    model = SGDRegressorX(penalty=CASES.get(penalty, penalty), optimizer="gd", alpha=ALPHA)
+    model.fit(X, np.full(N, 7.0))
+    assert model.stop_reason_ == "converged" and model.n_iter_ == 1
+    np.testing.assert_array_equal(model.coef_, 0.0)
+
+
 def test_bad_penalties_are_refused_by_name():
     with pytest.raises(ValueError, match=r"GroupLasso: groups must have a label for each of 12"):
         SGDRegressorX(penalty=GroupLasso([0, 1])).fit(X, Y)
@@ -223,3 +273,81 @@ def test_fits_are_those_of_skglm_and_glum(peer, optimizer):
     model = SGDRegressorX(loss, optimizer=optimizer, penalty=penalty, alpha=0.2, tol=1e-6)
     model.set_params(max_iter=5000, random_state=0).fit(x, y)
     np.testing.assert_allclose(model.coef_, PEERS[peer], atol=2e-5)
+
+
+class Returns(Own):
+    """A method of it returns what it is told to."""
+
+    def __init__(self, method, result):
+        self.method, self.result = method, result
+
+    def _given(self, method, made):
+        return self.result(made) if self.method == method else made
+
+    def value(self, coef, alpha):
+        return self._given("value", alpha * float(np.abs(coef).sum()))
+
+    def prox(self, coef, length, alpha, low=None, high=None):
+        moved = np.sign(coef) * np.maximum(np.abs(coef) - alpha * length, 0.0)
+        return self._given("prox", np.clip(moved, low, high))
+
+
+class ReturnsViolation(Returns):
+    def violation(self, coef, gradient, alpha, low=None, high=None):
+        return self._given("violation", super().violation(coef, gradient, alpha, low, high))
+
+
+BAD_RETURNS = {
+    ("value", "None"): r"value must return one real number; got None",
+    ("value", "rows"): r"value must return one real number; got an array of shape \(1,\)",
+    ("value", "nan"): r"value must return a finite number of finite coefficients; got nan",
+    ("prox", "None"): r"prox must return an array of real numbers of shape \(1, 12\); got None",
+    ("prox", "rows"): r"prox must return an array .*; got an array of shape \(12,\) and dtype",
+    ("prox", "nan"): r"prox must return numbers of finite coefficients; got nan for feature 0",
+    ("prox", "complex"): r"prox must return an array of real .* dtype complex128",
+    ("prox", "outside"): r"prox must return numbers between low=-1.0 and high=1.0; got \S+ for fea",
+    ("violation", "rows"): r"violation must return an array of real numbers of shape \(1, 12\)",
+}
+RESULTS = {
+    "None": lambda made: None,
+    "rows": lambda made: made[0] if np.ndim(made) else np.array([made]),
+    "nan": lambda made: made * np.nan,
+    "complex": lambda made: made * 1j,
+    "outside": lambda made: made + 5.0,
+}
+
+
+@pytest.mark.parametrize("optimizer", ["gd", "saga", "adam"])
+@pytest.mark.parametrize(("method", "result"), BAD_RETURNS)
+def test_what_a_penalty_in_python_returns_is_checked(method, result, optimizer):
+    if method == "violation" and optimizer == "adam":
+        return  # never asked for it
+    made = ReturnsViolation if method == "violation" else Returns
+    penalty = made(method, RESULTS[result])
+    model = SGDRegressorX(penalty=penalty, optimizer=optimizer, bounds=(-1.0, 1.0), batch_size=32)
+    model.set_params(alpha=1e-3, random_state=0)
+    with pytest.raises(ValueError, match=rf"{made.__name__}\.{BAD_RETURNS[method, result]}"):
+        model.fit(X, Y)
+    assert not hasattr(model, "coef_")
+
+
+def test_methods_that_cannot_be_called_are_refused_before_a_fit():
+    class NoBounds(Own):
+        def prox(self, coef, length, alpha):
+            raise AssertionError
+
+    with pytest.raises(TypeError, match=r"NoBounds.prox must take \(coef, length, alpha, low=None"):
+        SGDRegressorX(penalty=NoBounds()).fit(X, Y)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_subclass_with_a_prox_of_its_own_is_followed(optimizer):
+    class Nothing(L1):
+        def prox(self, coef, length, alpha, low=None, high=None):
+            return np.zeros_like(coef)
+
+    if optimizer == "lbfgs":
+        with pytest.raises(ValueError, match=r"'lbfgs' needs a penalty"):
+            fitted(optimizer, Nothing())
+        return
+    assert not fitted(optimizer, Nothing(), max_iter=3, tol=None).coef_.any()

@@ -3,6 +3,7 @@ of the one of L1 and bounds; and they end where the penalised objective is stati
 
 import numpy as np
 import pytest
+from scipy import sparse
 from slow_optimizers import Prox
 from slow_penalties import cases
 from test_optimizers import (
@@ -17,6 +18,8 @@ from test_optimizers import (
     rates_of,
 )
 
+from sklearn_losses import get_loss
+from sklearn_losses._kernels.fit.engines import Engine
 from sklearn_losses.penalties import Penalty
 
 D = 11
@@ -52,9 +55,9 @@ class PenaltyProx(Prox):
         return self.penalty.prox(w, length, ALPHA, self.low, self.high)
 
 
-def kernel_of(penalty, low=None, high=None):
+def kernel_of(penalty, low=None, high=None, n_features=D):
     """What the engine takes."""
-    kernel = penalty._kernel(ALPHA, D)
+    kernel = penalty._kernel(ALPHA, n_features)
     if kernel is not None:
         return kernel
     return lambda coef, length: penalty.prox(coef, length, ALPHA, low, high)
@@ -119,6 +122,38 @@ def test_steps_in_any_coordinates_end_where_the_objective_is_stationary(name, pe
     _, gradient, _ = engine.value_gradient(coef, engine.intercepts())
     assert np.abs(penalty.violation(coef, gradient, ALPHA)).max() < 1e-6
     assert coef.any() and (penalty.smooth or not coef.all())
+
+
+@pytest.mark.parametrize("bounds", [None, (-0.5, 0.25), (0.1, np.inf)])
+@pytest.mark.parametrize("penalty", [name for name, p in CASES.items() if p.separable])
+def test_many_missed_steps_are_as_one_after_another(penalty, bounds):
+    n, n_features, rate = 5000, 40, 1e-3
+    penalty = {**CASES, **cases(n_features)}[penalty]
+    low, high = (None, None) if bounds is None else (np.full(n_features, b) for b in bounds)
+    start = np.geomspace(1e-3, 30, n_features) * (-1.0) ** np.arange(n_features)
+    start = start if bounds is None else np.clip(start, low, high)
+    X = sparse.csr_matrix((np.zeros(n), np.full(n, n_features - 1), np.arange(n + 1)))
+    engine = Engine(
+        X,
+        np.zeros(n),
+        [get_loss("squared_error")],
+        1,
+        coef=start[None],
+        intercept=np.zeros(1),
+        optimizer="SGD",
+        params=np.zeros(0),
+        penalty=kernel_of(penalty, low, high, n_features),
+        low=low,
+        high=high,
+        fit_intercept=False,
+        batch_size=1,
+    )
+    engine.epoch(np.full(n, rate), 1)
+    engine.save()
+    for _ in range(n):
+        start = penalty.prox(start, rate, ALPHA, low, high)
+    np.testing.assert_allclose(engine.coef()[0, :-1], start[:-1], rtol=1e-10, atol=1e-12)
+    assert (start == 0).any() or (start == 0.1).any() or penalty.smooth
 
 
 @pytest.mark.parametrize("layout", ["dense", "csr"])

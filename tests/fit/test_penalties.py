@@ -416,11 +416,11 @@ def test_names_and_objects_stand_for_penalties():
 
 
 def test_weights_are_those_that_the_solvers_take():
-    assert L1()._l1_weights(0.5, 3) == 0.5 and L1()._l2_weights(0.5, 3) == 0.0
-    assert L2()._l1_weights(0.5, 3) == 0.0 and L2()._l2_weights(0.5, 3) == 0.5
-    net = ElasticNet(0.25, weights=[0.0, 1.0, 2.0])
-    np.testing.assert_array_equal(net._l1_weights(2.0, 3), [0.0, 0.5, 1.0])
-    np.testing.assert_array_equal(net._l2_weights(2.0, 3), [0.0, 1.5, 3.0])
+    assert L1()._sums(0.5, 3) == (0.5, 0.0) and L2()._sums(0.5, 3) == (0.0, 0.5)
+    l1, l2 = ElasticNet(0.25, weights=[0.0, 1.0, 2.0])._sums(2.0, 3)
+    np.testing.assert_array_equal(l1, [0.0, 0.5, 1.0])
+    np.testing.assert_array_equal(l2, [0.0, 1.5, 3.0])
+    assert MCP()._sums(0.5, 3) is None
 
 
 def test_a_caller_may_take_the_l2_part_itself():
@@ -465,6 +465,40 @@ def test_a_class_in_python_is_a_penalty():
         Penalty().value(coef, 1.0)
 
 
+class Halved(L1):
+    """A compiled penalty with a method of its own."""
+
+    def prox(self, coef, length, alpha, low=None, high=None):
+        return super().prox(coef, length, alpha / 2, low, high)
+
+
+def test_a_method_of_a_subclass_is_what_counts():
+    own, coef = Halved(), np.array([3.0, -0.25])
+    assert own._kernel(1.0, 2) is None and own._sums(1.0, 2) is None
+    np.testing.assert_array_equal(own.prox(coef, 1.0, 1.0), [2.5, 0.0])
+    np.testing.assert_allclose(own.violation(coef, np.array([1.0, 0.0]), 1.0), [1.5, -0.5])
+    with pytest.raises(ValueError, match=r"Halved: weights must be None or 3 numbers"):
+        Halved([1.0])._check_for(3)
+    plain = L1()
+    assert plain._kernel(1.0, 2) is not None
+    np.testing.assert_array_equal(plain.violation(coef, np.array([1.0, 0.0]), 1.0), [2.0, -1.0])
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [{0, 2}, {1}],
+        [np.array([0, 2], np.uint64), [1]],
+        [2**64, 2**64 + 1, 2**64],
+        np.array([5, 7, 5], np.uint8),
+    ],
+    ids=str,
+)
+def test_groups_of_any_integers(groups):
+    members = GroupLasso(groups)._members(3)
+    assert [list(group) for group in members] == [[0, 2], [1]]
+
+
 # ------------------------------------------------------------------------------------------ errors
 
 BAD_PENALTIES = [
@@ -478,6 +512,9 @@ BAD_PENALTIES = [
     (GroupLasso([0, 1]), r"GroupLasso: groups must have a label for each of 3 features; got 2"),
     (GroupLasso(5), r"GroupLasso: groups must be an array of 3 integer labels.*got 5"),
     (GroupLasso([0.5, 1, 2]), r"GroupLasso: groups must hold integer labels.*got 0.5 at index 0"),
+    (GroupLasso([0, 1, np.nan]), r"GroupLasso: groups must hold.*not both; got nan at index 2"),
+    (GroupLasso({0, 1, 2}), r"GroupLasso: groups must be an array of 3 .*got \{0, 1, 2\}"),
+    (GroupLasso(iter([0, 1, 2])), r"GroupLasso: groups must be an array of 3 .*got <list_iter"),
     (GroupLasso([[0, 1], []]), r"GroupLasso: groups must hold .*got \[\] at index 1"),
     (GroupLasso([[0, 1], [3]]), r"GroupLasso: groups must hold features from 0 to 2; got 3"),
     (GroupLasso([[0, 1], [-1]]), r"GroupLasso: groups must hold features from 0 to 2; got -1"),

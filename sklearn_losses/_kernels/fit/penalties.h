@@ -4,6 +4,7 @@
 // u, z >= 0. Everything else about it follows from them.
 //   slope(u)             the right derivative
 //   mean_slope(a, b)     that of the chord from a to b > a
+//   piece(z, h)          the affine map that the proximal operator is around z, and where that ends
 //   candidates(z, h)     the minima of (u - z)^2 / (2 h) + penalty(u), of which the far one is beyond the concave part;
 //                        the same number twice where there is one alone
 //
@@ -11,6 +12,7 @@
 #ifndef SKLEARN_LOSSES_PENALTIES_H
 #define SKLEARN_LOSSES_PENALTIES_H
 
+#include "fit/optimizers.h"
 #include "math/functions.h"
 #include "simd/lanes.h"
 
@@ -38,6 +40,12 @@ SL_FN double less(double x, double amount) { return x - amount <= 0.0 ? 0.0 : x 
 struct Candidates {
     double near, far;
 };
+// z -> map(z) of every z > from.
+struct Piece {
+    Shrinkage<double> map;
+    double from;
+};
+SL_FN Piece no_piece() { return {{1.0, 0.0}, inf_<double>()}; }
 
 // l1 |w| + l2 w^2 / 2.
 struct ElasticNet {
@@ -50,6 +58,7 @@ struct ElasticNet {
         const double u = less(z, l1 * h) / (1.0 + l2 * h);
         return {u, u};
     }
+    SL_FN Piece piece(double, double h) const { return {{1.0 / (1.0 + l2 * h), l1 * h / (1.0 + l2 * h)}, 0.0}; }
 };
 
 // Zhang (2010), eq. 2.1: the slope falls from alpha at 0 to 0 at gamma alpha, where the penalty is flat.
@@ -66,6 +75,10 @@ struct MCP {
         if (h >= gamma) return {0.0, z < flat ? flat : z};  // the objective is concave up to `flat`
         const double shrunk = less(z, alpha * h) / (1.0 - h / gamma), u = shrunk < z ? shrunk : z;
         return {u, u};
+    }
+    SL_FN Piece piece(double, double h) const {
+        if (h >= gamma) return no_piece();
+        return {{1.0 / (1.0 - h / gamma), alpha * h / (1.0 - h / gamma)}, 0.0};
     }
 };
 
@@ -86,6 +99,12 @@ struct SCAD {
         const double shrunk = less(z, alpha * h * (gamma / fall)) / (1.0 - h / fall);
         const double u = thresholded <= alpha ? thresholded : (shrunk < z ? shrunk : z);
         return {u, u};
+    }
+    SL_FN Piece piece(double z, double h) const {
+        const double fall = gamma - 1.0, first = alpha * (1.0 + h);
+        if (h >= fall) return no_piece();
+        if (z <= first) return {{1.0, alpha * h}, 0.0};
+        return {{1.0 / (1.0 - h / fall), alpha * h * (gamma / fall) / (1.0 - h / fall)}, first};
     }
 };
 
@@ -164,15 +183,34 @@ SL_FN double violation_one(const Penalty& p, Index feature, double w, double gra
     return of_kind(p, feature, [=](const auto& kind) SL_INLINE { return violation_of(kind, w, gradient, low, high); });
 }
 
+// Steps of |w| = u > 0 that stay on its piece and beyond `least`, by powers of the piece's map: how many, at most `most`.
+template <class Kind>
+SL_FN int steps_on_piece(const Kind& kind, double* u, double length, double least, int most) {
+    enum { MOST_POWERS = 31 };
+    const Piece piece = kind.piece(*u, length);
+    const double end = piece.from > least ? piece.from : least;
+    Shrinkage<double> power[MOST_POWERS];  // of 2^k steps
+    int k = 0, done = 0;
+    for (power[0] = piece.map; k + 1 < MOST_POWERS && (most >> (k + 1)) > 0; ++k) power[k + 1] = power[k].after(power[k]);
+    for (; k >= 0; --k) {
+        const double next = power[k].kept * *u - power[k].lost;
+        if (((most - done) >> k) > 0 && next > end && next <= *u) *u = next, done += 1 << k;
+    }
+    return done;
+}
+
 // What so many proximal steps without a gradient make of a weight.
 SL_FN double missed(const Penalty& p, Index feature, double w, double length, int steps, double low = -inf_<double>(),
                     double high = inf_<double>()) {
     return of_kind(p, feature, [=](const auto& kind) SL_INLINE {
         double at = w;
-        for (int t = 0; t < steps; ++t) {
+        for (int left = steps; left > 0;) {
             const double before = at;
             at = prox_of(kind, before, length, low, high);
-            if (!(at < before || at > before)) break;
+            if (--left == 0 || !(at < before || at > before)) break;
+            double size = abs_(at);
+            left -= steps_on_piece(kind, &size, length, at < 0.0 ? -high : low, left);
+            at = at < 0.0 ? 0.0 - size : size;
         }
         return at;
     });
@@ -221,7 +259,6 @@ struct Pulled {
             high = -low, low = least, negative = !negative;
             s = s == s ? 0.0 : s;
         }
-        low = low < 0.0 ? 0.0 : low;
     }
     // What it were alone in its group: the norm is no less.
     SL_FN double alone() const { return clamp_(less(s, d), low, high); }
