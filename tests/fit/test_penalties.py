@@ -36,12 +36,12 @@ def every():
     made = []
     for name, cls in PENALTIES.items():
         grouped = "groups" in cls._get_param_names()
-        for params in ({}, *OTHER_PARAMS[name]):
+        for params in ({}, *OTHER_PARAMS.get(name, ())):
             made.append(cls(**params, **({"groups": LABELS} if grouped else {})))
         if grouped:
             made.append(cls(groups=LISTS, weights=[0.0, 2.0, 0.5]))
         elif "weights" in cls._get_param_names():
-            made.append(cls(weights=WEIGHTS, **dict(*OTHER_PARAMS[name][:1])))
+            made.append(cls(weights=WEIGHTS, **dict(*OTHER_PARAMS.get(name, ())[:1])))
     return made
 
 

@@ -34,19 +34,7 @@ from exact import (
 )
 from mpmath import mpf
 
-# In units of finfo(dtype).eps. Sixty-four where a power of an exponential is taken.
-BOUNDS = {
-    "HalfTweedieLoss": 64,
-    "GeneralRobust": 64,
-    "FocalLoss": 64,
-    "AsymmetricLoss": 64,
-    "MulticlassFocal": 64,
-}
-DEFAULT_BOUND = 8
-
-
-def bound(name):
-    return BOUNDS.get(name, DEFAULT_BOUND)
+BOUND = 8  # in units of finfo(dtype).eps
 
 
 # The second derivative of these is 0 wherever it exists. Their hessian is a stand-in that a Newton

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from exact import REFERENCES, ROW_WISE, reference, reference_row
 from mpmath import mp, mpf
-from references import SETTINGS, bound  # fills the registers of exact
+from references import BOUND, SETTINGS  # fills the registers of exact
 
-from sklearn_losses.losses import POINTWISE, ROWWISE
+from sklearn_losses.losses import POINTWISE, ROWWISE, HalfTweedieLoss, MulticlassFocal
 
 # Row-wise losses whose targets may be rows of probabilities.
 SOFT = {"HalfMultinomialLoss", "MulticlassKLDivergence", "LogitAdjusted"}
@@ -211,9 +211,32 @@ def report(failures):
 
 @pytest.mark.parametrize(("cls", "setting", "dtype"), cases(POINTWISE))
 def test_value_gradient_and_hessian_hold_the_bound_against_fifty_digits(cls, setting, dtype):
-    name = cls.__name__
     loss, params = make(cls, setting, dtype)
-    y, raw = points(loss, params, dtype, random_state(name, sorted(setting.items()), dtype))
+    rng = random_state(cls.__name__, sorted(setting.items()), dtype)
+    check_points(loss, params, dtype, *points(loss, params, dtype, rng))
+
+
+# Where digits were once lost: small and large y times or over 1 - power, and what overflows on its
+# way to a number.
+FAR = [
+    (1.5, np.float32, 1.7399778e38, 93.183136),
+    (3.0, np.float32, 2.6699756e38, 23.62543),
+    (1.1, np.float32, 6.3173673e37, 34.22007),
+    (2.000000000000001, np.float32, 2.0953463e-22, -1.1950545e17),
+    (2.000000000000001, np.float32, 1.0, -1.1950545e17),
+    (2.001, np.float64, 2.9623974e-317, -728.6264112860518),
+    (2.001, np.float64, 1e308, 300.0),
+]
+
+
+@pytest.mark.parametrize(("power", "dtype", "y", "raw"), FAR)
+def test_tweedie_holds_the_bound_far_out(power, dtype, y, raw):
+    loss, params = make(HalfTweedieLoss, {"power": power}, dtype)
+    check_points(loss, params, dtype, np.array([y], dtype), np.array([raw], dtype))
+
+
+def check_points(loss, params, dtype, y, raw):
+    name = type(loss).__name__
     value = loss.loss(y, raw)
     gradient = loss.gradient(y, raw)
     again, hessian = loss.gradient_hessian(y, raw)
@@ -223,7 +246,7 @@ def test_value_gradient_and_hessian_hold_the_bound_against_fifty_digits(cls, set
         truth = reference(name, params, float(y[i]), float(raw[i]))
         for out, got in zip(OUTPUTS, (value[i], gradient[i], again[i], hessian[i]), strict=True):
             true, scale = getattr(truth, out), getattr(truth, out + "_scale")
-            error = excess(got, true, scale, bound(name), dtype)
+            error = excess(got, true, scale, BOUND, dtype)
             if error:
                 failures.append((out, y[i], raw[i], got, true, error))
     assert not failures, report(failures)
@@ -231,14 +254,26 @@ def test_value_gradient_and_hessian_hold_the_bound_against_fifty_digits(cls, set
 
 @pytest.mark.parametrize(("cls", "setting", "dtype"), cases(ROWWISE))
 def test_rows_hold_the_bound_against_fifty_digits(cls, setting, dtype):
-    name = cls.__name__
     loss, params = make(cls, setting, dtype)
-    rng = random_state(name, sorted(setting.items(), key=str), dtype)
+    rng = random_state(cls.__name__, sorted(setting.items(), key=str), dtype)
     codes, raw = rows(params, dtype, rng)
     kinds = [codes.astype(dtype)]
-    if name in SOFT:
+    if cls.__name__ in SOFT:
         kinds.append(soft_targets(*raw.shape, rng).astype(dtype))
-    failures = []
+    check_rows(loss, params, dtype, kinds, raw)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_the_focal_loss_holds_the_bound_where_classes_are_far_apart(gamma, dtype):
+    loss, params = make(MulticlassFocal, {"n_classes": 4, "gamma": gamma}, dtype)
+    raw = np.array([[573, -257.5, 17.6, -393.3], [-33.6, 40.7, -64.6, 3], [32, -19, -32.8, -19]])
+    codes = [np.full(3, k, dtype) for k in range(4)]
+    check_rows(loss, params, dtype, codes, raw.astype(dtype))
+
+
+def check_rows(loss, params, dtype, kinds, raw):
+    name, failures = type(loss).__name__, []
     for y in kinds:
         value = loss.loss(y, raw)
         gradient = loss.gradient(y, raw)
@@ -253,7 +288,7 @@ def test_rows_hold_the_bound_against_fifty_digits(cls, setting, dtype):
                 names = [f"{out}_{k}" for k in range(len(trues))]
                 checks += zip(names, got[i], trues, scales, strict=True)
             for out, got, true, scale in checks:
-                error = excess(got, true, scale, bound(name), dtype)
+                error = excess(got, true, scale, BOUND, dtype)
                 if error:
                     failures.append((out, target, raw[i].tolist(), got, true, error))
     assert not failures, report(failures)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from exact import reference
 from mpmath import mp, mpf
-from references import bound
+from references import BOUND
 from sklearn.metrics import log_loss
 from test_accuracy import OUTPUTS, SETTINGS, excess
 from test_losses import EVERY, OTHER_PARAMS, sample
@@ -234,6 +234,9 @@ def test_a_users_function_cannot_write_into_its_arguments():
 
 # ------------------------------------------------------------------------------------------ digits
 
+# A large power of a probability has the rounding of its logarithm times the power.
+FAR_OUT = {"FocalLoss": 8 * BOUND}
+
 
 def check(loss, params, dtype, y, raw):
     name = type(loss).__name__
@@ -244,7 +247,7 @@ def check(loss, params, dtype, y, raw):
         truth = reference(name, params, float(y[i]), float(raw[i]))
         for out, got in zip(OUTPUTS, outs, strict=True):
             true, scale = getattr(truth, out), getattr(truth, out + "_scale")
-            error = excess(got[i], true, scale, bound(name), dtype)
+            error = excess(got[i], true, scale, FAR_OUT.get(name, BOUND), dtype)
             assert not error, (out, y[i], raw[i], got[i], mp.nstr(true, 17), error)
 
 

@@ -46,17 +46,19 @@ struct HalfTweedieLoss {
     }
     SL_FN Out<T> operator()(T y, T raw) const {
         const Exponential<T> first(times(raw, a)), second(times(raw, b));
-        // Not y / b or y b where they lose the digits of a small y.
+        // Not y / b or y b where they lose the digits of a small y, or overflow.
         const T q = second(y), over_b = y / b.hi, by_b = y * b.hi;
-        return {difference(raw, first(T(1) / a.hi), abs_(over_b) < Format<T>::tiny ? q / b.hi : second(over_b)),
+        return {difference(raw, first(T(1) / a.hi), is_normal(over_b) ? second(over_b) : q / b.hi),
                 difference(raw, first(T(1)), q),
-                difference(raw, first(a.hi), abs_(by_b) < Format<T>::tiny ? q * b.hi : second(by_b))};
+                difference(raw, first(a.hi), is_normal(by_b) ? second(by_b) : q * b.hi)};
     }
+    static SL_FN bool is_normal(T x) { return abs_(x) >= Format<T>::tiny && abs_(x) <= Format<T>::max; }
     // expm1(k raw) / k, which is about raw: exp(k raw) / k less its limit, in which a small k would drown the rest.
     static SL_FN T ratio(T raw, DoubleDouble<T> k) {
         const DoubleDouble<T> x = times(raw, k);
         const T e = expm1_(x.hi), size = abs_(x.hi);
-        return size < Format<T>::eps ? raw : (e + (size < Format<T>::scaled_limit ? x.lo * (T(1) + e) : T(0))) / k.hi;
+        const bool has_more = size < Format<T>::scaled_limit && e <= Format<T>::max;
+        return size < Format<T>::eps ? raw : (e + (has_more ? x.lo * (T(1) + e) : T(0))) / k.hi;
     }
 };
 // The same near power 1 and near power 2, less the constant that grows without bound there.
@@ -77,8 +79,10 @@ struct TweedieNearGamma : HalfTweedieLoss<T> {
     SL_FN explicit TweedieNearGamma(const double* p) : Base(p) {}
     SL_FN Out<T> operator()(T y, T raw) const {
         Out<T> o = Base::operator()(y, raw);
-        const T second = scaled_exp<T>(y / Base::b.hi, Base::times(raw, Base::b));
-        o.value = Base::difference(raw, Base::ratio(raw, Base::a), second);
+        const Exponential<T> second(Base::times(raw, Base::b));
+        const T over_b = y / Base::b.hi;
+        o.value = Base::difference(raw, Base::ratio(raw, Base::a),
+                                   Base::is_normal(over_b) ? second(over_b) : second(y) / Base::b.hi);
         return o;
     }
 };

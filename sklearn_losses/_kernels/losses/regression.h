@@ -300,11 +300,11 @@ struct TukeyBiweight {
 // Barron (2019), equation 8, for every shape but its three limits, which follow.
 template <class T>
 struct GeneralRobust {
-    DoubleDouble<T> half, less;  // alpha / 2, and alpha / 2 - 1
-    T b, root, c, fraction, exponent, value_scale, growth;
+    DoubleDouble<T> less;  // alpha / 2 - 1
+    T half, b, root, c, fraction, exponent, value_scale, growth;
     // params: alpha, c, and c = fraction * 2^exponent, 1 <= fraction < 2
     SL_FN explicit GeneralRobust(const double* a)
-        : half(two_from<T>(0.5 * a[0])), c(T(a[1])), fraction(T(a[2])), exponent(T(a[3])) {
+        : half(T(0.5 * a[0])), c(T(a[1])), fraction(T(a[2])), exponent(T(a[3])) {
         const double distance = a[0] < 2.0 ? 2.0 - a[0] : a[0] - 2.0;
         const DoubleDouble<double> below = two_sum<double>(0.5 * a[0], -1.0);
         less = two_from<T>(below.hi, below.lo);
@@ -321,7 +321,7 @@ struct GeneralRobust {
         const T low = lowered_quotient(r, c);
         const T base = far ? (over ? low : size * T(5.42101086242752217e-20)) / root : s / b;
         const T shift = far ? (over ? Format<T>::range : T(64)) : T(0), twice = far ? T(2) : T(1);
-        const PowParts<T> v = pow_parts<T>(base, !far, shift, {twice * half.hi, twice * half.lo});
+        const PowParts<T> v = pow_parts<T>(base, !far, shift, {twice * half, T(0)});
         const PowParts<T> d = pow_parts<T>(base, !far, shift, {twice * less.hi, twice * less.lo});
         // Half of 2^n first: 2^n alone may overflow. Near 0 the loss is s / 2.
         const T scale = scale_four(value_scale, T(1), bounded(v.n - T(1)));

@@ -233,9 +233,10 @@ struct MulticlassFocal : CrossEntropy<V> {
     // params: gamma, weight of each class
     SL_FN MulticlassFocal(const double* a, int) : gamma(T(a[0])), alpha(a + 1) {}
 
-    // What a row's outputs are made of. One number at a time: it is little beside the row's exponentials.
+    // What a row's outputs are made of; `bend` is a second derivative times q, which may be small. One number at a time:
+    // it is little beside the row's exponentials.
     struct Row {
-        T own_p, slope, bend, weight, value;
+        T slope, bend, weight, value;
     };
     SL_FN Row row(T l, T finite, T q, double weight) const {
         // The cross-entropy l is -log p, from which p itself keeps its digits. Where p is 0, l may be infinite.
@@ -245,14 +246,14 @@ struct MulticlassFocal : CrossEntropy<V> {
         q = gone ? Format<T>::tiny : q;
         const T w1 = gone ? T(0) : scaled_pow(T(1), q, gamma - T(1)), g1 = gamma * w1;
         const T w = gamma == T(0) ? T(1) : w1 * q;
-        return {p, g1 * finite * p + w, g1 * (finite - T(2)) - g1 * (gamma - T(1)) / q * finite * p, T(weight),
+        return {g1 * finite * p + w, g1 * (finite - T(2)) * q - g1 * (gamma - T(1)) * finite * p, T(weight),
                 T(weight) * w * l};
     }
 
     template <int OUT, bool SOFT>
     static SL_FN void finish(const MulticlassFocal& self, const Tile<T>& t, const Softmax<V>& s) {
         enum { N = Register<V>::N };
-        T l[N], finite[N], q[N], fault[N], own_p[N], slope[N], bend[N], weight[N];
+        T l[N], finite[N], q[N], fault[N], slope[N], bend[N], weight[N];
         store(l, s.value);
         store(finite, select(s.value > V(Format<T>::huge), V(Format<T>::huge), s.value));
         store(fault, s.fault);
@@ -266,14 +267,14 @@ struct MulticlassFocal : CrossEntropy<V> {
         for (int r = 0; r < N; ++r) {
             const int c = fault[r] == T(0) ? int(t.code[r]) : 0;
             const Row row = self.row(l[r], finite[r], OUT == VALUE ? -expm1_(-l[r]) : q[r], self.alpha[c]);
-            own_p[r] = row.own_p;
             slope[r] = row.slope;
             bend[r] = row.bend;
             weight[r] = row.weight + fault[r];
             if constexpr ((OUT & VALUE) != 0) t.value[r] = row.value;
         }
         if constexpr (OUT != VALUE) {
-            const V S = load<V>(slope), B = load<V>(bend), W = load<V>(weight), P = load<V>(own_p);
+            const V S = load<V>(slope), B = load<V>(bend), W = load<V>(weight), P = own_e * s.inverse;
+            const V others = load<V>(q), other = select(others < V(Format<T>::tiny), V(Format<T>::tiny), others);
             V at = 0;
             for (int k = 0; k < t.n_classes; ++k, at = at + T(1)) {
                 T* gradient = t.gradient + k * t.stride;
@@ -281,7 +282,7 @@ struct MulticlassFocal : CrossEntropy<V> {
                 const auto mine = s.code == at;
                 store(gradient, W * select(mine, -S * q_k, S * p_k));
                 if constexpr ((OUT & HESSIAN) != 0) {
-                    const V at_own = p_k * q_k * (S - B * q_k), elsewhere = S * p_k * q_k - B * P * p_k * p_k;
+                    const V at_own = p_k * q_k * (S - B), elsewhere = p_k * (S * q_k - B * P * (p_k / other));
                     store(t.hessian + k * t.stride, W * select(mine, at_own, elsewhere));
                 }
             }
