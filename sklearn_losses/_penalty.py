@@ -173,9 +173,9 @@ class Compiled(Penalty):
 
     _struct = None  # of penalties.h
 
-    def _shares(self):
-        """The share of the L1 part, and gamma."""
-        return 1.0, 0.0
+    def _share(self):
+        """Of the L1 part."""
+        return 1.0
 
     def _members(self, n_features):
         """The features of each group, or None."""
@@ -197,11 +197,11 @@ class Compiled(Penalty):
     def _made(self, alpha, n_features, l2_apart=False):
         """The struct's."""
         alpha = check_number(type(self).__name__, "alpha", alpha, NON_NEGATIVE)
-        ratio, gamma = self._shares()
+        params, share = self._numbers(), self._share()
         groups = self._members(n_features)
         weights = self._factors(n_features, groups)
         return PenaltyKernel(
-            self._struct, n_features, alpha, ratio, gamma, weights, groups, l2_apart
+            self._struct, n_features, alpha, share, params, weights, groups, l2_apart
         )
 
     def _error(self, message):

@@ -23,12 +23,12 @@ class Weighted(Compiled):
 
     def _as_name(self):
         plain = self.weights is None and type(self) in (L1, L2, ElasticNet)
-        return (self.name, self._shares()[0]) if plain else (None, None)
+        return (self.name, self._share()) if plain else (None, None)
 
     def _sums(self, alpha, n_features):
         if self._is_own():
             return None
-        weights, share = self._factors(n_features, None), self._shares()[0]
+        weights, share = self._factors(n_features, None), self._share()
         each = alpha if weights is None else alpha * weights
         return share * each, (1.0 - share) * each
 
@@ -91,8 +91,8 @@ class L2(Weighted):
     def __init__(self, weights=None):
         self.weights = weights
 
-    def _shares(self):
-        return 0.0, 0.0
+    def _share(self):
+        return 0.0
 
 
 class ElasticNet(Weighted):
@@ -127,8 +127,8 @@ class ElasticNet(Weighted):
         self.l1_ratio = l1_ratio
         self.weights = weights
 
-    def _shares(self):
-        return self._numbers()[0], 0.0
+    def _share(self):
+        return self._numbers()[0]
 
 
 class _Grouped(Compiled):
@@ -231,8 +231,8 @@ class SparseGroup(_Grouped):
         self.l1_ratio = l1_ratio
         self.weights = weights
 
-    def _shares(self):
-        return self._numbers()[0], 0.0
+    def _share(self):
+        return self._numbers()[0]
 
 
 class GroupLasso(_Grouped):
@@ -269,17 +269,14 @@ class GroupLasso(_Grouped):
         self.groups = groups
         self.weights = weights
 
-    def _shares(self):
-        return 0.0, 0.0
+    def _share(self):
+        return 0.0
 
 
 class _Concave(Compiled):
     """Penalties of large coefficients that do not grow with them."""
 
     separable = True
-
-    def _shares(self):
-        return 1.0, self._numbers()[0]
 
 
 class MCP(_Concave):

@@ -4,7 +4,8 @@ from libc.stdint cimport int32_t
 cdef extern from "fit/penalties.h" namespace "sl" nogil:
     cdef struct Penalty:
         int kind
-        double alpha, ratio, gamma
+        double alpha, ratio
+        const double* params
         const double* weights
         const int32_t* group_start
         const int32_t* group_members

@@ -29,8 +29,10 @@ cdef class PenaltyKernel:
     kind : str
         A name in `KINDS`.
     n_features : int
-    alpha, ratio, gamma : float
-        The strength, the share of its L1 part, and the concave penalties' parameter.
+    alpha, ratio : float
+        The strength, and the share of its L1 part.
+    params : list of float
+        What the struct takes beside.
     weights : ndarray of float64 or None
         Of the features; of the groups where there are any. None: 1.
     groups : list of ndarray, or None
@@ -39,16 +41,18 @@ cdef class PenaltyKernel:
         Whether all but its weights is left out of the L2 part, which the caller's gradient has.
     """
 
-    def __cinit__(self, kind, n_features, double alpha, double ratio, double gamma, weights, groups, l2_apart=False):
+    def __cinit__(self, kind, n_features, double alpha, double ratio, params, weights, groups, l2_apart=False):
         groups = [] if groups is None else groups
         sizes = [len(group) for group in groups]
         start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
         members = np.concatenate([*groups, []]).astype(np.int32)
         if groups and not np.array_equal(np.sort(members), np.arange(n_features)):
             raise ValueError(f"groups must hold each of {n_features} features once")
-        self.keep = (start, members, weights)
+        params = np.array(params, dtype=np.float64)
+        self.keep = (start, members, weights, params)
         self.penalty.kind = KINDS[kind]
-        self.penalty.alpha, self.penalty.ratio, self.penalty.gamma = alpha, ratio, gamma
+        self.penalty.alpha, self.penalty.ratio = alpha, ratio
+        self.penalty.params = doubles(params, params.shape)
         self.penalty.weights = doubles(weights, (len(groups) or n_features,))
         self.penalty.group_start = <const int32_t*> cnp.PyArray_DATA(<cnp.ndarray> start)
         self.penalty.group_members = <const int32_t*> cnp.PyArray_DATA(<cnp.ndarray> members)

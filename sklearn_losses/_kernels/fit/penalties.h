@@ -20,7 +20,8 @@ namespace sl {
 
 struct Penalty {
     int kind;  // position in `penalty_names`
-    double alpha, ratio, gamma;
+    double alpha, ratio;
+    const double* params;               // the class's, in the order in which it declares them
     const double* weights;              // of the features; where there are groups, of these; null: 1
     const std::int32_t* group_start;    // n_groups + 1 positions in group_members
     const std::int32_t* group_members;  // features, each of one group
@@ -65,7 +66,7 @@ struct ElasticNet {
 struct MCP {
     double alpha, gamma, flat;
     SL_FN MCP(const Penalty& p, Index feature)
-        : alpha(p.alpha * penalty_weight(p, feature)), gamma(p.gamma), flat(gamma * alpha) {}
+        : alpha(p.alpha * penalty_weight(p, feature)), gamma(p.params[0]), flat(gamma * alpha) {}
     SL_FN double slope(double u) const { return less(alpha, u / gamma); }
     SL_FN double mean_slope(double a, double b) const {
         const double from = a < flat ? a : flat, to = b < flat ? b : flat;
@@ -86,7 +87,7 @@ struct MCP {
 struct SCAD {
     double alpha, gamma, flat;
     SL_FN SCAD(const Penalty& p, Index feature)
-        : alpha(p.alpha * penalty_weight(p, feature)), gamma(p.gamma), flat(gamma * alpha) {}
+        : alpha(p.alpha * penalty_weight(p, feature)), gamma(p.params[0]), flat(gamma * alpha) {}
     SL_FN double slope(double u) const { return u <= alpha ? alpha : less(flat, u) / (gamma - 1.0); }
     SL_FN double mean_slope(double a, double b) const {
         const double line = (b < alpha ? b : alpha) - (a < alpha ? a : alpha);
