@@ -35,6 +35,9 @@ from exact import (
 from mpmath import mpf
 
 BOUND = 8  # in units of finfo(dtype).eps
+# Parameters in the units of y, and convex losses whose unit is not among their parameters.
+IN_UNITS_OF_Y = {"delta", "beta", "width", "c", "epsilon"}
+OWN_UNIT = {"SquaredLogError", "SmoothL2", "LogCosh", "NegativeBinomial"}
 
 
 # The second derivative of these is 0 wherever it exists. Their hessian is a stand-in that a Newton
