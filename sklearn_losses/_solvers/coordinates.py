@@ -6,7 +6,7 @@ those of the weights: coordinates change how a solver gets to the minimum, not w
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -167,7 +167,7 @@ class Sample:
     def __init__(self, data):
         rows = some_rows(data)
         self.X, self.rows = data.X, rows
-        self.data = replace(data, X=None).rows(rows).on_host()
+        self.data = data.beside_X(rows)
         self.n_outputs = data.n_outputs
 
     def parts(self, rows=MOST_ROWS):

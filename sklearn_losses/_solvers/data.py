@@ -103,9 +103,14 @@ class Data:
         """The same without the values of X: what constants are predicted for."""
         return replace(self, X=array_namespace(self.X).empty((len(self.y), 0)))
 
-    def on_host(self):
-        """Copies of the arrays by sample in the host's memory."""
-        return self._each(to_host)
+    def beside_X(self, at):
+        """Copies, in the host's memory, of what the samples of some numbers have beside X."""
+        at = in_namespace(at, array_namespace(self.y))
+        given = {name: getattr(self, name) for name in BY_SAMPLE if name != "X"}
+        return self.with_samples(
+            X=None,
+            **{name: None if a is None else to_host(a[at]) for name, a in given.items()},
+        )
 
     # ---------------------------------------------------------------- an output of a pointwise loss
 
