@@ -21,9 +21,10 @@ LISTS = {
 
 SHARED = {
     "penalties": """\
-    penalty : {"l2", "l1", "elasticnet"}, Penalty or None, default="l2"
-        ``alpha * ||w||^2 / 2``, ``alpha * ||w||_1``, or a mixture of the two; or an object, such as
-        ``GroupLasso(groups)``, ``MCP()`` or ``L1(weights)``, whose strength is `alpha`.
+    penalty : {"l2", "l1", "elasticnet", "mcp", "scad"}, Penalty or None, default="l2"
+        ``alpha * ||w||^2 / 2``, ``alpha * ||w||_1``, or a mixture of the two; a concave penalty; or
+        an object, such as ``GroupLasso(groups)``, ``MCP(gamma)`` or ``L1(weights)``, whose strength
+        is `alpha`.
     alpha : float, default=0.0001
         Strength of the penalty, in [0, inf). The learning rate "optimal" may depend on it too.
     l1_ratio : float or None, default=0.15

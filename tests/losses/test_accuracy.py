@@ -213,7 +213,7 @@ def report(failures):
 def test_value_gradient_and_hessian_hold_the_bound_against_fifty_digits(cls, setting, dtype):
     loss, params = make(cls, setting, dtype)
     rng = random_state(cls.__name__, sorted(setting.items()), dtype)
-    check_points(loss, params, dtype, *points(loss, params, dtype, rng))
+    check_points(cls.__name__, loss, params, dtype, *points(loss, params, dtype, rng))
 
 
 # Where digits were once lost: small and large y times or over 1 - power, and what overflows on its
@@ -231,12 +231,12 @@ FAR = [
 
 @pytest.mark.parametrize(("power", "dtype", "y", "raw"), FAR)
 def test_tweedie_holds_the_bound_far_out(power, dtype, y, raw):
-    loss, params = make(HalfTweedieLoss, {"power": power}, dtype)
-    check_points(loss, params, dtype, np.array([y], dtype), np.array([raw], dtype))
+    cls = HalfTweedieLoss
+    loss, params = make(cls, {"power": power}, dtype)
+    check_points(cls.__name__, loss, params, dtype, np.array([y], dtype), np.array([raw], dtype))
 
 
-def check_points(loss, params, dtype, y, raw):
-    name = type(loss).__name__
+def check_points(name, loss, params, dtype, y, raw):
     value = loss.loss(y, raw)
     gradient = loss.gradient(y, raw)
     again, hessian = loss.gradient_hessian(y, raw)
@@ -260,20 +260,21 @@ def test_rows_hold_the_bound_against_fifty_digits(cls, setting, dtype):
     kinds = [codes.astype(dtype)]
     if cls.__name__ in SOFT:
         kinds.append(soft_targets(*raw.shape, rng).astype(dtype))
-    check_rows(loss, params, dtype, kinds, raw)
+    check_rows(cls.__name__, loss, params, dtype, kinds, raw)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("gamma", [0.5, 2.0])
 def test_the_focal_loss_holds_the_bound_where_classes_are_far_apart(gamma, dtype):
-    loss, params = make(MulticlassFocal, {"n_classes": 4, "gamma": gamma}, dtype)
+    cls = MulticlassFocal
+    loss, params = make(cls, {"n_classes": 4, "gamma": gamma}, dtype)
     raw = np.array([[573, -257.5, 17.6, -393.3], [-33.6, 40.7, -64.6, 3], [32, -19, -32.8, -19]])
     codes = [np.full(3, k, dtype) for k in range(4)]
-    check_rows(loss, params, dtype, codes, raw.astype(dtype))
+    check_rows(cls.__name__, loss, params, dtype, codes, raw.astype(dtype))
 
 
-def check_rows(loss, params, dtype, kinds, raw):
-    name, failures = type(loss).__name__, []
+def check_rows(name, loss, params, dtype, kinds, raw):
+    failures = []
     for y in kinds:
         value = loss.loss(y, raw)
         gradient = loss.gradient(y, raw)
