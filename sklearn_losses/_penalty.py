@@ -290,6 +290,8 @@ class Compiled(Penalty):
 
 # What a subclass may define.
 METHODS = ("value", "prox", "violation")
+# Coefficients below this have a finite penalty.
+MODERATE = 1e100
 
 
 @dataclass(frozen=True)
@@ -325,8 +327,9 @@ class Held:
         made = np.asarray(value)
         if made.shape != () or made.dtype.kind not in "biuf":
             raise self._error("value", "one real number", _told(value))
-        if not np.isfinite(made) and np.isfinite(coef).all():
-            raise self._error("value", "a finite number of finite coefficients", repr(float(made)))
+        # Coefficients on their way to infinity may take the value there before them.
+        if not np.isfinite(made) and (np.abs(coef) < MODERATE).all():
+            raise self._error("value", "a finite number of such coefficients", repr(float(made)))
         return float(made)
 
     def prox(self, coef, length):

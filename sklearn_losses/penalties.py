@@ -145,6 +145,7 @@ class _Grouped(Compiled):
                 f"groups must be an array of {n_features} integer labels, or lists of the features "
                 f"of each group; got {groups!r}"
             )
+        groups = list(groups)
         labels = [_is_integer(label) for label in groups]
         if any(labels) and not all(labels):
             first = labels.index(False)

@@ -83,8 +83,9 @@ class Data:
         """The same outputs and losses, of these arrays by sample, all of whose rows count."""
         return replace(self, held_out=None, **arrays)
 
-    def _each(self, change):
-        given = {name: getattr(self, name) for name in BY_SAMPLE}
+    def _each(self, change, but=()):
+        """With each array by sample changed, and None for those named in `but`."""
+        given = {name: None if name in but else getattr(self, name) for name in BY_SAMPLE}
         return self.with_samples(
             **{name: None if array is None else change(array) for name, array in given.items()}
         )
@@ -106,11 +107,7 @@ class Data:
     def beside_X(self, at):
         """Copies, in the host's memory, of what the samples of some numbers have beside X."""
         at = in_namespace(at, array_namespace(self.y))
-        given = {name: getattr(self, name) for name in BY_SAMPLE if name != "X"}
-        return self.with_samples(
-            X=None,
-            **{name: None if a is None else to_host(a[at]) for name, a in given.items()},
-        )
+        return self._each(lambda array: to_host(array[at]), but=("X",))
 
     # ---------------------------------------------------------------- an output of a pointwise loss
 

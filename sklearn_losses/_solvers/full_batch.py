@@ -260,9 +260,10 @@ class GradientDescent(FullBatch):
             self.value, self.gradient = objective(self.z)
             if not math.isfinite(self.value):
                 return self.epoch_at(self.z, math.nan, self.length)
-            least = self.least(self.z, self.gradient)
-            if self.gap.last is None and 0.5 * float(least @ least) <= self.rounding(self.value):
-                return self.at_end(self.length)  # it starts at the minimum
+            if self.settings.tol is not None and self.gap.last is None:
+                least = self.least(self.z, self.gradient)
+                if 0.5 * float(least @ least) <= self.rounding(self.value):
+                    return self.at_end(self.length)  # it starts at the minimum
         length = self.length
         while True:
             z = self.prox(self.z - length * self.gradient, length)

@@ -217,6 +217,8 @@ def test_a_fit_that_starts_at_its_minimum_ends_there(penalty):
     model.fit(X, np.full(N, 7.0))
     assert model.stop_reason_ == "converged" and model.n_iter_ == 1
     np.testing.assert_array_equal(model.coef_, 0.0)
+    model.set_params(tol=None, max_iter=4).fit(X, np.full(N, 7.0))
+    assert model.stop_reason_ == "max_iter" and model.n_iter_ == 4
 
 
 def test_bad_penalties_are_refused_by_name():
@@ -300,7 +302,7 @@ class ReturnsViolation(Returns):
 BAD_RETURNS = {
     ("value", "None"): r"value must return one real number; got None",
     ("value", "rows"): r"value must return one real number; got an array of shape \(1,\)",
-    ("value", "nan"): r"value must return a finite number of finite coefficients; got nan",
+    ("value", "nan"): r"value must return a finite number of such coefficients; got nan",
     ("prox", "None"): r"prox must return an array of real numbers of shape \(1, 12\); got None",
     ("prox", "rows"): r"prox must return an array .*; got an array of shape \(12,\) and dtype",
     ("prox", "nan"): r"prox must return numbers of finite coefficients; got nan for feature 0",
@@ -329,6 +331,13 @@ def test_what_a_penalty_in_python_returns_is_checked(method, result, optimizer):
     with pytest.raises(ValueError, match=rf"{made.__name__}\.{BAD_RETURNS[method, result]}"):
         model.fit(X, Y)
     assert not hasattr(model, "coef_")
+
+
+@pytest.mark.parametrize("penalty", [MCP(), ElasticNet(0.5, np.ones(D)), Own()], ids=repr)
+def test_a_fit_that_explodes_says_so_whatever_the_penalty(penalty):
+    model = SGDRegressorX(penalty=penalty, optimizer="momentum", learning_rate="constant")
+    with pytest.raises(ValueError, match=r"(?s)Floating-point under-/overflow .*smaller eta0"):
+        model.set_params(eta0=1e3, batch_size=16, random_state=0).fit(X, Y)
 
 
 def test_methods_that_cannot_be_called_are_refused_before_a_fit():

@@ -234,7 +234,7 @@ def test_a_users_function_cannot_write_into_its_arguments():
 
 # ------------------------------------------------------------------------------------------ digits
 
-# A large power of a probability has the rounding of its logarithm times the power.
+# A large power of a probability has the rounding of its logarithm times the power: 60 here.
 FAR_OUT = {"FocalLoss": 8 * BOUND}
 
 
