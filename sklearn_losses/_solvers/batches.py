@@ -328,7 +328,9 @@ class Batches(Descent):
         if isinstance(state, dict) and "smoothness" in state:
             kinds["smoothness"] = list_of([number(0)] * 3)
         state = dict_of(kinds)(state, "descent")
-        self.t, self.rates.eta, self.seed = state["t"], state["eta"], state["seed"]
+        self.t, self.seed = state["t"], state["seed"]
+        if not self.stream:  # whose parts take the rate that is set, as in scikit-learn
+            self.rates.eta = state["eta"]
         self.rates.shrunk = state["shrunk"]
         self.gap.pairs.extend(state["gap"]["pairs"])
         self.gap.last = state["gap"]["last"]

@@ -272,6 +272,13 @@ def test_what_is_left_of_a_geometric_series_is_its_sum(ratio):
     assert found == pytest.approx(left, rel=1e-6) or found > left
 
 
+def test_the_gap_is_a_number_where_changes_have_no_square():
+    gap = Gap()
+    for z, gradient in ((0.0, 1e-170), (1.0, 2e-170)):
+        gap.see(np.array([z]), np.array([gradient]))
+    assert len(gap.pairs) == 1 and gap.estimate(np.array([1e-170])) >= 0.0
+
+
 def test_the_tolerated_gap_is_as_the_guide_says():
     reference = Reference(np.zeros(1), objective=10.0, floor=2.0, n=500, natural=False)
     assert tolerated(1e-3, reference, 5.0) == pytest.approx(SHARE * 1e-6 * 3.0)

@@ -438,3 +438,34 @@ def test_a_column_that_grows_in_a_stream_does_not_blow_up(optimizer, loss, layou
         above = (made(y, shown) - floor) / (constant - floor)
         assert above < 3, (chunk, above)
     assert above < 1
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_what_is_predicted_at_the_center_of_a_column_that_grows_stays(optimizer):
+    rng = np.random.RandomState(0)
+    Z = rng.normal(size=(512, 2))
+    X, y = Z + [50.0, 0.0], 3.0 + Z @ [1.0, -0.5]
+    model = SGDRegressorX(optimizer=optimizer, batch_size=32, random_state=0)
+    for _ in range(20):
+        model.partial_fit(X, y)
+    center = X.mean(axis=0, keepdims=True)
+    before, coef = model.predict(center), model.coef_.copy()
+    model.set_params(learning_rate="constant", eta0=1e-12)
+    model.partial_fit(Z * [100.0, 1.0] + [50.0, 0.0], y)
+    assert abs(model.coef_[0]) < 0.1 * abs(coef[0]) and abs(coef[0]) > 0.5
+    np.testing.assert_allclose(model.predict(center), before, atol=1e-3)
+
+
+@pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "adaptive"])
+@pytest.mark.parametrize("optimizer", STEPPING)
+def test_a_stream_takes_the_rate_that_is_set(optimizer, learning_rate):
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(256, 2))
+    y = X @ [1.0, -0.5] + rng.normal(size=256)
+    model = SGDRegressorX(optimizer=optimizer, batch_size=32, random_state=0)
+    model.set_params(learning_rate=learning_rate, eta0=0.05).partial_fit(X, y)
+    coef = model.coef_.copy()
+    model.set_params(eta0=1e-12).partial_fit(X, y)
+    assert model.learning_rate_curve_[0] > 1e-3 and model.learning_rate_curve_[1] < 1e-11
+    if optimizer not in ("momentum", "nesterov"):  # which go on with the velocity that they have
+        np.testing.assert_allclose(model.coef_, coef, atol=1e-9)
