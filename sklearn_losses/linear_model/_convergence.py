@@ -12,7 +12,7 @@ from sklearn_losses._solvers import BATCHES, ONE_SAMPLE
 from sklearn_losses._solvers.coordinates import Sample, columns_of, loss_units, sampled
 from sklearn_losses._solvers.engines import make_problem
 from sklearn_losses._solvers.fit import NOISE, Fit
-from sklearn_losses._solvers.full_batch import LimitedMemoryBFGS
+from sklearn_losses._solvers.full_batch import GradientDescent, LimitedMemoryBFGS
 from sklearn_losses._solvers.reference import reference_of
 from sklearn_losses.optimizers import get_optimizer
 
@@ -127,6 +127,8 @@ class Facts:
             data = sampled(data)
         self.sampled = data.n_training() < rows
         self.data, self.settings, self.kind = data, settings, kind
+        # The optimizer that ends at the minimum, with this penalty.
+        self.exact = "gd" if settings.sums() is None else "lbfgs"
         self.reference = reference_of(data, settings) if kind.noisy else fit.reference
         self.model = fit.public_model()
         problem = make_problem(data, settings)
@@ -176,22 +178,23 @@ class Facts:
                     found.append(
                         f"Columns of X are of unlike size (root mean squares from {low:.3g} to "
                         f"{high:.3g}), and steps of scikit-learn's algorithm depend on it: use "
-                        f"make_pipeline(StandardScaler(), {name}(...)), or optimizer='lbfgs'."
+                        f"make_pipeline(StandardScaler(), {name}(...)), or "
+                        f"optimizer={self.exact!r}."
                     )
             if self.kind is ONE_SAMPLE:
                 spread = float(np.max(Sample(self.data).spreads()))
                 if not LEAST < spread < MOST:
                     found.append(
                         f"y varies by {spread:.3g}: use TransformedTargetRegressor(regressor="
-                        f"{name}(...), transformer=StandardScaler()), or optimizer='lbfgs'."
+                        f"{name}(...), transformer=StandardScaler()), or optimizer={self.exact!r}."
                     )
             if not found:
                 found.append(
                     f"Its steps may be too long: try eta0={settings.eta0 / 10:g}, or "
-                    "optimizer='lbfgs'."
+                    f"optimizer={self.exact!r}."
                     if settings.learning_rate != "optimal"
                     else f"Its steps may be too long: try a larger alpha than {settings.alpha:g}, "
-                    "learning_rate='invscaling', or optimizer='lbfgs'."
+                    f"learning_rate='invscaling', or optimizer={self.exact!r}."
                 )
         if self.held_by_penalty():
             found.append(self.about_penalty())
@@ -200,7 +203,7 @@ class Facts:
                 f"{self.data.losses[0]!r} is not convex: try other parameters of it, or a start "
                 "from a fit of a convex loss (coef_init, intercept_init)."
             )
-        return found or ["Consider more epochs (max_iter) or optimizer='lbfgs'."]
+        return found or [f"Consider more epochs (max_iter) or optimizer={self.exact!r}."]
 
     def _ratios(self):
         """The penalty's slope at a weight that matters, over the loss's, and what it would be with
@@ -233,14 +236,13 @@ class Facts:
         )
 
     def short_of_minimum(self):
-        """What is to be said where a few iterations of L-BFGS, on some rows, gain much on steps
-        that had stopped to gain."""
+        """What is to be said where a few iterations of L-BFGS (gradient descent, where the penalty
+        is no sum of L1 and L2 parts), on some rows, gain much on steps that had stopped to gain."""
         data, settings = self.data, self.settings
         fits = all(
             loss.convex and (loss.differentiable or loss._smoothed(1.0)) for loss in data.losses
         )
-        known = settings.own is None and not settings.optimizer.decoupled
-        if not fits or not known or on_device(data.X):
+        if not fits or settings.optimizer.decoupled or on_device(data.X):
             return []
         size = self.reference.objective - self.reference.floor
         # As many weights as these fit noise of so few rows.
@@ -249,24 +251,25 @@ class Facts:
             return []
         settings = replace(
             settings,
-            optimizer=get_optimizer("lbfgs"),
+            optimizer=get_optimizer(self.exact),
             max_iter=FEW_ITERATIONS,
             tol=1e-2,
             average=0,
             verbose=0,
             clip_norm=None,
         )
-        descent = LimitedMemoryBFGS(data, settings, self.model, self.reference)
+        kind = {"gd": GradientDescent, "lbfgs": LimitedMemoryBFGS}[self.exact]
+        descent = kind(data, settings, self.model, self.reference)
         fit = Fit(descent, settings, data.losses[0], reference=self.reference).run()
         # Of the loss itself, where the last epochs were of a smooth neighbour.
         lower = fit.curves.loss[-1] if descent.best[1] is None else descent.best[0]
         if not self.objective - lower > least * size:
             return []
         return [
-            f"The steps ended short of the minimum: a few iterations of 'lbfgs' lower the "
-            f"objective from {self.objective:.6g} to {lower:.6g}. Use optimizer='lbfgs', or a "
-            "smaller tol with a larger max_iter, and look for outlying rows or weights, and for "
-            "columns far from 0 where there is no intercept or X is sparse."
+            f"The steps ended short of the minimum: a few iterations of {self.exact!r} lower the "
+            f"objective from {self.objective:.6g} to {lower:.6g}. Use optimizer="
+            f"{self.exact!r}, or a smaller tol with a larger max_iter, and look for outlying rows "
+            "or weights, and for columns far from 0 where there is no intercept or X is sparse."
         ]
 
     def separated(self):

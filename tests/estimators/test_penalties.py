@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from slow_penalties import cases
 
@@ -338,6 +339,17 @@ def test_a_fit_that_explodes_says_so_whatever_the_penalty(penalty):
     model = SGDRegressorX(penalty=penalty, optimizer="momentum", learning_rate="constant")
     with pytest.raises(ValueError, match=r"(?s)Floating-point under-/overflow .*smaller eta0"):
         model.set_params(eta0=1e3, batch_size=16, random_state=0).fit(X, Y)
+
+
+@pytest.mark.parametrize("penalty", CASES)
+def test_steps_that_one_heavy_row_leads_astray_say_so(penalty):
+    weight = np.ones(N)
+    weight[3] = 1e5
+    model = SGDRegressorX(penalty=CASES[penalty], alpha=1e-3, random_state=0)
+    exact = "lbfgs" if takes("lbfgs", penalty) else "gd"
+    message = rf"(?s)ended short of the minimum: a few iterations of '{exact}' .*='{exact}'"
+    with pytest.warns(ConvergenceWarning, match=message):
+        model.fit(X, Y, sample_weight=weight)
 
 
 def test_methods_that_cannot_be_called_are_refused_before_a_fit():
