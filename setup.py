@@ -22,6 +22,7 @@ MODULES = [
     "losses._rowwise",
     "fit._penalties",
     "fit.columns",
+    "fit.design",
     "fit.optimizers",
     "fit.one_sample",
     "fit.engines",

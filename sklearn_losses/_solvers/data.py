@@ -102,7 +102,11 @@ class Data:
 
     def without_columns(self):
         """The same without the values of X: what constants are predicted for."""
-        return replace(self, X=array_namespace(self.X).empty((len(self.y), 0)))
+        return self.with_X(array_namespace(self.X).empty((len(self.y), 0)))
+
+    def with_X(self, X):
+        """The same with other columns."""
+        return replace(self, X=X)
 
     def beside_X(self, at):
         """Copies, in the host's memory, of what the samples of some numbers have beside X."""

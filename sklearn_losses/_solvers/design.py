@@ -1,0 +1,109 @@
+"""The rows that are learned from as a matrix in a fit's coordinates, and its products."""
+
+from contextlib import contextmanager
+from functools import cache
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from sklearn_losses._kernels.fit.design import DesignKernel
+
+
+@cache
+def threadpools():
+    return ThreadpoolController()
+
+
+@contextmanager
+def one_thread_in_blas():
+    """Its threads would only wait for each other, and for ours."""
+    with threadpools().limit(limits=1, user_api="blas"):
+        yield
+
+
+class Design:
+    """``A = [(X - center) * unit, 1]`` of the rows that are learned from, which is never formed.
+
+    Parameters
+    ----------
+    data : Data
+        On the host.
+    center : ndarray of shape (n_features,) or None
+    unit : ndarray of shape (n_features,)
+    fit_intercept : bool
+        Whether the last column is there.
+    n_threads : int or None
+
+    Attributes
+    ----------
+    n : int
+        Rows.
+    width : int
+        Columns.
+    """
+
+    def __init__(self, data, center, unit, fit_intercept, n_threads):
+        X = data.X
+        self.data, self.n_threads, self.fit_intercept = data, n_threads, fit_intercept
+        self.unit = np.array(unit, dtype=np.float64)
+        self.center = None if center is None else np.asarray(center, dtype=np.float64)
+        self.sparse = hasattr(X, "indptr")
+        self.moved = self.sparse and center is not None  # the kernel does not center CSR
+        in_kernel = np.zeros(X.shape[1]) if center is None or self.sparse else self.center
+        self.kernel = DesignKernel(X, data.training_rows(), in_kernel, self.unit, n_threads)
+        self.n, self.n_features = self.kernel.n, X.shape[1]
+        self.width = self.n_features + fit_intercept
+
+    def products(self, v):
+        """``A @ v``: ndarray of shape (n,), or (K, n) of v of shape (K, width)."""
+        rows = np.atleast_2d(v)
+        w = rows[:, : self.n_features] * self.unit
+        b = rows[:, -1].copy() if self.fit_intercept else np.zeros(len(rows))
+        if self.moved:
+            b -= w @ self.center
+        made = self.kernel.scores(w, b)
+        return made if np.ndim(v) == 2 else made[0]
+
+    def transposed(self, u):
+        """``u @ A``: ndarray of shape (width,), or (K, width) of u of shape (K, n)."""
+        rows = np.atleast_2d(u)
+        made = np.empty((len(rows), self.width))
+        totals = rows.sum(axis=1)
+        sums = self.kernel.sums(rows)
+        if self.moved:
+            sums -= totals[:, None] * self.center
+        np.multiply(sums, self.unit, out=made[:, : self.n_features])
+        if self.fit_intercept:
+            made[:, -1] = totals
+        return made if np.ndim(u) == 2 else made[0]
+
+    def squares(self, h):
+        """The diagonal of `gram`: ndarray of shape (width,)."""
+        h = np.asarray(h, dtype=np.float64)
+        made = np.full(self.width, h.sum())
+        squares = self.kernel.sums(h[None], True)[0]
+        if self.moved:
+            total = self.kernel.sums(h[None])[0]
+            squares += self.center * (self.center * h.sum() - 2.0 * total)
+            squares = np.maximum(squares, 0.0) if (h >= 0).all() else squares
+        made[: self.n_features] = squares * self.unit**2
+        return made
+
+    def gram(self, h):
+        """``A.T @ diag(h) @ A``: ndarray of shape (width, width). h may have any sign; rows where
+        it is 0 are passed by."""
+        with one_thread_in_blas():
+            made = self.kernel.gram(h)
+        if self.moved:
+            moved, total = self.center * self.unit, made[-1, :-1].copy()
+            cross = np.outer(moved, total)
+            made[:-1, :-1] -= cross + cross.T - made[-1, -1] * np.outer(moved, moved)
+            made[-1, :-1] = made[:-1, -1] = total - made[-1, -1] * moved
+        return made if self.fit_intercept else made[:-1, :-1].copy()
+
+    def take(self, columns):
+        """The design of some columns only, and of the last: a copy of these columns."""
+        X = self.data.X[:, columns]
+        data = self.data.with_X(X if self.sparse else np.ascontiguousarray(X))
+        center = None if self.center is None else self.center[columns]
+        return Design(data, center, self.unit[columns], self.fit_intercept, self.n_threads)
