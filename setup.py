@@ -25,6 +25,7 @@ MODULES = [
     "fit.design",
     "fit.optimizers",
     "fit.one_sample",
+    "fit.quadratic",
     "fit.engines",
 ]
 

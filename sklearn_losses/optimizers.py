@@ -541,6 +541,45 @@ class LBFGS(Optimizer):
         return super()._numbers()
 
 
+class Newton(Optimizer):
+    """Newton's method on the objective over all samples; proximal with L1, MCP, SCAD or bounds.
+
+    A step goes to the minimum of the quadratic model of the loss plus the penalty, and is shortened
+    until the objective falls. The model's matrix is summed up from the rows by threads and factored
+    by Cholesky; of very many features conjugate gradients multiply by it alone. Penalties with a
+    kink at 0, and bounds, are followed by coordinate descent on the model, and by direct steps among
+    the weights that are not 0. Where most weights are 0 the model is that of a working set of
+    features, which grows by those that would leave 0. A row-wise loss has all pairs of its classes
+    in one matrix. Where a loss is not convex, negative second derivatives are replaced so that steps
+    descend.
+
+    For losses with a derivative everywhere, penalties that are sums over the weights, and arrays on
+    the host. `learning_rate`, `eta0`, `batch_size` and `shuffle` have no effect. `tol`: see the
+    user guide, "When a fit ends".
+
+    References
+    ----------
+    Lee, J., Sun, Y. and Saunders, M. (2014). Proximal Newton-type methods for minimizing composite
+    functions. SIAM Journal on Optimization 24, 1420-1443. Friedman, J., Hastie, T. and Tibshirani,
+    R. (2010). Regularization paths for generalized linear models via coordinate descent. Journal of
+    Statistical Software 33. Bertrand, Q., Klopfenstein, Q., Bannier, P.-A., Gidel, G. and Massias,
+    M. (2022). Beyond L1: faster and better sparse models with skglm. NeurIPS. Nocedal, J. and
+    Wright, S. (2006). Numerical optimization. Springer, algorithm 7.1.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn_losses import SGDClassifierX
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = SGDClassifierX("log_loss", optimizer="newton", alpha=1e-4)
+    >>> model.fit(X, y).stop_reason_
+    'converged'
+    """
+
+    name = "newton"
+    full_batch = True
+
+
 OPTIMIZERS = {
     c.name: c
     for c in (
@@ -556,6 +595,7 @@ OPTIMIZERS = {
         SVRG,
         GD,
         LBFGS,
+        Newton,
     )
 }
 

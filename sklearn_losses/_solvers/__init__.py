@@ -4,8 +4,9 @@ import numpy as np
 
 from sklearn_losses._solvers.batches import Batches
 from sklearn_losses._solvers.full_batch import GradientDescent, LimitedMemoryBFGS
+from sklearn_losses._solvers.newton import ProximalNewton
 from sklearn_losses._solvers.one_sample import OneSample
-from sklearn_losses.optimizers import GD, LBFGS, SGD
+from sklearn_losses.optimizers import GD, LBFGS, SGD, Newton
 from sklearn_losses.schedules import SCHEDULES, Schedule
 
 ONE_SAMPLE = OneSample
@@ -13,7 +14,7 @@ BATCHES = Batches
 PASSIVE_AGGRESSIVE = ("pa1", "pa2")
 
 # Optimizers with a descent of their own; the others step on batches.
-_FULL_BATCH = {GD: GradientDescent, LBFGS: LimitedMemoryBFGS}
+_FULL_BATCH = {GD: GradientDescent, LBFGS: LimitedMemoryBFGS, Newton: ProximalNewton}
 
 
 def _has_slope(loss, settings):
@@ -37,6 +38,15 @@ def _is_a_sum(loss, settings):
     return settings.sums() is not None
 
 
+def _has_curvature(loss, settings):
+    return all(member.differentiable for member in loss._members())
+
+
+def _is_separable(loss, settings):
+    own = settings.own
+    return _is_a_sum(loss, settings) or (own.penalty.separable and not callable(own.kernel()))
+
+
 # What a descent's `needs` names: whether it is there, and what is said where it is not.
 NEEDS = {
     "slope": (
@@ -50,6 +60,18 @@ NEEDS = {
         "optimizer={optimizer!r} needs a penalty that is a sum of L1 and L2 parts: L1, L2 or "
         "ElasticNet; {penalty!r} has a proximal operator (`prox`) alone. Use optimizer='gd', or "
         "one that steps, such as optimizer='saga'",
+    ),
+    "curvature": (
+        _has_curvature,
+        "optimizer={optimizer!r} needs a loss with a derivative everywhere (`differentiable`): "
+        "{loss!r} has none at its kinks. Use optimizer='lbfgs', which follows smooth neighbours of "
+        "it where it has any, or one that steps, such as optimizer='adagrad'",
+    ),
+    "separable": (
+        _is_separable,
+        "optimizer={optimizer!r} needs a penalty of the kernels that is a sum over the weights, "
+        "such as L1, L2, ElasticNet, MCP or SCAD; {penalty!r} is none. Use optimizer='gd', or one "
+        "that steps, such as optimizer='saga'",
     ),
     "decay": (
         _decays_alike,

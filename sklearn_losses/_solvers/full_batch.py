@@ -5,11 +5,9 @@ computed there.
 """
 
 import math
-from functools import cache
 
 import numpy as np
 from scipy.optimize import minimize
-from threadpoolctl import ThreadpoolController
 
 from sklearn_losses._array import to_host
 from sklearn_losses._solvers.coordinates import (
@@ -18,8 +16,9 @@ from sklearn_losses._solvers.coordinates import (
     curvature_coordinates,
     loss_units,
 )
+from sklearn_losses._solvers.design import one_thread_in_blas
 from sklearn_losses._solvers.fit import Descent, Epoch, Model
-from sklearn_losses._solvers.gap import Gap, least_gradient, tolerated
+from sklearn_losses._solvers.gap import Gap, least_gradient, rounding_of, tolerated
 from sklearn_losses._solvers.objective import NARROWER, Objective, smooth_stages
 from sklearn_losses._states import (
     array_like,
@@ -34,19 +33,12 @@ from sklearn_losses._states import (
 
 # A stage of smooth losses ends when its own gap is this share of what smoothing changes.
 STAGE_SHARE = 0.25
-# What is left for rounding: gaps below so many of the type's roundings of the objective's size.
-ROUNDINGS = 64.0
 # L-BFGS-B begins again from where a line search gave up, so often without a gain at most.
 RESTARTS = 2
 # Changes of the objective below this share of it are taken from its gradients.
 SMALL = 1e-11
 # Where a loss is not finite, its line search is led to this share of the step.
 BACK = 0.1
-
-
-@cache
-def threadpools():
-    return ThreadpoolController()
 
 
 class FullBatch(Descent):
@@ -153,10 +145,7 @@ class FullBatch(Descent):
         return max(allowed, self.rounding(value)) if error else allowed
 
     def rounding(self, value):
-        """Gaps that rounding hides: that of values, and of the gradients' coefficients and weights
-        in X's type, whose errors count by their squares."""
-        eps = max(np.finfo(np.float64).eps, float(np.finfo(self.dtype).eps) ** 2)
-        return ROUNDINGS * eps * (abs(value) + self.reference.objective - self.reference.floor)
+        return rounding_of(self.reference, value, self.dtype)
 
     def narrower(self, error, value):
         """Whether another stage follows one with that error."""
@@ -378,7 +367,7 @@ class LimitedMemoryBFGS(FullBatch):
         self.best = (math.inf, None)
         try:
             # L-BFGS-B's own vectors are short: threads in BLAS only wait for each other.
-            with threadpools().limit(limits=1, user_api="blas"):
+            with one_thread_in_blas():
                 while self.minimise(fit, replay):
                     pass
         except KeyboardInterrupt:

@@ -20,6 +20,8 @@ SLOWEST = 0.99
 # than ROWS: coefficients stay a small part of their standard errors from the minimum.
 SHARE = 0.02
 ROWS = 1000.0
+# What is left for rounding: gaps below so many of the type's roundings of the objective's size.
+ROUNDINGS = 64.0
 
 
 def tolerated(tol, reference, objective):
@@ -41,6 +43,21 @@ def tolerated(tol, reference, objective):
         size = min(size, 1.0)
     allowed = SHARE * tol**2 * min(1.0, ROWS / max(reference.n, 1)) * size
     return allowed if size > 1e3 * reference.rounding else max(allowed, reference.rounding)
+
+
+def rounding_of(reference, objective, dtype=np.float64):
+    """Gaps that rounding hides: that of values, and of the gradients' coefficients and weights in
+    `dtype`, whose errors count by their squares.
+
+    Parameters
+    ----------
+    reference : Reference
+    objective : float
+        The present one.
+    dtype : dtype
+    """
+    eps = max(np.finfo(np.float64).eps, float(np.finfo(dtype).eps) ** 2)
+    return ROUNDINGS * eps * (abs(objective) + reference.objective - reference.floor)
 
 
 def least_gradient(x, gradient, l1, low=None, high=None):

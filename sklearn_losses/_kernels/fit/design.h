@@ -355,6 +355,11 @@ public:
     bool by_pairs() const {
         return x.table.sparse() && PAIR_COST * per_row() * per_row() < double(width()) * double(width());
     }
+    // About how many numbers `gram` multiplies, at the speed of BLAS.
+    double cost_of_gram() const {
+        const double columns = by_pairs() ? PAIR_COST * per_row() * per_row() : double(width()) * double(width());
+        return 0.5 * double(x.n) * columns;
+    }
     Index pieces_of_gram() const {
         if (by_pairs()) {
             const double pieces = double(x.n) * per_row() * per_row() / (8.0 * double(width()) * double(width()));

@@ -32,6 +32,7 @@ cdef extern from "fit/design.h" namespace "sl" nogil:
         Py_ssize_t pieces_of_sums(Py_ssize_t n_outputs)
         void sums(Py_ssize_t n_outputs, const double* u, bint squares, double* to)
         Py_ssize_t pieces_of_gram()
+        double cost_of_gram()
         bint gram(const double* h, double* to, Dsyrk, Dgemm)
 
 
@@ -64,7 +65,7 @@ cdef class DesignKernel:
 
     cdef Design design
     cdef list keep
-    cdef readonly Py_ssize_t n, n_features
+    cdef readonly Py_ssize_t n, n_features, entries
 
     def __cinit__(self, X, rows, center, unit, n_threads):
         self.keep = []
@@ -81,9 +82,14 @@ cdef class DesignKernel:
         center, unit = checked(center, (self.n_features,)), checked(unit, (self.n_features,))
         self.design.center, self.design.unit = doubles(center), doubles(unit)
         self.keep += [rows, center, unit]
-        self.design.entries = X.nnz if self.design.x.table.sparse() else X.shape[0] * X.shape[1]
+        self.entries = X.nnz if self.design.x.table.sparse() else X.shape[0] * X.shape[1]
+        self.design.entries = self.entries
         self.design.threads = effective_n_threads(n_threads)
         self.design.level = simd_level_in_use()
+
+    def cost_of_gram(self):
+        """About how many numbers `gram` multiplies, at the speed of BLAS."""
+        return self.design.cost_of_gram()
 
     def scores(self, w, b):
         """``(X - center) @ w.T + b``: ndarray of shape (n_outputs, n).

@@ -1,0 +1,218 @@
+"""Minima of quadratic models: by Cholesky, by conjugate gradients, and with an L1 part, bounds or a
+separable penalty by coordinate descent."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+from sklearn_losses._kernels.fit.quadratic import QuadraticKernel
+from sklearn_losses._solvers.gap import least_gradient
+
+# Of a matrix whose diagonal is 1, so much more on it: what rounding of it may be, times the width.
+RIDGE = 4.0 * np.finfo(np.float64).eps
+# By so much it grows where that is not enough, up to the largest.
+GROWTH, MOST_RIDGE = 1e3, 1e3
+# Passes of coordinate descent over those that are not 0 between two over all; then the minimum on
+# them is found directly, where they are no more than these.
+ACTIVE_SWEEPS = 8
+MOST_DIRECT = 4096
+MOST_SWEEPS = 10000
+
+
+def jacobi(bend):
+    """Roots of the diagonal; 1 where it is not above 0."""
+    diagonal = bend.diagonal()
+    return np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
+
+
+def newton_step(bend, gradient, least=0.0):
+    """``-inverse(bend) @ gradient``, with as much of a ridge as makes bend positive definite.
+
+    Parameters
+    ----------
+    bend : ndarray of shape (n, n)
+    gradient : ndarray of shape (n,)
+    least : float
+        The ridge is at least so much, relative to the diagonal.
+
+    Returns
+    -------
+    step : ndarray of shape (n,), or None
+        None: no ridge did.
+    ridge : float
+        What it took.
+    """
+    root = jacobi(bend)
+    scaled = bend / root / root[:, None]
+    n = len(root)
+    ridge = max(least, RIDGE * n)
+    while ridge <= MOST_RIDGE:
+        scaled[np.diag_indices(n)] = bend.diagonal() / root**2 + ridge
+        try:
+            factor = cho_factor(scaled, lower=True, check_finite=False)
+        except LinAlgError:
+            ridge *= GROWTH
+            continue
+        step = -cho_solve(factor, gradient / root, check_finite=False) / root
+        if np.isfinite(step).all():
+            return step, ridge
+        ridge *= GROWTH
+    return None, ridge
+
+
+def conjugate_gradients(product, gradient, diagonal, enough, most):
+    """``-inverse(bend) @ gradient`` to some accuracy (Nocedal and Wright, 2006, algorithm 7.1).
+
+    Parameters
+    ----------
+    product : callable
+        ``product(v)``: bend times a vector.
+    gradient, diagonal : ndarray of shape (n,)
+        The diagonal of bend, for scaling.
+    enough : float
+        The share of the residual's norm, in the scale of the diagonal, that may be left.
+    most : int
+        Of iterations.
+
+    Returns
+    -------
+    step : ndarray of shape (n,)
+    """
+    scale = np.where(diagonal > 0.0, diagonal, 1.0)
+    step = np.zeros_like(gradient)
+    residual = -gradient
+    scaled = residual / scale
+    direction = scaled.copy()
+    rho = float(residual @ scaled)
+    target = enough**2 * rho
+    for _ in range(most):
+        if not rho > target:
+            break
+        along = product(direction)
+        bend = float(direction @ along)
+        if not bend > 0.0:
+            break
+        length = rho / bend
+        step += length * direction
+        residual -= length * along
+        np.divide(residual, scale, out=scaled)
+        rho, before = float(residual @ scaled), rho
+        direction *= rho / before
+        direction += scaled
+    return step if step.any() else -gradient / scale
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What holds variables beside a smooth function. Arrays are of shape (n,).
+
+    Attributes
+    ----------
+    feature : ndarray of int32
+        The number of a variable's weight in the penalty; -1: it has none, and no bounds.
+    unit : ndarray
+        A weight is its unit times the variable.
+    l1 : ndarray or None
+        The slopes of the penalty at 0; None: it is more than a sum of such terms.
+    penalty : PenaltyKernel or None
+        One that is separable.
+    low, high : ndarray or None
+        Bounds of the weights.
+    """
+
+    feature: np.ndarray
+    unit: np.ndarray
+    l1: np.ndarray | None
+    penalty: object
+    low: np.ndarray | None
+    high: np.ndarray | None
+
+    def at(self, chosen):
+        """That of some variables."""
+        arrays = {
+            name: np.ascontiguousarray(array[chosen])
+            for name, array in vars(self).items()
+            if isinstance(array, np.ndarray)
+        }
+        return replace(self, **arrays)
+
+    def repeated(self, times):
+        """That of the variables of several outputs."""
+        return self.at(np.tile(np.arange(len(self.unit)), times))
+
+    def least(self, x, gradient):
+        """The least generalised gradient, where l1 is known."""
+        bounds = (None, None) if self.low is None else (self.low / self.unit, self.high / self.unit)
+        return least_gradient(x, gradient, self.l1, *bounds)
+
+
+class CoordinateDescent:
+    """The minimum of ``slope @ (u - x) + (u - x) @ bend @ (u - x) / 2`` plus what holds u."""
+
+    def __init__(self, bend, slope, x, held):
+        self.bend, self.held = np.ascontiguousarray(bend), held
+        self.x, self.slope = x.copy(), slope.copy()
+        self.kernel = QuadraticKernel(
+            self.bend,
+            held.feature,
+            held.unit,
+            held.penalty,
+            held.low,
+            held.high,
+            self.x,
+            self.slope,
+        )
+
+    def run(self, allowed, stop):
+        """Until a pass lowers the function by no more than is allowed; the point."""
+        for _ in range(MOST_SWEEPS):
+            fell = self.kernel.sweep(True)
+            if not fell > allowed:
+                break
+            if stop is not None and stop.is_set():
+                raise KeyboardInterrupt
+            for _ in range(ACTIVE_SWEEPS):
+                if not self.kernel.sweep(False) > max(allowed, 0.1 * fell):
+                    break
+            else:
+                self.on_active()
+        return self.x
+
+    def on_active(self):
+        """Newton's step to the minimum on the variables that are not held, up to where one of them
+        comes to 0 or to a bound, as often as that takes."""
+        held = self.held
+        if held.l1 is None:
+            return
+        for _ in range(20):
+            free = held.least(self.x, self.slope) != 0.0
+            kinked = held.l1 > 0.0
+            free &= ~kinked | (self.x != 0.0)
+            free &= self.bend.diagonal() > 0.0
+            at = np.flatnonzero(free)
+            if not 0 < len(at) <= MOST_DIRECT:
+                return
+            x, signs = self.x[at], np.sign(self.x[at])
+            slope = self.slope[at] + held.l1[at] * signs
+            step, _ = newton_step(self.bend[np.ix_(at, at)], slope)
+            if step is None or not float(step @ slope) < 0.0:
+                return
+            to = np.where(kinked[at] & (step * signs < 0.0), 0.0, np.copysign(math.inf, step))
+            if held.low is not None:
+                bound = np.where(step < 0.0, held.low[at], held.high[at]) / held.unit[at]
+                to = np.where(np.abs(bound - x) < np.abs(to - x), bound, to)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                shares = np.where(step != 0.0, (to - x) / step, math.inf)
+            first = int(np.argmin(shares))
+            share = min(1.0, float(shares[first]))
+            moved = share * step
+            if share < 1.0:
+                moved[first] = to[first] - x[first]
+            self.slope += moved @ self.bend[at]
+            self.x[at] = x + moved
+            if share < 1.0:
+                self.x[at[first]] = to[first]
+            else:
+                return

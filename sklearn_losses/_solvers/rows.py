@@ -1,0 +1,191 @@
+"""The mean loss of the training rows as a function of their raw predictions, and its curvature.
+
+Raw predictions, and all that is by row and output, have shape (n_outputs, n_rows). The outputs of a
+pointwise loss are apart; a row-wise loss has all of them.
+"""
+
+import numpy as np
+
+from sklearn_losses.losses.multiclass import HalfMultinomialLoss
+from sklearn_losses.losses.rowwise import softmax_hessian_product
+
+# Steps of central differences, relative to what is differentiated by.
+STEP = 2.0**-18
+
+
+def rows_of(data, weight_factor, n_threads):
+    """One `PointwiseRows` for each output, or one `RowwiseRows`.
+
+    Parameters
+    ----------
+    data : Data
+    weight_factor : float
+    n_threads : int or None
+    """
+    data = data.without_columns().training()
+    if data.losses[0].is_multiclass:
+        return [RowwiseRows(data, weight_factor, n_threads)]
+    return [PointwiseRows(data, k, weight_factor, n_threads) for k in range(data.n_outputs)]
+
+
+class Rows:
+    """What both share.
+
+    Attributes
+    ----------
+    n_outputs : int
+    loss : Loss
+    weight : ndarray of shape (n,)
+        Such that the mean loss is the sum of the rows' losses with these weights.
+    offset : ndarray of shape (n_outputs, n) or None
+    """
+
+    def _take(self, loss, target, weight, offset, weight_factor, n_threads):
+        n = len(target)
+        self.loss, self.target, self.n_threads = loss, target, n_threads
+        self.weight = np.full(n, 1.0 / max(n, 1))
+        if weight is not None:
+            self.weight = weight * (weight_factor / n)
+        if offset is not None:
+            offset = np.ascontiguousarray(np.broadcast_to(offset.T, (self.n_outputs, n)))
+        self.offset = offset
+        self.has_curvature = not (loss.approx_hessian and getattr(loss, "_hessian", 0) is None)
+
+    def with_offset(self, raw):
+        return raw if self.offset is None else raw + self.offset
+
+
+class PointwiseRows(Rows):
+    """Output `k` of a pointwise loss."""
+
+    n_outputs = 1
+
+    def __init__(self, data, k, weight_factor, n_threads):
+        self._take(data.loss(k), *data.output(k), weight_factor, n_threads)
+
+    def value_gradient(self, raw):
+        """The mean loss and its gradient: float and ndarray of shape (1, n)."""
+        value, gradient = self.loss.loss_gradient(
+            self.target, raw[0], self.weight, n_threads=self.n_threads
+        )
+        return float(value.sum()), gradient[None]
+
+    def _gradient(self, raw):
+        return self.loss.gradient(self.target, raw, self.weight, n_threads=self.n_threads)
+
+    def _second(self, raw):
+        """Second derivatives, of any sign; 0 where they are not numbers."""
+        if self.has_curvature:
+            _, found = self.loss.gradient_hessian(
+                self.target, raw[0], self.weight, n_threads=self.n_threads
+            )
+        else:
+            step = STEP * (1.0 + np.abs(raw[0]))
+            up, down = self._gradient(raw[0] + step), self._gradient(raw[0] - step)
+            found = (up - down) / (2.0 * step)
+        return np.where(np.isfinite(found), found, 0.0)
+
+    def blocks(self, raw, clipped):
+        """Second derivatives by pairs of outputs: (k, l, ndarray of shape (n,)) with k <= l.
+
+        With `clipped` none is negative: in place of those that are stands what makes a step go to
+        the target as reweighted least squares do, or their size.
+        """
+        found = self._second(raw)
+        if clipped and not self.loss.convex:
+            bent = found < 0.0
+            instead = np.abs(found[bent])
+            if self.loss.task == "regression" and bent.any():
+                distance = (raw[0] - self.loss.link.link(self.target))[bent]
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    least_squares = self._gradient(raw[0])[bent] / distance
+                known = np.isfinite(least_squares) & (least_squares >= 0.0)
+                instead = np.where(known, least_squares, instead)
+            found[bent] = instead
+        yield 0, 0, np.maximum(found, 0.0) if clipped else found
+
+    def product(self, raw):
+        """The function that multiplies (1, n) by the second derivatives, none negative."""
+        ((_, _, found),) = self.blocks(raw, True)
+        return lambda vector: found * vector
+
+    def diagonal(self, raw):
+        """Of the second derivatives, none negative: ndarray of shape (1, n)."""
+        ((_, _, found),) = self.blocks(raw, True)
+        return found[None]
+
+
+class RowwiseRows(Rows):
+    """All outputs of a row-wise loss."""
+
+    def __init__(self, data, weight_factor, n_threads):
+        self.n_outputs = data.n_outputs
+        self._take(
+            data.losses[0], data.y, data.sample_weight, data.offset, weight_factor, n_threads
+        )
+
+    def _gradient(self, rows):
+        return self.loss.gradient(self.target, rows, self.weight, n_threads=self.n_threads)
+
+    def value_gradient(self, raw):
+        """The mean loss and its gradient: float and ndarray of shape (n_outputs, n)."""
+        value, gradient = self.loss.loss_gradient(
+            self.target, np.ascontiguousarray(raw.T), self.weight, n_threads=self.n_threads
+        )
+        return float(value.sum()), np.ascontiguousarray(gradient.T)
+
+    def _along(self, rows, direction):
+        """The second derivatives times a direction, (n, n_outputs), by central differences."""
+        step = STEP * (1.0 + np.abs(rows).max(axis=1, keepdims=True))
+        size = np.abs(direction).max(axis=1, keepdims=True)
+        step = step / np.where(size > 0.0, size, 1.0)
+        up, down = (self._gradient(rows + sign * step * direction) for sign in (1.0, -1.0))
+        found = (up - down) / (2.0 * step)
+        return np.where(np.isfinite(found), found, 0.0)
+
+    def _probability(self, rows):
+        """Of a softmax cross-entropy, whose second derivatives follow from it; else None."""
+        if not isinstance(self.loss, HalfMultinomialLoss):
+            return None
+        return self.loss.gradient_proba(self.target, rows, n_threads=self.n_threads)[1]
+
+    def blocks(self, raw, clipped):
+        """Second derivatives by pairs of outputs: (k, l, ndarray of shape (n,)) with k <= l.
+
+        With `clipped` a row's matrix has no negative eigenvalue.
+        """
+        rows = np.ascontiguousarray(raw.T)
+        p = self._probability(rows)
+        if p is not None:
+            weighted = p * self.weight[:, None]
+            for k in range(self.n_outputs):
+                yield k, k, weighted[:, k] * (1.0 - p[:, k])
+                for j in range(k + 1, self.n_outputs):
+                    yield k, j, -weighted[:, k] * p[:, j]
+            return
+        unit = np.eye(self.n_outputs)
+        columns = (self._along(rows, np.broadcast_to(e, rows.shape)) for e in unit)
+        if clipped and not self.loss.convex:
+            matrices = np.stack(list(columns), axis=2)
+            values, vectors = np.linalg.eigh((matrices + matrices.transpose(0, 2, 1)) / 2.0)
+            scaled = vectors * np.abs(values)[:, None, :]
+            columns = iter((scaled @ vectors.transpose(0, 2, 1)).transpose(2, 0, 1))
+        for j, column in enumerate(columns):
+            for k in range(j + 1):
+                yield k, j, np.ascontiguousarray(column[:, k])
+
+    def product(self, raw):
+        """The function that multiplies (n_outputs, n) by the second derivatives."""
+        rows = np.ascontiguousarray(raw.T)
+        p = self._probability(rows)
+        if p is not None:
+            return lambda vector: (softmax_hessian_product(p, vector.T) * self.weight[:, None]).T
+        return lambda vector: self._along(rows, np.ascontiguousarray(vector.T)).T
+
+    def diagonal(self, raw):
+        """Of the second derivatives, none negative: ndarray of shape (n_outputs, n)."""
+        _, found = self.loss.gradient_hessian(
+            self.target, np.ascontiguousarray(raw.T), self.weight, n_threads=self.n_threads
+        )
+        found = np.where(np.isfinite(found), found, 0.0)
+        return np.ascontiguousarray(np.maximum(found, 0.0).T)
