@@ -1,5 +1,6 @@
 """The rows that are learned from as a matrix in a fit's coordinates, and its products."""
 
+import threading
 from contextlib import contextmanager
 from functools import cache
 
@@ -14,11 +15,21 @@ def threadpools():
     return ThreadpoolController()
 
 
+_limited = threading.local()
+
+
 @contextmanager
 def one_thread_in_blas():
-    """Its threads would only wait for each other, and for ours."""
-    with threadpools().limit(limits=1, user_api="blas"):
+    """Its threads would only wait for each other, and for ours. May stand within itself."""
+    if getattr(_limited, "now", False):
         yield
+        return
+    with threadpools().limit(limits=1, user_api="blas"):
+        _limited.now = True
+        try:
+            yield
+        finally:
+            _limited.now = False
 
 
 class Design:

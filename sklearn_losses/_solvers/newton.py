@@ -23,14 +23,21 @@ from sklearn_losses._solvers.quadratic import (
     newton_step,
 )
 from sklearn_losses._solvers.rows import rows_of
-from sklearn_losses._states import array_like, dict_of, list_of
+from sklearn_losses._states import array_like, dict_of, whole
 
 # Matrices of second derivatives have at most so many rows; beyond, and where forming one takes as
 # long as so many products with it, they are only multiplied by.
 MOST_WIDTH = 4096
 PRODUCTS = 60
 # Numbers that BLAS multiplies in the time in which a product takes one number of X.
-BLAS_SPEED = 16.0
+BLAS_SPEED = 5.0
+# A matrix is renewed where a step predicts a fall above this share of the last step's.
+SLOW = 0.5
+# Changes of the gradient teach the matrix where it bends by no less than this share of what it did.
+LEAST_BEND = 1e-8
+# A ridge from which on a matrix counts as indefinite; second derivatives are clipped in so many
+# steps then.
+INDEFINITE, CLIPPED = 1e-10, 3
 # Conjugate gradients end at this share of the gradient, or where it has so many iterations.
 ENOUGH, MOST_ITERATIONS = 0.1, 250
 # The least share of the slope by which a step must lower the objective, and how often it is halved.
@@ -39,7 +46,10 @@ ARMIJO, HALVINGS = 1e-4, 60
 # allowed, or of what is outside it.
 CLOSE = 0.1
 # Columns from which on a working set is tried, and the least that it has.
-MANY, FEWEST = 100, 32
+MANY, FEWEST = 100, 128
+# All columns are taken where a working set would have more than one in so many of them.
+MOST_OF_ALL = 2
+TINY = 1e-300
 
 
 class ProximalNewton(Descent):
@@ -69,18 +79,19 @@ class ProximalNewton(Descent):
         self.center = columns.mean if settings.fit_intercept else None
         scale = columns.scales(0.0 if self.center is None else self.center, per_entry=False)
         self.unit = 1.0 / np.where(scale > 0.0, scale, 1.0)
-        design = Design(
-            data, self.center, self.unit, settings.fit_intercept, settings.n_threads
-        )
+        design = Design(data, self.center, self.unit, settings.fit_intercept, settings.n_threads)
         held = holding_of(settings, self.unit, design.width)
-        rows = rows_of(data, data.weight_factor(), settings.n_threads)
-        starts = self.variables_of(model)
-        self.parts, first = [], 0
-        for some in rows:
-            last = first + some.n_outputs
-            self.parts.append(Part(self, design, some, held, starts[first:last], first))
+        self.rows = rows_of(data, data.weight_factor(), settings.n_threads)
+        self.made = design, held
+        self.start = self.variables_of(model)
+        self.begin()
+
+    def begin(self):
+        self.parts, self.done, first = [], 0, 0
+        for rows in self.rows:
+            last = first + rows.n_outputs
+            self.parts.append(Part(self, *self.made, rows, self.start[first:last].copy(), first))
             first = last
-        self.best = (math.inf, None)
 
     def variables_of(self, model):
         """The coordinates of a model: ndarray of shape (n_outputs, width)."""
@@ -101,6 +112,7 @@ class ProximalNewton(Descent):
             return self._epoch(stop)
 
     def _epoch(self, stop):
+        self.done += 1
         share = 1.0 / len(self.parts)
         value = sum(part.objective() for part in self.parts)
         if not math.isfinite(value):
@@ -140,12 +152,15 @@ class ProximalNewton(Descent):
     public_model = model
 
     def get_state(self):
-        return {"parts": [part.get_state() for part in self.parts]}
+        return {"start": self.start, "done": self.done}
 
     def set_state(self, state):
-        kinds = {"parts": list_of([part.kinds() for part in self.parts])}
-        for part, found in zip(self.parts, dict_of(kinds)(state, "descent")["parts"], strict=True):
-            part.set_state(found)
+        """The steps so far are made again: matrices would be far more to keep."""
+        state = dict_of({"start": array_like(self.start), "done": whole()})(state, "descent")
+        self.start = state["start"]
+        self.begin()
+        while self.done < state["done"] and any(part.ended is None for part in self.parts):
+            self.epoch(self.done, None)
 
 
 def holding_of(settings, unit, width):
@@ -191,7 +206,7 @@ class Part:
     ended : {None, "minimum", "no step"}
     """
 
-    def __init__(self, newton, design, rows, holding, v, first):
+    def __init__(self, newton, design, holding, rows, v, first):
         self.newton, self.design, self.rows = newton, design, rows
         self.held, self.l2 = holding
         self.settings = newton.settings
@@ -204,10 +219,10 @@ class Part:
         self.sparse_solution = self.held.penalty is not None
         self.gap, self.ended = math.inf, None
         self.clipped = 0  # iterations for which second derivatives are to be clipped
-        self.ridge = 0.0
-        self.model = None  # of a loss whose curvature is constant
+        self.length = 1.0  # of the last step
         self.columns = None  # those of the working set; None: all
         self.view = None
+        self.curvature = None  # where it was last looked at
         self.evaluate()
 
     # ------------------------------------------------------------------------------- the objective
@@ -250,67 +265,56 @@ class Part:
         """Whether what all classes share is nothing to the loss and bent by the penalty alone."""
         return bool(np.any(self.l2)) and self.held.penalty is None and self.held.low is None
 
-    # ------------------------------------------------------------------------------------ iterations
+    # ----------------------------------------------------------------------------------- iterations
 
     def iterate(self, allowed, rounding, stop):
         """A step, after which `gap` and `ended` say where it stands."""
-        if self.view is None and not self.choose(allowed, rounding):
+        enough = max(allowed, rounding)
+        if self.view is None and not self.choose(enough):
             return
         view = self.view
-        predicted, to = view.step(stop, max(CLOSE * allowed, 0.0))
-        enough = max(allowed, rounding)
+        view.goal = CLOSE * max(view.outside, enough)
+        predicted, to = view.step(stop)
         fell = self.move(view, to, predicted, rounding)
-        if fell is None:
+        # Newton's method doubles the digits: what is left after the last step is less.
+        if fell is None or predicted <= view.goal:
             self.gap = predicted
-            self.ended = "minimum" if predicted <= enough else "no step"
+            self.ended = "minimum" if predicted <= max(enough, view.goal) else "no step"
             if self.columns is not None and self.ended == "minimum":
-                self.ended, self.view = None, None
-                self.choose(allowed, rounding, before=predicted)
-            return
-        if predicted <= max(view.goal, CLOSE * rounding):
-            # Newton's method doubles the digits: what is left after the step is less.
-            self.gap, self.ended = predicted, "minimum"
-            if self.columns is not None:
-                self.ended, self.view = None, None
-                self.choose(allowed, rounding, before=predicted)
+                self.ended = None
+                self.choose(enough, fell is None or predicted <= CLOSE * enough)
 
-    def choose(self, allowed, rounding, before=0.0):
-        """The columns of the next steps; False where none is left that would gain."""
+    def choose(self, enough, inside_done=False):
+        """The columns of the next steps; False where none is left that would gain. `inside_done`:
+        whether those of the last are at their minimum."""
         d = self.design.n_features
-        full = View(self, None)
-        full.goal = max(CLOSE * allowed, CLOSE * rounding)
         if not self.sparse_solution or d < MANY:
-            self.columns, self.view = None, full
+            self.columns, self.view = None, View(self, None)
             return True
         gradient = self.gradient()
-        least = self.violation(gradient)
-        bend = np.maximum(self.curvature_sizes()[:, None] + self.l2, 1e-300)
-        gains = (least**2 / (2.0 * bend))[:, :d]
-        inside = np.zeros(d, dtype=bool) if self.columns is None else self.columns.copy()
-        by_column = gains.sum(axis=0)
-        outside = float(by_column[~inside].sum())
-        first = self.columns is None
-        self.gap = before + outside
-        if not first and outside <= CLOSE * max(allowed, rounding):
-            self.ended = "minimum"
-            return False
+        bend = np.maximum(self.rows.diagonal(self.raw).sum(axis=1)[:, None] + self.l2, TINY)
+        gains = (self.violation(gradient) ** 2 / (2.0 * bend))[:, :d].sum(axis=0)
+        inside = np.zeros(d, dtype=bool) if self.columns is None else self.columns
+        outside = float(gains[~inside].sum())
+        if self.columns is not None:
+            self.gap += outside
+            if outside <= CLOSE * enough:
+                self.ended = "minimum" if inside_done else None
+                self.view.outside = outside
+                return not inside_done
         used = (self.v[:, :d] != 0.0).any(axis=0)
-        n_used = int(np.count_nonzero(used))
-        want = max(FEWEST, n_used)
-        candidates = np.flatnonzero((by_column > 0.0) & ~used)
+        candidates = np.flatnonzero((gains > 0.0) & ~used)
+        want = max(FEWEST, int(np.count_nonzero(used)))
         if len(candidates) > want:
-            best = np.argpartition(by_column[candidates], -want)[-want:]
-            candidates = candidates[best]
-        chosen = used.copy()
+            candidates = candidates[np.argpartition(gains[candidates], -want)[-want:]]
+        chosen = used | (inside & (gains > 0.0))
         chosen[candidates] = True
-        chosen |= inside & (by_column > 0.0)
-        if 2 * np.count_nonzero(chosen) > d:
-            self.columns, self.view = None, full
-            self.sparse_solution = False
+        if MOST_OF_ALL * np.count_nonzero(chosen) > d:
+            self.columns, self.view, self.sparse_solution = None, View(self, None), False
             return True
-        self.columns = chosen
-        self.view = View(self, np.flatnonzero(chosen))
-        self.view.goal = max(CLOSE * outside, CLOSE * max(allowed, rounding))
+        self.columns, self.view = chosen, View(self, np.flatnonzero(chosen))
+        self.view.first = np.ascontiguousarray(gradient[:, self.view.variables])
+        self.view.outside = outside
         return True
 
     def violation(self, gradient):
@@ -323,10 +327,6 @@ class Part:
         of_weights = self.settings.own.violation(self.weights(self.v), gradient[:, :d] / unit)
         found[:, :d] = of_weights * unit
         return found
-
-    def curvature_sizes(self):
-        """About the second derivative along a column, whose mean square is 1: by output."""
-        return self.rows.diagonal(self.raw).sum(axis=1)
 
     def move(self, view, to, predicted, rounding):
         """Go to `to`, or as far towards it as the objective falls; by how much it fell, or None."""
@@ -364,25 +364,15 @@ class Part:
         """What is added to the loss beside L2."""
         return self.penalty(v) - 0.5 * float(np.sum(self.l2 * v * v))
 
-    # ---------------------------------------------------------------------------------------- state
-
-    def get_state(self):
-        columns = np.zeros(self.design.n_features, dtype=bool)
-        if self.columns is not None:
-            columns = self.columns.copy()
-        return {"v": self.v.copy(), "columns": columns}
-
-    def kinds(self):
-        return dict_of(
-            {"v": array_like(self.v), "columns": array_like(np.zeros(self.design.n_features, bool))}
-        )
-
-    def set_state(self, state):
-        self.v = state["v"].copy()
-        if state["columns"].any():
-            self.columns = state["columns"]
-            self.view = View(self, np.flatnonzero(self.columns))
-        self.evaluate()
+    def same_curvature(self):
+        """Whether second derivatives at the raw predictions are those at the last point asked for:
+        of a squared error, or where no row has passed a point at which they jump."""
+        if self.rows.n_outputs > 1:
+            return False
+        ((_, _, now),) = self.rows.blocks(self.raw, False)
+        same = self.curvature is not None and np.array_equal(now, self.curvature)
+        self.curvature = now
+        return same
 
 
 class View:
@@ -392,12 +382,16 @@ class View:
     ----------
     variables : slice or ndarray
         Of those of an output.
+    outside : float
+        About what columns beyond it would gain.
     goal : float
         The gap at which the view has done its work.
+    first : ndarray or None
+        The gradient, where it is known before the first step.
     """
 
     def __init__(self, part, columns):
-        self.part, self.goal = part, 0.0
+        self.part, self.goal, self.outside = part, 0.0, 0.0
         design = part.design
         if columns is None:
             self.variables, self.design, self.held = slice(None), design, part.held
@@ -408,61 +402,86 @@ class View:
             self.held = part.held.at(self.variables)
         self.l2 = part.l2[self.variables]
         self.width = self.design.width
-        self.matrix = None
+        self.is_held = self.held.penalty is not None or self.held.low is not None
+        self.first = None
+        self.matrix = None  # second derivatives
+        self.aged = False  # whether they are of another point
+        self.last = None  # point, gradient and predicted fall of the last step
 
-    def forms_matrix(self):
-        """Whether the matrix of second derivatives is worth its cost."""
-        part, width = self.part, self.width * self.part.K
-        if width > MOST_WIDTH:
-            return False
-        if self.held.penalty is not None or self.held.low is not None:
-            return True
-        kernel = self.design.kernel
-        blocks = part.K * (part.K + 1) / 2
-        forming = blocks * kernel.cost_of_gram() + width**3 / 3.0
-        return forming <= PRODUCTS * BLAS_SPEED * part.K * 2.0 * max(kernel.entries, 1)
-
-    def step(self, stop, allowed):
+    def step(self, stop):
         """The fall that the model predicts, and where its minimum is (None: nowhere)."""
         part = self.part
         v = np.ascontiguousarray(part.v[:, self.variables])
-        self.gradient = self.design.transposed(part.u) + self.l2 * v
-        if self.forms_matrix():
-            return self.by_matrix(v, allowed, stop)
-        return self.by_products(v)
+        self.gradient, self.first = self.first, None
+        if self.gradient is None:
+            self.gradient = self.design.transposed(part.u) + self.l2 * v
+        if not self.forms_matrix():
+            return self.by_products(v)
+        self.take_up(v)
+        predicted, to = self.by_matrix(v, stop)
+        if self.aged and self.is_worth_renewing(predicted):
+            self.renew()
+            predicted, to = self.by_matrix(v, stop)
+        self.last = (v, self.gradient, predicted)
+        return predicted, to
 
-    def by_matrix(self, v, allowed, stop):
-        part, gradient = self.part, self.gradient.ravel()
-        constant = part.rows.loss.constant_hessian
-        simple = self.held.penalty is None and self.held.low is None
-        signed = simple and not part.convex and part.clipped == 0
-        matrix = self.matrix
-        if matrix is None:
-            matrix = self.matrix_of(clipped=not signed)
-        if constant:
-            self.matrix = matrix
-        if simple:
-            step, ridge = newton_step(matrix, gradient, part.ridge)
-            if signed and (step is None or ridge > 1e-10 or not float(step @ gradient) < 0.0):
-                part.clipped = 3
-                step, ridge = newton_step(self.matrix_of(clipped=True), gradient, part.ridge)
-            part.clipped = max(part.clipped - 1, 0)
-            if step is None:
-                return math.inf, None
-            return max(-0.5 * float(step @ gradient), 0.0), v + step.reshape(v.shape)
-        diagonal = np.diag_indices(len(matrix))
-        matrix[diagonal] += 1e-14 * matrix[diagonal].max(initial=0.0)
-        held = self.held if part.K == 1 else self.held.repeated(part.K)
-        x = v.ravel()
-        descent = CoordinateDescent(matrix, gradient, x, held)
-        to = descent.run(allowed, stop)
-        move = to - x
-        fall = -float(move @ gradient) - 0.5 * float(move @ (matrix @ move))
-        to = to.reshape(v.shape)
-        whole = part.v.copy()
-        whole[:, self.variables] = to
-        fall -= part.rest(whole) - part.rest(part.v)
-        return max(fall, 0.0), to
+    # ---------------------------------------------------------------------------------- the matrix
+
+    def cost_of_matrix(self):
+        """In numbers that BLAS multiplies."""
+        part = self.part
+        return part.K * (part.K + 1) / 2 * self.design.kernel.cost_of_gram()
+
+    def cost_of_step(self):
+        """That of two products with the design, and of a factorization."""
+        part = self.part
+        products = 2.0 * BLAS_SPEED * part.K * max(self.design.kernel.entries, 1)
+        return products + (part.K * self.width) ** 3 / 3.0
+
+    def forms_matrix(self):
+        """Whether the matrix is worth its cost."""
+        width = self.width * self.part.K
+        if width > MOST_WIDTH:
+            return False
+        return self.is_held or self.cost_of_matrix() <= PRODUCTS * self.cost_of_step()
+
+    def take_up(self, v):
+        """The matrix for a step from v: that of the last, with what it has taught, or a new one."""
+        same = self.part.same_curvature()
+        if self.matrix is None:
+            self.renew()
+        elif same:
+            self.aged = False
+        else:
+            self.learn(v)
+
+    def learn(self, v):
+        """Broyden, Fletcher, Goldfarb and Shanno's update by the last step."""
+        self.aged = True
+        move, change = (v - self.last[0]).ravel(), (self.gradient - self.last[1]).ravel()
+        along = self.matrix @ move
+        bend, modelled = float(move @ change), float(move @ along)
+        if bend > LEAST_BEND * modelled > 0.0:
+            self.matrix += np.outer(change, change / bend)
+            self.matrix -= np.outer(along, along / modelled)
+
+    def is_worth_renewing(self, predicted):
+        """Whether forming the matrix anew costs less than the steps that it would save."""
+        before = self.last[2]
+        if self.part.length < 1.0 or not predicted < SLOW * before:
+            return True
+        if predicted <= self.goal:
+            return False
+        left = math.log(max(self.goal, TINY) / predicted) / math.log(predicted / before)
+        return left * self.cost_of_step() > self.cost_of_matrix() + 2.0 * self.cost_of_step()
+
+    def renew(self):
+        self.aged = False
+        self.matrix = self.matrix_of(clipped=not self.is_signed())
+
+    def is_signed(self):
+        """Whether second derivatives are taken as they are, though some may be negative."""
+        return not (self.is_held or self.part.convex or self.part.clipped > 0)
 
     def matrix_of(self, clipped):
         """Second derivatives of the smooth part, by outputs and their variables."""
@@ -477,8 +496,39 @@ class View:
                 made[j, :, k] = block.T
         return made.reshape(part.K * width, -1)
 
+    # ---------------------------------------------------------------------------------- its minimum
+
+    def by_matrix(self, v, stop):
+        """As `step`, by the present matrix."""
+        if self.is_held:
+            return self.by_descent(v, stop)
+        part, gradient = self.part, self.gradient.ravel()
+        step, ridge = newton_step(self.matrix, gradient)
+        descends = step is not None and float(step @ gradient) < 0.0
+        if self.is_signed() and not (descends and ridge < INDEFINITE):
+            part.clipped = CLIPPED
+            self.renew()
+            step, ridge = newton_step(self.matrix, gradient)
+        part.clipped = max(part.clipped - 1, 0)
+        if step is None:
+            return math.inf, None
+        return max(-0.5 * float(step @ gradient), 0.0), v + step.reshape(v.shape)
+
+    def by_descent(self, v, stop):
+        """With a penalty or bounds."""
+        part, gradient = self.part, self.gradient.ravel()
+        held = self.held if part.K == 1 else self.held.repeated(part.K)
+        x = v.ravel()
+        to = CoordinateDescent(self.matrix, gradient, x, held).run(CLOSE * self.goal, stop)
+        move = to - x
+        fall = -float(move @ gradient) - 0.5 * float(move @ (self.matrix @ move))
+        to = to.reshape(v.shape)
+        whole = part.v.copy()
+        whole[:, self.variables] = to
+        return max(fall - (part.rest(whole) - part.rest(part.v)), 0.0), to
+
     def by_products(self, v):
-        """Newton's step by conjugate gradients."""
+        """By conjugate gradients."""
         part, shape = self.part, v.shape
         times = part.rows.product(part.raw)
         h = part.rows.diagonal(part.raw)
@@ -490,7 +540,5 @@ class View:
             return (made + self.l2 * of).ravel()
 
         gradient = self.gradient.ravel()
-        step = conjugate_gradients(
-            product, gradient, diagonal.ravel(), ENOUGH, MOST_ITERATIONS
-        )
+        step = conjugate_gradients(product, gradient, diagonal.ravel(), ENOUGH, MOST_ITERATIONS)
         return max(-0.5 * float(step @ gradient), 0.0), v + step.reshape(shape)

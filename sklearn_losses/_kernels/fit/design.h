@@ -385,6 +385,15 @@ public:
     }
 };
 
+// The upper triangle of a matrix onto its lower one.
+inline void mirror(double* matrix, Index n) {
+    enum { TILE = 16 };
+    for (Index i = 0; i < n; i += TILE)
+        for (Index j = i; j < n; j += TILE)
+            for (Index r = i; r < n && r < i + TILE; ++r)
+                for (Index c = j > r ? j : r + 1; c < n && c < j + TILE; ++c) matrix[c * n + r] = matrix[r * n + c];
+}
+
 }  // namespace sl
 
 #endif

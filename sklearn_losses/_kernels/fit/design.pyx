@@ -34,6 +34,7 @@ cdef extern from "fit/design.h" namespace "sl" nogil:
         Py_ssize_t pieces_of_gram()
         double cost_of_gram()
         bint gram(const double* h, double* to, Dsyrk, Dgemm)
+    void mirror(double* matrix, Py_ssize_t n)
 
 
 cdef double* doubles(cnp.ndarray array):
@@ -143,7 +144,5 @@ cdef class DesignKernel:
         if not done:
             raise MemoryError("no memory for blocks of rows")
         made = sums[0] if len(sums) == 1 else sums.sum(axis=0)
-        rest = np.triu(made, 1).T
-        made = np.triu(made)
-        made += rest
+        mirror(doubles(made), width)
         return made
