@@ -546,12 +546,12 @@ class Newton(Optimizer):
 
     A step goes to the minimum of the quadratic model of the loss plus the penalty, and is shortened
     until the objective falls. The model's matrix is summed up from the rows by threads and factored
-    by Cholesky; of very many features conjugate gradients multiply by it alone. Penalties with a
-    kink at 0, and bounds, are followed by coordinate descent on the model, and by direct steps among
-    the weights that are not 0. Where most weights are 0 the model is that of a working set of
-    features, which grows by those that would leave 0. A row-wise loss has all pairs of its classes
-    in one matrix. Where a loss is not convex, negative second derivatives are replaced so that steps
-    descend.
+    by Cholesky, and renewed where that saves steps; of very many features conjugate gradients
+    multiply by it alone. Penalties with a kink at 0, and bounds, are followed by coordinate descent
+    on the model, and by direct steps among the weights that are not 0. Where most weights are 0 the
+    model is that of a working set of features, which grows by those that would leave 0. A row-wise
+    loss has all pairs of its classes in one matrix. Where a loss is not convex, negative second
+    derivatives are replaced so that steps descend.
 
     For losses with a derivative everywhere, penalties that are sums over the weights, and arrays on
     the host. `learning_rate`, `eta0`, `batch_size` and `shuffle` have no effect. `tol`: see the

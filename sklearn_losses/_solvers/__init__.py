@@ -42,11 +42,6 @@ def _has_curvature(loss, settings):
     return all(member.differentiable for member in loss._members())
 
 
-def _is_separable(loss, settings):
-    own = settings.own
-    return _is_a_sum(loss, settings) or (own.penalty.separable and not callable(own.kernel()))
-
-
 # What a descent's `needs` names: whether it is there, and what is said where it is not.
 NEEDS = {
     "slope": (
@@ -64,14 +59,8 @@ NEEDS = {
     "curvature": (
         _has_curvature,
         "optimizer={optimizer!r} needs a loss with a derivative everywhere (`differentiable`): "
-        "{loss!r} has none at its kinks. Use optimizer='lbfgs', which follows smooth neighbours of "
+        "{loss!r} has a kink. Use optimizer='lbfgs', which follows smooth neighbours of "
         "it where it has any, or one that steps, such as optimizer='adagrad'",
-    ),
-    "separable": (
-        _is_separable,
-        "optimizer={optimizer!r} needs a penalty of the kernels that is a sum over the weights, "
-        "such as L1, L2, ElasticNet, MCP or SCAD; {penalty!r} is none. Use optimizer='gd', or one "
-        "that steps, such as optimizer='saga'",
     ),
     "decay": (
         _decays_alike,

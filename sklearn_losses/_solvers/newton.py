@@ -19,6 +19,7 @@ from sklearn_losses._solvers.gap import rounding_of, tolerated
 from sklearn_losses._solvers.quadratic import (
     CoordinateDescent,
     Holding,
+    ProximalGradient,
     conjugate_gradients,
     newton_step,
 )
@@ -38,6 +39,8 @@ LEAST_BEND = 1e-8
 # A ridge from which on a matrix counts as indefinite; second derivatives are clipped in so many
 # steps then.
 INDEFINITE, CLIPPED = 1e-10, 3
+# Gradients that sum to no more than this over the classes, relative to the largest, sum to 0.
+SHIFT = 1e-12
 # Conjugate gradients end at this share of the gradient, or where it has so many iterations.
 ENOUGH, MOST_ITERATIONS = 0.1, 250
 # The least share of the slope by which a step must lower the objective, and how often it is halved.
@@ -64,7 +67,7 @@ class ProximalNewton(Descent):
     reference : Reference
     """
 
-    needs = ("schedule", "curvature", "separable")
+    needs = ("schedule", "curvature")
     on_host = True
     own_criterion = True
     noisy = False
@@ -131,7 +134,7 @@ class ProximalNewton(Descent):
             reason = "converged" if at_minimum else "line_search"
         value = sum(part.objective() for part in self.parts)
         loss = sum(part.value for part in self.parts)
-        norm = math.sqrt(sum(part.gradient_norm() for part in self.parts))
+        norm = math.sqrt(sum(part.gradient_square() for part in self.parts))
         return Epoch(loss, value, norm, math.nan, 1, math.isfinite(value), reason)
 
     def save(self):
@@ -181,7 +184,7 @@ def holding_of(settings, unit, width):
     l1 = None if sums is None else padded(sums[0] * unit, 0.0)
     kernel = None
     if sums is None:
-        kernel = settings.own.penalty._kernel(settings.alpha, d)
+        kernel = settings.own.kernel()
     elif kinked and settings.own is not None:
         kernel = settings.own.penalty._kernel(settings.alpha, d, l2_apart=True)
     elif kinked:
@@ -190,6 +193,11 @@ def holding_of(settings, unit, width):
     if settings.low is not None:
         low, high = padded(settings.low, -np.inf), padded(settings.high, np.inf)
     return Holding(feature, unit_of_all, l1, kernel, low, high), l2
+
+
+def is_separable(own):
+    """Whether a penalty is a sum over the weights that the kernels know."""
+    return own.penalty.separable and isinstance(own.kernel(), PenaltyKernel)
 
 
 class Part:
@@ -216,7 +224,9 @@ class Part:
             self.fixed = newton.fixed_intercept[first : first + self.K, None]
         self.v = np.ascontiguousarray(v)
         self.convex = rows.loss.convex
-        self.sparse_solution = self.held.penalty is not None
+        own = self.settings.own
+        self.is_separable = self.held.l1 is not None or is_separable(own)
+        self.sparse_solution = self.held.penalty is not None and self.is_separable
         self.gap, self.ended = math.inf, None
         self.clipped = 0  # iterations for which second derivatives are to be clipped
         self.length = 1.0  # of the last step
@@ -250,6 +260,13 @@ class Part:
         d = self.design.n_features
         return np.ascontiguousarray(v[:, :d] * self.held.unit[:d])
 
+    def prox(self, v, length):
+        """That of a penalty of its own, of all variables."""
+        v, d, unit = v.copy(), self.design.n_features, self.held.unit
+        length = np.ascontiguousarray((length * unit**2)[:, :d])
+        v[:, :d] = self.settings.own.prox(self.weights(v), length) / unit[:d]
+        return v
+
     def objective(self):
         return self.value + self.penalty(self.v)
 
@@ -257,9 +274,17 @@ class Part:
         """Of the smooth part: ndarray of shape (n_outputs, width)."""
         return self.design.transposed(self.u) + self.l2 * self.v
 
-    def gradient_norm(self):
-        """The square of the norm of the gradient of the mean loss along the raw predictions."""
-        return float(np.sum(self.u**2))
+    def gradient_square(self):
+        """The square of the norm of the mean loss's gradient, by the weights and intercepts that
+        steps move."""
+        view, d = self.view, self.view.design.n_features
+        gradient = view.gradient_at(self.v) - view.l2 * self.v[:, view.variables]
+        of_weights = gradient[:, :d] / view.held.unit[:d]
+        if not self.settings.fit_intercept:
+            return float(np.sum(of_weights**2))
+        total = gradient[:, -1]
+        of_weights += total[:, None] * view.design.center
+        return float(np.sum(of_weights**2) + np.sum(total**2))
 
     def shared_is_free(self):
         """Whether what all classes share is nothing to the loss and bent by the penalty alone."""
@@ -412,11 +437,9 @@ class View:
         """The fall that the model predicts, and where its minimum is (None: nowhere)."""
         part = self.part
         v = np.ascontiguousarray(part.v[:, self.variables])
-        self.gradient, self.first = self.first, None
-        if self.gradient is None:
-            self.gradient = self.design.transposed(part.u) + self.l2 * v
+        self.gradient, self.first = self.gradient_at(part.v), None
         if not self.forms_matrix():
-            return self.by_products(v)
+            return self.by_products(v, stop)
         self.take_up(v)
         predicted, to = self.by_matrix(v, stop)
         if self.aged and self.is_worth_renewing(predicted):
@@ -424,6 +447,12 @@ class View:
             predicted, to = self.by_matrix(v, stop)
         self.last = (v, self.gradient, predicted)
         return predicted, to
+
+    def gradient_at(self, v):
+        """Of the smooth part, where the part stands."""
+        if self.first is None:
+            self.first = self.design.transposed(self.part.u) + self.l2 * v[:, self.variables]
+        return self.first
 
     # ---------------------------------------------------------------------------------- the matrix
 
@@ -512,23 +541,47 @@ class View:
         part.clipped = max(part.clipped - 1, 0)
         if step is None:
             return math.inf, None
-        return max(-0.5 * float(step @ gradient), 0.0), v + step.reshape(v.shape)
+        predicted = max(-0.5 * float(step @ gradient), 0.0)
+        return predicted, v + self.without_shift(step.reshape(v.shape))
 
     def by_descent(self, v, stop):
         """With a penalty or bounds."""
         part, gradient = self.part, self.gradient.ravel()
-        held = self.held if part.K == 1 else self.held.repeated(part.K)
         x = v.ravel()
-        to = CoordinateDescent(self.matrix, gradient, x, held).run(CLOSE * self.goal, stop)
-        move = to - x
-        fall = -float(move @ gradient) - 0.5 * float(move @ (self.matrix @ move))
-        to = to.reshape(v.shape)
-        whole = part.v.copy()
-        whole[:, self.variables] = to
-        return max(fall - (part.rest(whole) - part.rest(part.v)), 0.0), to
+        if part.is_separable:
+            held = self.held if part.K == 1 else self.held.repeated(part.K)
+            descent = CoordinateDescent(self.matrix, gradient, x, held)
+        else:
+            descent = self.proximal_gradient(self.matrix.__matmul__, self.matrix.diagonal(), x)
+        to = descent.run(CLOSE * self.goal, stop)
+        return self.fall(to - x, self.matrix @ (to - x)), to.reshape(v.shape)
 
-    def by_products(self, v):
-        """By conjugate gradients."""
+    def proximal_gradient(self, product, diagonal, x):
+        own = self.part.settings.own
+        convex = own is None or own.penalty.convex
+        return ProximalGradient(product, diagonal, self.gradient.ravel(), x, self.prox, convex)
+
+    def prox(self, x, length):
+        """The proximal operator of what holds the variables."""
+        part, held = self.part, self.held
+        v, length = x.reshape(part.K, -1), length.reshape(part.K, -1)
+        if held.l1 is None:
+            return part.prox(v, length).ravel()
+        v = np.copysign(np.maximum(np.abs(v) - length * held.l1, 0.0), v)
+        if held.low is not None:
+            v = np.clip(v * held.unit, held.low, held.high) / held.unit
+        return v.ravel()
+
+    def fall(self, move, bent):
+        """Of the model with what holds the variables; `bent`: second derivatives times the move."""
+        part = self.part
+        whole = part.v.copy()
+        whole[:, self.variables] += move.reshape(part.K, -1)
+        fall = -float(move @ self.gradient.ravel()) - 0.5 * float(move @ bent)
+        return max(fall - (part.rest(whole) - part.rest(part.v)), 0.0)
+
+    def by_products(self, v, stop):
+        """Without a matrix."""
         part, shape = self.part, v.shape
         times = part.rows.product(part.raw)
         h = part.rows.diagonal(part.raw)
@@ -539,6 +592,20 @@ class View:
             made = self.design.transposed(np.ascontiguousarray(times(self.design.products(of))))
             return (made + self.l2 * of).ravel()
 
-        gradient = self.gradient.ravel()
-        step = conjugate_gradients(product, gradient, diagonal.ravel(), ENOUGH, MOST_ITERATIONS)
-        return max(-0.5 * float(step @ gradient), 0.0), v + step.reshape(shape)
+        gradient, diagonal = self.gradient.ravel(), diagonal.ravel()
+        if self.is_held:
+            x = v.ravel()
+            descent = self.proximal_gradient(product, diagonal, x)
+            to = descent.run(CLOSE * self.goal, stop, MOST_ITERATIONS)
+            return self.fall(to - x, product(to - x)), to.reshape(shape)
+        step = conjugate_gradients(product, gradient, diagonal, ENOUGH, MOST_ITERATIONS)
+        predicted = max(-0.5 * float(step @ gradient), 0.0)
+        return predicted, v + self.without_shift(step.reshape(shape))
+
+    def without_shift(self, step):
+        """A step without what all classes share, where that is nothing to loss and penalty: what
+        stands there is rounding."""
+        u = self.part.u
+        if len(u) > 1 and np.abs(u.sum(axis=0)).max() <= SHIFT * np.abs(u).max():
+            step[:, self.l2 == 0.0] -= step[:, self.l2 == 0.0].mean(axis=0)
+        return step
