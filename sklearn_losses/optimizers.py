@@ -29,6 +29,8 @@ class Optimizer(Parametric):
         Whether each iteration takes all samples, and finds the length of its step itself.
     memory : {"saga", "svrg"} or None
         The variance-reduced method that steps as this optimizer does.
+    takes_streams : bool
+        Whether `partial_fit` can use it: not where it comes back to the same samples.
 
     Examples
     --------
@@ -53,6 +55,10 @@ class Optimizer(Parametric):
     memory = None
     smooth_share = 0.5
     decoupled = False
+
+    @property
+    def takes_streams(self):
+        return not (self.full_batch or self.memory)
 
     # Factor of the rate that "optimal" gives to `SGD`, where `recommended_rate` is None.
     def _share_of_sgds_rate(self):
@@ -580,6 +586,29 @@ class Newton(Optimizer):
     full_batch = True
 
 
+class Auto(Optimizer):
+    """The optimizer that is likely the first at the minimum, by loss, penalty and data.
+
+    `fit` takes one that ends at the minimum of the objective over all samples, wherever there is
+    one; the table is in the user guide, "The optimizer that is chosen for you". The estimator's
+    `optimizer_` is the one that was taken. `learning_rate`, `eta0`, `batch_size` and `shuffle` have
+    no effect on it then, and nothing depends on the units of X and y.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn_losses import SGDRegressorX
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = SGDRegressorX("huber", epsilon="auto", optimizer="auto").fit(X, y)
+    >>> model.optimizer_
+    Newton()
+    """
+
+    name = "auto"
+    full_batch = True
+    takes_streams = True
+
+
 OPTIMIZERS = {
     c.name: c
     for c in (
@@ -596,6 +625,7 @@ OPTIMIZERS = {
         GD,
         LBFGS,
         Newton,
+        Auto,
     )
 }
 

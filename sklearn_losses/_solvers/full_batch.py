@@ -20,6 +20,7 @@ from sklearn_losses._solvers.design import one_thread_in_blas
 from sklearn_losses._solvers.fit import Descent, Epoch, Model
 from sklearn_losses._solvers.gap import Gap, least_gradient, rounding_of, tolerated
 from sklearn_losses._solvers.objective import NARROWER, Objective, smooth_stages
+from sklearn_losses._solvers.occurring import Occurring
 from sklearn_losses._states import (
     array_like,
     dict_of,
@@ -58,7 +59,8 @@ class FullBatch(Descent):
     noisy = False
 
     def __init__(self, data, settings, model, reference):
-        model = to_host(model)
+        self.occurring = Occurring(data, settings, to_host(model))
+        data, settings, model = (getattr(self.occurring, x) for x in ("data", "settings", "model"))
         self.settings = settings
         self.reference = reference
         self.data = data
@@ -213,7 +215,8 @@ class FullBatch(Descent):
                 # too little for the gap to be seen there.
                 coef = coef.astype(np.float64)
                 coef -= coef.mean(axis=0)
-        return Model(coef.astype(self.dtype), np.array(intercept, dtype=np.float64))
+        made = Model(coef.astype(self.dtype), np.array(intercept, dtype=np.float64))
+        return self.occurring.widened(made)
 
     public_model = model
 

@@ -16,6 +16,7 @@ from sklearn_losses._solvers.coordinates import columns_of
 from sklearn_losses._solvers.design import Design, one_thread_in_blas
 from sklearn_losses._solvers.fit import Descent, Epoch, Model
 from sklearn_losses._solvers.gap import rounding_of, tolerated
+from sklearn_losses._solvers.occurring import Occurring
 from sklearn_losses._solvers.quadratic import (
     CoordinateDescent,
     Holding,
@@ -74,7 +75,8 @@ class ProximalNewton(Descent):
     rate = math.nan
 
     def __init__(self, data, settings, model, reference):
-        model = to_host(model)
+        self.occurring = Occurring(data, settings, to_host(model))
+        data, settings, model = (getattr(self.occurring, x) for x in ("data", "settings", "model"))
         self.data, self.settings, self.reference = data, settings, reference
         self.dtype = data.X.dtype
         self.fixed_intercept = np.array(model.intercept, dtype=np.float64)
@@ -149,8 +151,9 @@ class ProximalNewton(Descent):
             coef -= coef.mean(axis=0)
         coef = coef.astype(self.dtype)
         if not self.settings.fit_intercept:
-            return Model(coef, self.fixed_intercept.copy())
-        return Model(coef, v[:, -1] - coef.astype(np.float64) @ self.center)
+            return self.occurring.widened(Model(coef, self.fixed_intercept.copy()))
+        intercept = v[:, -1] - coef.astype(np.float64) @ self.center
+        return self.occurring.widened(Model(coef, intercept))
 
     public_model = model
 
@@ -260,12 +263,14 @@ class Part:
         d = self.design.n_features
         return np.ascontiguousarray(v[:, :d] * self.held.unit[:d])
 
-    def prox(self, v, length):
-        """That of a penalty of its own, of all variables."""
-        v, d, unit = v.copy(), self.design.n_features, self.held.unit
-        length = np.ascontiguousarray((length * unit**2)[:, :d])
-        v[:, :d] = self.settings.own.prox(self.weights(v), length) / unit[:d]
-        return v
+    def prox(self, v, length, variables):
+        """That of a penalty of its own, of some variables; the others stay."""
+        whole, lengths = self.v.copy(), np.zeros(self.v.shape)
+        whole[:, variables], lengths[:, variables] = v, length
+        d, unit = self.design.n_features, self.held.unit
+        lengths = np.ascontiguousarray((lengths * unit**2)[:, :d])
+        whole[:, :d] = self.settings.own.prox(self.weights(whole), lengths) / unit[:d]
+        return whole[:, variables]
 
     def objective(self):
         return self.value + self.penalty(self.v)
@@ -566,7 +571,7 @@ class View:
         part, held = self.part, self.held
         v, length = x.reshape(part.K, -1), length.reshape(part.K, -1)
         if held.l1 is None:
-            return part.prox(v, length).ravel()
+            return part.prox(v, length, self.variables).ravel()
         v = np.copysign(np.maximum(np.abs(v) - length * held.l1, 0.0), v)
         if held.low is not None:
             v = np.clip(v * held.unit, held.low, held.high) / held.unit

@@ -4,6 +4,7 @@ arithmetic."""
 import copy
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 from scipy import sparse
@@ -14,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_losses._array import computing_on, in_namespace, on_device, to_host
 from sklearn_losses._sklearn_compat import CALLBACKS_UNDER_WAY, CallbackSupportMixin
 from sklearn_losses._solvers import BATCHES, choose_descent
+from sklearn_losses._solvers.auto import optimizer_for
 from sklearn_losses._solvers.rates import size_of_batches
 from sklearn_losses.linear_model._assembly import assemble
 from sklearn_losses.linear_model._auto_scale import with_numbers
@@ -22,6 +24,7 @@ from sklearn_losses.linear_model._outcome import run
 from sklearn_losses.linear_model._parameters import Parameters
 from sklearn_losses.linear_model._request import Call
 from sklearn_losses.linear_model._validation import Validation
+from sklearn_losses.optimizers import Auto
 
 MAX_INT = np.iinfo(np.int32).max
 
@@ -137,9 +140,13 @@ class BaseSGD(Parameters, Validation, Judging, CallbackSupportMixin, BaseEstimat
         )
         return {"coef_": coef.copy(), "intercept_": intercept.astype(coef.dtype)}
 
-    def _choose(self, loss, settings, X, plain):
-        """The descent; `plain`: nothing in the data is beyond scikit-learn's algorithm."""
+    def _choose(self, loss, settings, X, plain, stream):
+        """Settings with an optimizer that is none but itself, and the descent; `plain`: nothing in
+        the data is beyond scikit-learn's algorithm."""
         device = on_device(X)
+        if isinstance(settings.optimizer, Auto):
+            chosen = optimizer_for(loss, settings, X, stream)
+            settings = replace(settings, optimizer=chosen, recommended=True)
         if device and settings.own is not None:
             raise ValueError(
                 f"penalty={settings.own.penalty!r} is for arrays on the host; on a device use "
@@ -154,7 +161,7 @@ class BaseSGD(Parameters, Validation, Judging, CallbackSupportMixin, BaseEstimat
                     "epoch. Small batches are slow on a device; set batch_size=1024 or more",
                     stacklevel=7,
                 )
-        return kind
+        return settings, kind
 
     # ------------------------------------------------------------------- what errors leave, and say
 

@@ -267,7 +267,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         )
         self._check_bounds(settings, targets, loss)
         plain = targets.matrix is None and call.samples.offset is None
-        kind = self._choose(loss, settings, X, plain)
+        settings, kind = self._choose(loss, settings, X, plain, call.stream)
         if kind is not ONE_SAMPLE and not call.stream:
             weight = in_range(weight)
         one_by_one = kind is ONE_SAMPLE and len(targets.classes) > 2
@@ -409,7 +409,8 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
     def partial_fit(self, X, y, classes=None, sample_weight=None, *, offset=None):
         """Go on for one epoch over the given samples.
 
-        Not there for the optimizers of finite data: "saga", "svrg", "gd" and "lbfgs".
+        Not there for the optimizers of finite data: "saga", "svrg" and those that take all samples
+        at once; "auto" stands for one that steps here.
 
         Parameters
         ----------

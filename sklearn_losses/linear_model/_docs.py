@@ -90,14 +90,16 @@ SHARED = {
         - on all samples at once: {full_batch}
     clip_norm : float or None, default=None
         The most that the norm of a step's gradient (of the loss, by `coef_` and `intercept_`, in
-        X's own units) may be; longer ones are shortened. In (0, inf). Not for "saga", "svrg", "gd"
-        and "lbfgs".
+        X's own units) may be; longer ones are shortened. In (0, inf). Not for optimizers of finite
+        data.
     positive : bool, default=False
         Whether coefficients are kept from being negative, by projection.
     bounds : tuple (low, high) or None, default=None
         Bounds of the coefficients: numbers, or arrays of shape (n_features,). Intercepts have
         none.""",
     "attributes": """\
+    optimizer_ : Optimizer
+        That of the last fit: what "auto" stood for.
     loss_curve_ : list of float
         The objective of each epoch: the mean over its samples, each before its step, and the
         penalty. `partial_fit` appends to this list and the other curves.

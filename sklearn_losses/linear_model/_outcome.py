@@ -9,6 +9,7 @@ from sklearn_losses._solvers import ONE_SAMPLE
 from sklearn_losses._solvers.fit import Model
 from sklearn_losses._solvers.run import Hooks, run_fits
 from sklearn_losses.linear_model._convergence import diagnosis_of
+from sklearn_losses.optimizers import get_optimizer
 
 
 def _root_of_squares(values):
@@ -51,6 +52,7 @@ def commit(estimator, request, fits, origin):
         raise KeyboardInterrupt  # nothing to take over: the estimator stays as it was
     estimator._waiting = False
     estimator.loss_ = request.loss
+    estimator.optimizer_ = request.settings.optimizer
     enter_counts(estimator, request, fits)
     estimator._averaging = None
     if estimator.average and request.kind is ONE_SAMPLE:
@@ -115,6 +117,7 @@ def wait(estimator, X, n_outputs, loss):
     zeros = Model(xp.zeros((n_outputs, X.shape[1]), dtype=X.dtype), xp.zeros(n_outputs))
     estimator.__dict__.update(estimator._shown(zeros, xp))
     estimator.loss_, estimator.t_, estimator.n_iter_ = loss, 1.0, 0
+    estimator.optimizer_ = get_optimizer(estimator.optimizer)
     estimator.stop_reason_ = "max_iter"
     for name in CURVES:
         setattr(estimator, name, [])

@@ -47,7 +47,7 @@ def takes_streams(estimator):
         optimizer = get_optimizer(estimator.optimizer)
     except ValueError:  # an unknown name: `partial_fit` says which there are
         return True
-    if goes_over_again(optimizer):
+    if not optimizer.takes_streams:
         raise AttributeError(
             f"optimizer={estimator.optimizer!r} goes over the same samples again and again, so "
             "that partial_fit cannot use it; call fit, or choose an optimizer that steps"

@@ -246,7 +246,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             1 if call.stream else self.max_iter, call.optimizer, X.shape[1], loss
         )
         plain = data.n_outputs == 1 and data.offset is None
-        kind = self._choose(loss, settings, X, plain)
+        settings, kind = self._choose(loss, settings, X, plain, call.stream)
         if kind is not ONE_SAMPLE and not call.stream:
             data = replace(data, sample_weight=in_range(data.sample_weight))
         validations = None
@@ -345,7 +345,8 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
     def partial_fit(self, X, y, sample_weight=None, *, offset=None):
         """Go on for one epoch over the given samples.
 
-        Not there for the optimizers of finite data: "saga", "svrg", "gd" and "lbfgs".
+        Not there for the optimizers of finite data: "saga", "svrg" and those that take all samples
+        at once; "auto" stands for one that steps here.
 
         Parameters
         ----------

@@ -1,0 +1,109 @@
+"""Which optimizer `Auto` stands for: the first rule of a table that holds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sklearn_losses._array import on_device
+from sklearn_losses._solvers.newton import MOST_WIDTH
+from sklearn_losses.optimizers import GD, LBFGS, AdaGrad, Newton
+
+# Of a row-wise loss, classes times features beyond which second derivatives are not formed.
+MOST_PAIRS = 1024
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the rules look at."""
+
+    loss: object
+    settings: object
+    device: bool
+    stream: bool
+    width: int  # of the weights that are found together: classes times features, or features
+
+    @property
+    def smooth(self):
+        return all(member.differentiable for member in self.loss._members())
+
+    @property
+    def followed(self):
+        """Whether the loss has smooth neighbours that lead to it."""
+        return all(m.differentiable or m._smoothed(1.0) for m in self.loss._members())
+
+    @property
+    def sums(self):
+        return self.settings.sums() is not None
+
+    @property
+    def kinked(self):
+        return self.sums and bool(np.any(self.settings.sums()[0]))
+
+    @property
+    def bounded(self):
+        return self.settings.low is not None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`holds` says of `Facts` whether the optimizer is taken; `when` says it to users."""
+
+    optimizer: type
+    when: str
+    holds: object
+
+
+RULES = (
+    Rule(AdaGrad, "`partial_fit`: each call is one pass over its samples", lambda f: f.stream),
+    Rule(
+        LBFGS,
+        "arrays on a device, with a loss that has a derivative or smooth neighbours",
+        lambda f: f.device and f.sums and f.followed,
+    ),
+    Rule(
+        Newton,
+        "a loss with a derivative; an L1, MCP or SCAD penalty, or one of groups or your own with "
+        f"at most {MOST_WIDTH} features",
+        lambda f: (
+            not f.device and f.smooth and (f.kinked or (not f.sums and f.width <= MOST_WIDTH))
+        ),
+    ),
+    Rule(
+        Newton,
+        f"a loss with a derivative; no bounds, or at most {MOST_PAIRS} features; of a multiclass "
+        f"loss at most {MOST_PAIRS} features times classes",
+        lambda f: (
+            not f.device
+            and f.smooth
+            and f.sums
+            and (f.width <= MOST_PAIRS or not (f.bounded or f.loss.is_multiclass))
+        ),
+    ),
+    Rule(
+        LBFGS,
+        "a loss with a derivative or smooth neighbours; L1, L2 or elastic net penalties",
+        lambda f: f.followed and f.sums,
+    ),
+    Rule(GD, "a loss with a derivative, or smooth neighbours", lambda f: f.followed),
+    Rule(AdaGrad, "other losses", lambda f: True),
+)
+
+
+def optimizer_for(loss, settings, X, stream):
+    """The optimizer that `Auto` stands for.
+
+    Parameters
+    ----------
+    loss : Loss
+    settings : Settings
+    X : array or CSR matrix
+    stream : bool
+        Whether X is a part of a stream.
+
+    Returns
+    -------
+    optimizer : Optimizer
+    """
+    width = X.shape[1] * (loss.n_classes if loss.is_multiclass else 1)
+    facts = Facts(loss, settings, on_device(X), stream, width)
+    return next(rule for rule in RULES if rule.holds(facts)).optimizer()
