@@ -409,7 +409,8 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
     def partial_fit(self, X, y, classes=None, sample_weight=None, *, offset=None):
         """Go on for one epoch over the given samples.
 
-        Not there for the optimizers of finite data: "saga", "svrg", "gd" and "lbfgs".
+        Not there for the optimizers of finite data: "saga", "svrg", and those on all samples at
+        once.
 
         Parameters
         ----------

@@ -37,9 +37,9 @@ SHARED = {
         How exact the fit has to be, in [0, inf), without a unit: see the user guide, "When a fit
         ends". For optimizers that step an epoch must lower the objective (with a validation set:
         the loss on it) by this share of what there is to gain, or it counts as one without change;
-        "saga", "svrg", "gd" and "lbfgs" end where the objective is estimated to be within
-        ``0.02 * tol**2``, relatively, of its minimum. In scikit-learn's algorithm, and for the
-        score of early stopping, it is the change itself, as there. None: `fit` makes `max_iter`
+        "saga", "svrg" and those on all samples at once end where the objective is estimated to be
+        within ``0.02 * tol**2``, relatively, of its minimum. In scikit-learn's algorithm, and for
+        the score of early stopping, it is the change itself, as there. None: `fit` makes `max_iter`
         epochs.
     shuffle : bool, default=True
         Whether the samples are shuffled before each epoch.
@@ -90,8 +90,8 @@ SHARED = {
         - on all samples at once: {full_batch}
     clip_norm : float or None, default=None
         The most that the norm of a step's gradient (of the loss, by `coef_` and `intercept_`, in
-        X's own units) may be; longer ones are shortened. In (0, inf). Not for "saga", "svrg", "gd"
-        and "lbfgs".
+        X's own units) may be; longer ones are shortened. In (0, inf). Not for "saga", "svrg" and
+        those on all samples at once.
     positive : bool, default=False
         Whether coefficients are kept from being negative, by projection.
     bounds : tuple (low, high) or None, default=None

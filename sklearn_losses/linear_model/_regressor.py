@@ -345,7 +345,8 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
     def partial_fit(self, X, y, sample_weight=None, *, offset=None):
         """Go on for one epoch over the given samples.
 
-        Not there for the optimizers of finite data: "saga", "svrg", "gd" and "lbfgs".
+        Not there for the optimizers of finite data: "saga", "svrg", and those on all samples at
+        once.
 
         Parameters
         ----------
