@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sklearn_losses._array import on_device
+from sklearn_losses._solvers.interior import MOST_WIDTH as MOST_FEATURES
 from sklearn_losses._solvers.newton import MOST_WIDTH
-from sklearn_losses.optimizers import GD, LBFGS, AdaGrad, Newton
+from sklearn_losses.optimizers import GD, LBFGS, AdaGrad, InteriorPoint, Newton
 
 # Of a row-wise loss, classes times features beyond which second derivatives are not formed.
 MOST_PAIRS = 1024
@@ -20,11 +21,17 @@ class Facts:
     settings: object
     device: bool
     stream: bool
+    features: int
     width: int  # of the weights that are found together: classes times features, or features
 
     @property
     def smooth(self):
         return all(member.differentiable for member in self.loss._members())
+
+    @property
+    def straight(self):
+        """Whether the loss is made of straight lines."""
+        return all(m._terms(np.zeros(1)) is not None for m in self.loss._members())
 
     @property
     def followed(self):
@@ -80,6 +87,12 @@ RULES = (
         ),
     ),
     Rule(
+        InteriorPoint,
+        "a loss made of straight lines (`quantile`, `absolute_error`, `hinge`, ...); at most "
+        f"{MOST_FEATURES} features; L1, L2 or elastic net penalties",
+        lambda f: not f.device and f.straight and f.sums and f.features <= MOST_FEATURES,
+    ),
+    Rule(
         LBFGS,
         "a loss with a derivative or smooth neighbours; L1, L2 or elastic net penalties",
         lambda f: f.followed and f.sums,
@@ -105,5 +118,5 @@ def optimizer_for(loss, settings, X, stream):
     optimizer : Optimizer
     """
     width = X.shape[1] * (loss.n_classes if loss.is_multiclass else 1)
-    facts = Facts(loss, settings, on_device(X), stream, width)
+    facts = Facts(loss, settings, on_device(X), stream, X.shape[1], width)
     return next(rule for rule in RULES if rule.holds(facts)).optimizer()

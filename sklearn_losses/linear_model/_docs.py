@@ -37,9 +37,9 @@ SHARED = {
         How exact the fit has to be, in [0, inf), without a unit: see the user guide, "When a fit
         ends". For optimizers that step an epoch must lower the objective (with a validation set:
         the loss on it) by this share of what there is to gain, or it counts as one without change;
-        "saga", "svrg", "gd" and "lbfgs" end where the objective is estimated to be within
-        ``0.02 * tol**2``, relatively, of its minimum. In scikit-learn's algorithm, and for the
-        score of early stopping, it is the change itself, as there. None: `fit` makes `max_iter`
+        "saga", "svrg" and those on all samples at once end where the objective is estimated to be
+        within ``0.02 * tol**2``, relatively, of its minimum. In scikit-learn's algorithm, and for
+        the score of early stopping, it is the change itself, as there. None: `fit` makes `max_iter`
         epochs.
     shuffle : bool, default=True
         Whether the samples are shuffled before each epoch.
