@@ -156,9 +156,9 @@ def quantile_regressor(solver):
 
 
 def huber_regressor(problem, tol):
-    from .problems import HUBER
-
     from sklearn.linear_model import HuberRegressor
+
+    from .problems import HUBER
 
     model = HuberRegressor(epsilon=HUBER, alpha=0.0, tol=tol, max_iter=10_000)
     return fitted(model.fit(problem.X, problem.y))
@@ -455,6 +455,6 @@ def vw_bfgs(problem, tol):
             f"--termination {tol!r} --holdout_off --quiet"
         )
         coef = np.array([vw.get_weight(j) for j in range(d)])
-        intercept = vw.get_weight_from_name("Constant")
+        intercept = vw.get_weight(VW_CONSTANT % 2**bits)
         vw.finish()
     return coef, intercept
