@@ -33,7 +33,7 @@ class Competitor:
     most : float
         Coefficients, those of all classes, that it takes in reasonable memory.
     compiles : bool
-        Whether its first fit compiles.
+        Whether its first fit compiles, or imports what it needs.
     ours : bool
     """
 
@@ -177,7 +177,7 @@ def liblinear(*kinds):
     ]
 
 
-TORCH = Competitor("torch LBFGS", "torch", peers.torch_lbfgs)
+TORCH = Competitor("torch LBFGS", "torch", peers.torch_lbfgs, compiles=True)
 VOWPAL = Competitor("vowpalwabbit(--bfgs)", "vowpalwabbit", peers.vw_bfgs)
 SKGLM_LOGISTIC = skglm("SparseLogisticRegression", peers.skglm_logistic)
 

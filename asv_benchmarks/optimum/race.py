@@ -5,7 +5,7 @@ import statistics
 import threading
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -134,6 +134,12 @@ def attempt(entry, problem, limits, tol):
         entry.failure = f"{limits.trials:g} s of trials"
 
 
+def warm_up(competitor, problem):
+    """A first fit, which compiles or imports: an alarm in the midst of that would leave halves."""
+    with suppress(Exception):  # the next fit says it again
+        fit_once(competitor, problem, competitor.tolerances[0])
+
+
 def trials(entries, problem, constant, limits):
     """Go down the tolerances of all until each has reached the least objective, or has none left;
     returns that objective.
@@ -143,7 +149,7 @@ def trials(entries, problem, constant, limits):
     """
     for entry in entries:
         if entry.competitor.compiles:
-            attempt(Entry(entry.competitor), problem, limits, entry.competitor.tolerances[0])
+            warm_up(entry.competitor, problem)
     best = constant
     while True:
         best = min(best, *(entry.least() for entry in entries))
