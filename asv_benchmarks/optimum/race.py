@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 SHARE = 1e-6  # of what there is to gain over a constant, which may be left
+PAUSE = 0.003  # seconds, in which the threads of the last fit come to rest
 CONFIRMING = 3  # competitors whose tightest fits say where the optimum is
 
 
@@ -96,15 +97,18 @@ class Result:
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds: of a fit, of a competitor's trials together, and of its timed repeats."""
+    """Seconds: of a fit, of a competitor's trials together, and of its timed repeats; how many of
+    those, and of those of a competitor that is `far` times as slow as the quickest."""
 
     fit: float = 30.0
-    trials: float = 60.0
-    repeats: float = 4.0
+    trials: float = 45.0
+    repeats: float = 2.0
     most: int = 11
+    far: float = 4.0
+    most_far: int = 1
 
 
-QUICK = Limits(fit=0.5, trials=0.2, repeats=0.0, most=0)
+QUICK = Limits(fit=0.5, trials=0.2, most=0)
 
 
 def fit_once(competitor, problem, tol):
@@ -171,15 +175,15 @@ def trials(entries, problem, constant, limits):
 
 def timed(entries, problem, goal, limits):
     """Fits by turns, with the tolerances that were found."""
-    spent = dict.fromkeys(map(id, entries), 0.0)
-    for _ in range(limits.most):
+    quickest = min((entry.seconds(goal) for entry in entries), default=0.0)
+    for turn in range(limits.most):
         for entry in entries:
             tol, expected, _ = entry.shown(goal)
-            if spent[id(entry)] + expected > limits.repeats:
+            far = expected > limits.far * quickest and not entry.competitor.defaults
+            if (far and turn >= limits.most_far) or sum(entry.times) + expected > limits.repeats:
                 continue
-            seconds, _, _ = fit_once(entry.competitor, problem, tol)
-            entry.times.append(seconds)
-            spent[id(entry)] += seconds
+            time.sleep(PAUSE)
+            entry.times.append(fit_once(entry.competitor, problem, tol)[0])
 
 
 def race(problem, competitors, limits):
