@@ -70,7 +70,7 @@ def gamma_dense(n, d):
 def logistic_l1_dense(n, d):
     X, _, rng = normal(n, d)
     y = coin(X @ few(d, d // 10, rng), rng)
-    return Problem(X, y, "log_loss", "l1", alpha=5e-3)
+    return Problem(X, y, "log_loss", "l1", alpha=2e-3)
 
 
 def quantile_dense(n, d, quantile=0.5):
@@ -83,7 +83,7 @@ def logistic_l1_sparse(n, d):
     rng = np.random.default_rng(0)
     X = counted(n, d, 50, rng, lambda k: np.abs(rng.standard_normal(k)))
     score = X @ few(d, d // 50, rng)
-    return Problem(X, coin(3 * (score - score.mean()), rng), "log_loss", "l1", alpha=1e-3)
+    return Problem(X, coin(3 * (score - score.mean()), rng), "log_loss", "l1", alpha=3e-4)
 
 
 def poisson_one_hot(n, d):
@@ -108,13 +108,13 @@ def lasso_sparse(n, d):
     rng = np.random.default_rng(0)
     X = counted(n, d, 30, rng, lambda k: np.abs(rng.standard_normal(k)))
     y = X @ few(d, d // 100, rng) + 0.3 * rng.standard_normal(n)
-    return Problem(X, y, "squared_error", "l1", alpha=2e-3)
+    return Problem(X, y, "squared_error", "l1", alpha=5e-4)
 
 
 def lasso_dense(n, d):
     X, _, rng = normal(n, d)
     y = X @ few(d, d // 20, rng) + rng.standard_normal(n)
-    return Problem(X, y, "squared_error", "l1", alpha=0.05)
+    return Problem(X, y, "squared_error", "l1", alpha=0.02)
 
 
 def ridge_dense(n, d):
