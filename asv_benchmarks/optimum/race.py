@@ -52,13 +52,17 @@ class Entry:
     failure: str | None = None
     times: list = field(default_factory=list)
     confirmed: bool = False
+    unreliable: bool = False
 
     @property
     def exhausted(self):
         return self.failure is not None or len(self.fits) == len(self.competitor.tolerances)
 
     def chosen(self, goal):
-        """The loosest tolerance's fit that reaches, or None."""
+        """The loosest tolerance's fit that reaches, or None; none of a competitor that a repeat of
+        that fit has shown to be a matter of luck."""
+        if self.unreliable:
+            return None
         return next((fit for fit in self.fits if fit[2] <= goal), None)
 
     def shown(self, goal):
@@ -178,12 +182,21 @@ def timed(entries, problem, goal, limits):
     quickest = min((entry.seconds(goal) for entry in entries), default=0.0)
     for turn in range(limits.most):
         for entry in entries:
+            if entry.shown(goal) is None:
+                continue
             tol, expected, _ = entry.shown(goal)
             far = expected > limits.far * quickest and not entry.competitor.defaults
             if (far and turn >= limits.most_far) or sum(entry.times) + expected > limits.repeats:
                 continue
             time.sleep(PAUSE)
-            entry.times.append(fit_once(entry.competitor, problem, tol)[0])
+            repeat = Entry(entry.competitor)
+            attempt(repeat, problem, limits, tol)
+            missed = repeat.least() > goal and not entry.competitor.defaults
+            if missed or not repeat.fits:
+                entry.unreliable = True
+                entry.failure = repeat.failure or "reached, but not each time"
+                continue
+            entry.times.append(repeat.fits[0][1])
 
 
 def race(problem, competitors, limits):

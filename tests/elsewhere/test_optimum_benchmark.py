@@ -121,6 +121,25 @@ def test_a_competitor_gets_its_loosest_tolerance_that_reaches(optimum):
         assert verdict(*pair, result) == words
 
 
+def test_who_reaches_by_luck_has_no_time(optimum):
+    race, Competitor = optimum("race"), optimum("competitors").Competitor
+    p = optimum("problems").PROBLEMS["ridge, dense"].problem(quick=True)
+    exact = optimum("competitors").FAMILIES["ridge"][0]
+    calls = []
+
+    def lucky(problem, tol):
+        calls.append(tol)
+        coef, intercept = exact.fit(problem, 1e-4)
+        return coef + (len(calls) > 3), intercept
+
+    competitors = [exact, Competitor("lucky", "numpy", lucky, (1e-4,))]
+    limits = race.Limits(repeats=60.0, most=5, far=np.inf)
+    sure, unsure = race.race(p, competitors, limits).entries
+    assert len(sure.times) == 5 and len(unsure.times) == 1  # after a trial, and one to be sure
+    assert unsure.failure == "reached, but not each time"
+    assert unsure.seconds(p.constant()) == np.inf > sure.seconds(p.constant())
+
+
 @pytest.mark.slow
 def test_the_command_runs_to_its_end(optimum, monkeypatch, capsys):
     monkeypatch.delenv(optimum("problems").DATA, raising=False)
