@@ -121,11 +121,11 @@ def chosen_rows(given):
     return rows
 
 
-def run(names, quick=False, place=None, threads=2):
+def run(names, quick=False, place=None, threads=2, limits=None):
     """Print the tables; returns the results by the problems' names."""
     families, missing = importable(quick)
     lead, *others = our_competitors(threads)
-    limits, place = QUICK if quick else Limits(), folder(place)
+    limits, place = QUICK if quick else limits or Limits(), folder(place)
     optimizers = [c.name for c in others]
     head(
         f"time to within 1e-6 of the optimum, s ({threads} threads, float64)",
@@ -173,13 +173,17 @@ def main(arguments=None):
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
     parser.add_argument("--data", metavar="FOLDER", help=f"of downloaded data; default: ${DATA}")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--seconds", type=float, default=30.0, help="a fit that takes longer is left out"
+    )
     given = parser.parse_args(arguments)
+    limits = Limits(fit=given.seconds, trials=1.5 * given.seconds)
     begun = time.monotonic()
     print(
         f"sklearn_losses {sl.__version__}, scikit-learn {sklearn.__version__}, NumPy "
         f"{np.__version__}, {os.cpu_count()} CPUs, {time.strftime('%Y-%m-%d')}."
     )
-    results = run(given.only, given.quick, given.data, given.threads)
+    results = run(given.only, given.quick, given.data, given.threads, limits)
     if given.quick:
         print("\nSizes are those of --quick: the numbers mean nothing.")
     print(f"\n{time.monotonic() - begun:.0f} seconds.")
