@@ -1,6 +1,6 @@
 """What is minimised: one formula a loss and a penalty, in NumPy, by which all are judged."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import sparse
@@ -91,6 +91,21 @@ class Problem:
     offset: np.ndarray | None = None
     fit_intercept: bool = True
     positive: bool = False
+
+    def miniature(self, n=200, d=8):
+        """A small problem of the same kind and types, in columns of like size."""
+        X = self.X[:n, :d] / max(abs(self.X[:n, :d]).max(), 1e-9)
+
+        def cut(part):
+            return None if part is None else part[:n]
+
+        return replace(
+            self,
+            X=X.tocsr() if sparse.issparse(X) else np.ascontiguousarray(X),
+            y=self.y[:n],
+            sample_weight=cut(self.sample_weight),
+            offset=cut(self.offset),
+        )
 
     @property
     def density(self):

@@ -143,9 +143,10 @@ def attempt(entry, problem, limits, tol):
 
 
 def warm_up(competitor, problem):
-    """A first fit, which compiles or imports: an alarm in the midst of that would leave halves."""
+    """A first fit, which compiles or imports: of little, since an alarm in the midst of that would
+    leave halves."""
     with suppress(Exception):  # the next fit says it again
-        fit_once(competitor, problem, competitor.tolerances[0])
+        fit_once(competitor, problem.miniature(), competitor.tolerances[0])
 
 
 def trials(entries, problem, constant, limits):
