@@ -9,6 +9,7 @@ import argparse
 import os
 import platform
 import statistics
+import sys
 import time
 import warnings
 
@@ -418,17 +419,27 @@ SUITES = {
 }
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(arguments=None):
+    """Exit status; ``optimum ...`` is a command of its own, with its own options."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["optimum"]:
+        from asv_benchmarks.optimum.__main__ import main as optimum
+
+        return optimum(arguments[1:])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="'optimum' races exact optimizers to the minimum: see 'optimum --help'",
+    )
     parser.add_argument("suites", nargs="*", choices=[*SUITES, []], help="all of them by default")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(arguments)
     print(
         f"scikit-learn {sklearn.__version__}, NumPy {np.__version__}, Python "
         f"{platform.python_version()}, {os.cpu_count()} CPUs, kernels for {simd_level()}."
     )
     for name in arguments.suites or SUITES:
         SUITES[name]()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
