@@ -78,7 +78,8 @@ class FullObjective:
 
 
 ALPHA = 1e-3
-OPTIMIZERS = ["sgd", "adam"] if SMOKE else [n for n in sl.OPTIMIZERS if n not in ("gd", "lbfgs")]
+OPTIMIZERS = [n for n, cls in sl.OPTIMIZERS.items() if not cls.full_batch]
+OPTIMIZERS = ["sgd", "adam"] if SMOKE else OPTIMIZERS
 
 
 def epochs(X, y, optimizer, n_jobs, batch_size=256, loss="log_loss", max_iter=5):

@@ -4,9 +4,10 @@ import numpy as np
 
 from sklearn_losses._solvers.batches import Batches
 from sklearn_losses._solvers.full_batch import GradientDescent, LimitedMemoryBFGS
+from sklearn_losses._solvers.interior import FrischNewton
 from sklearn_losses._solvers.newton import ProximalNewton
 from sklearn_losses._solvers.one_sample import OneSample
-from sklearn_losses.optimizers import GD, LBFGS, SGD, Newton
+from sklearn_losses.optimizers import GD, LBFGS, SGD, InteriorPoint, Newton
 from sklearn_losses.schedules import SCHEDULES, Schedule
 
 ONE_SAMPLE = OneSample
@@ -14,11 +15,22 @@ BATCHES = Batches
 PASSIVE_AGGRESSIVE = ("pa1", "pa2")
 
 # Optimizers with a descent of their own; the others step on batches.
-_FULL_BATCH = {GD: GradientDescent, LBFGS: LimitedMemoryBFGS, Newton: ProximalNewton}
+_FULL_BATCH = {
+    GD: GradientDescent,
+    LBFGS: LimitedMemoryBFGS,
+    Newton: ProximalNewton,
+    InteriorPoint: FrischNewton,
+}
 
 
 def _has_slope(loss, settings):
     return all(m.differentiable or m._smoothed(1.0) is not None for m in loss._members())
+
+
+def _has_kinks(loss, settings):
+    # A parameter that is found with the fit has no value yet.
+    loss = loss if loss.is_multiclass else loss._with_scale(1.0)
+    return all(m._terms(np.zeros(1)) is not None for m in loss._members())
 
 
 def _has_alpha(loss, settings):
@@ -47,8 +59,16 @@ NEEDS = {
     "slope": (
         _has_slope,
         "optimizer={optimizer!r} needs a loss with a derivative (`differentiable`) or a smooth "
-        "counterpart (`_smoothed`): {loss!r} has no derivative, and no smooth counterpart. Use an "
-        "optimizer that steps, such as optimizer='adagrad'",
+        "counterpart (`_smoothed`): {loss!r} has no derivative, and no smooth counterpart. Use "
+        "optimizer='interior-point' for a loss made of straight lines (`_terms`), or an optimizer "
+        "that steps, such as optimizer='adagrad'",
+    ),
+    "kinks": (
+        _has_kinks,
+        "optimizer={optimizer!r} needs a loss that is a sum of functions of the raw prediction "
+        "with one kink each (`_terms`), such as 'quantile', 'absolute_error', "
+        "'epsilon_insensitive' or 'hinge': {loss!r} is not. Use optimizer='lbfgs', or one that "
+        "steps, such as optimizer='adagrad'",
     ),
     "sums": (
         _is_a_sum,
@@ -59,8 +79,9 @@ NEEDS = {
     "curvature": (
         _has_curvature,
         "optimizer={optimizer!r} needs a loss with a derivative everywhere (`differentiable`): "
-        "{loss!r} has a kink. Use optimizer='lbfgs', which follows smooth neighbours of "
-        "it where it has any, or one that steps, such as optimizer='adagrad'",
+        "{loss!r} has a kink. Use optimizer='interior-point' where it is made of straight lines, "
+        "'lbfgs', which follows smooth neighbours of it where it has any, or one that steps, such "
+        "as optimizer='adagrad'",
     ),
     "decay": (
         _decays_alike,

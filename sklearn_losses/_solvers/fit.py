@@ -166,6 +166,8 @@ class Descent:
         Whether it finds out itself when it has converged.
     noisy : bool
         Whether its steps are of some samples each.
+    on_host : bool
+        Whether it takes arrays of the host alone.
     """
 
     options = ()
@@ -173,6 +175,7 @@ class Descent:
     whole = False
     own_criterion = False
     noisy = True
+    on_host = False
 
 
 class Fit:

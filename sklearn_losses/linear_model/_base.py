@@ -153,6 +153,11 @@ class BaseSGD(Parameters, Validation, Judging, CallbackSupportMixin, BaseEstimat
                 "'l1', 'l2' or 'elasticnet'"
             )
         kind = choose_descent(loss, settings, plain and not device)
+        if device and kind.on_host:
+            raise ValueError(
+                f"optimizer={settings.optimizer.name!r} is for arrays on the host; on a device use "
+                "optimizer='lbfgs'"
+            )
         if device and kind is BATCHES:
             size = size_of_batches(settings.batch_size, 0, X.shape[0])
             if X.shape[0] > MANY_STEPS * size:

@@ -222,6 +222,16 @@ class Loss(Parametric):
         """
         return None
 
+    def _terms(self, y):
+        """Of a loss that is a sum of functions of the raw prediction with one kink each, which are
+        linear on both sides of it: a list of ``(kink, low, high)``, or None where it is no such
+        sum.
+
+        A term is ``high * (raw - kink)`` above its kink and ``low * (raw - kink)`` below, with
+        ``low <= 0 <= high``: each of the three a number, or an array of the shape of y.
+        """
+        return None
+
     def _members(self):
         """The losses of the outputs of a model: this one, for all of them."""
         return [self]

@@ -72,6 +72,10 @@ class _Hinge(BinaryLoss):
         growth = xp.concatenate([weight * y, weight * (1 - y)])
         return constants.quantiles(kinks, growth, [constants.mean(y, weight)])[0]
 
+    def _terms(self, y):
+        (threshold,) = self._kernel_params()[1]
+        return [(threshold, -y, 0.0), (-threshold, 0.0, 1.0 - y)]
+
 
 class HalfBinomialLoss(MeanFitMixin, BinaryLoss):
     """Logistic loss: the binary cross-entropy, half the binomial deviance.

@@ -80,6 +80,9 @@ class AbsoluteError(PointwiseLoss):
     def _smoothed(self, width):
         return _smoothed_absolute(self, width)
 
+    def _terms(self, y):
+        return [(y, -1.0, 1.0)]
+
 
 class HuberLoss(PointwiseLoss):
     """Huber's loss: squared near 0, absolute beyond.
@@ -285,6 +288,10 @@ class PinballLoss(PointwiseLoss):
     def _smoothed(self, width):
         return SmoothPinball(self.quantile, width), lambda y: None
 
+    def _terms(self, y):
+        (level,) = self._numbers()
+        return [(y, -level, 1.0 - level)]
+
 
 class SmoothPinball(PointwiseLoss):
     """Pinball loss convolved with a uniform kernel: differentiable, for gradient and Newton
@@ -414,6 +421,10 @@ class EpsilonInsensitive(PointwiseLoss):
         weight = None if weight is None else xp.concatenate([weight, weight])
         return constants.quantiles(y, weight, [0.5])[0]
 
+    def _terms(self, y):
+        (epsilon,) = self._numbers()
+        return [(y - epsilon, -1.0, 0.0), (y + epsilon, 0.0, 1.0)]
+
 
 class SquaredEpsilonInsensitive(PointwiseLoss):
     """Squared error beyond epsilon.
@@ -483,6 +494,10 @@ class AbsolutePercentageError(PointwiseLoss):
 
     def _smoothed(self, width):
         return _smoothed_absolute(self, width)
+
+    def _terms(self, y):
+        slope = 1.0 / np.maximum(np.abs(y), self._numbers()[0])
+        return [(y, -slope, slope)]
 
 
 class RootMeanSquaredError(PointwiseLoss):

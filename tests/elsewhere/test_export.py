@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from slow_penalties import cases
+from suited import loss_for
 
 import sklearn_losses as sl
 from sklearn_losses import SGDClassifierX, SGDRegressorX, links
@@ -371,6 +372,9 @@ def test_every_loss_comes_back_from_skops(name):
 )
 @pytest.mark.parametrize("loss", ["huber", "log_loss", "multinomial"])
 def test_a_fit_goes_on_from_a_file_of_skops_with_the_same_bits(loss, params):
+    if params.get("optimizer") is not None:
+        of = "classes" if loss in OF_CLASSES else "regression"
+        loss = loss_for(params["optimizer"], loss, of)
     model = fitted(loss, max_iter=3, warm_start="resume", **params)
     loaded = through_skops(model)
     y = THREE if loss in OF_CLASSES else POSITIVE

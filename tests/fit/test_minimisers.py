@@ -16,6 +16,7 @@ from sklearn.linear_model import (
     Ridge,
     TweedieRegressor,
 )
+from suited import ONLY, takes
 
 from sklearn_losses import (
     LDAM,
@@ -150,6 +151,8 @@ CUMULATIVE_GAP = 0.05
 
 def lack(optimizer, loss):
     """What the error says that the optimizer needs of a loss and the loss has not, or None."""
+    if optimizer in ONLY:
+        return None if takes(optimizer, loss) else "a sum of functions .* one kink each"
     if not OPTIMIZERS[optimizer].full_batch or loss.differentiable:
         return None
     if optimizer == "newton":
@@ -256,7 +259,7 @@ def test_elastic_net_is_scikit_learns(solver):
     np.testing.assert_array_equal(model.coef_ == 0, peer.coef_ == 0)
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "gd"])
+@pytest.mark.parametrize("solver", ["lbfgs", "gd", "interior-point"])
 @pytest.mark.parametrize("quantile", [0.2, 0.5, 0.9])
 def test_quantiles_are_scikit_learns(quantile, solver):
     params = {"penalty": "l1", "alpha": 0.01, "tol": 1e-8, "max_iter": 20000}
@@ -327,8 +330,8 @@ def test_projections_solve_the_bounded_problem():
     best = minimize(value, np.zeros(D + 1), jac=True, bounds=limits, options=options).x
     for optimizer in OPTIMIZERS:
         params = settings(optimizer)
-        if optimizer == "adamw":
-            continue  # its decay is another penalty
+        if optimizer == "adamw" or optimizer in ONLY:
+            continue  # its decay is another penalty; it takes other losses
         model = fit(
             get_loss("squared_error"),
             optimizer,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
+from suited import loss_for
 
 from sklearn_losses import OPTIMIZERS, SCHEDULES, Adam, BatchGrowth, PinballLoss, get_schedule
 from sklearn_losses._kernels.losses import _pointwise
@@ -39,7 +40,8 @@ CURVES = ("loss_curve_", "validation_curve_", "grad_norm_curve_", "learning_rate
 
 
 def regressor(**params):
-    defaults = {"loss": "huber", "epsilon": 1.0, "tol": None, "random_state": 3, "alpha": 0.01}
+    loss = loss_for(params.get("optimizer"), "huber")
+    defaults = {"loss": loss, "epsilon": 1.0, "tol": None, "random_state": 3, "alpha": 0.01}
     return SGDRegressorX(**{**defaults, **params})
 
 
@@ -76,6 +78,9 @@ def resume_cases():
         "lbfgs-l1": regressor(optimizer="lbfgs", penalty="l1", tol=1e-10),
         "lbfgs-quantile": regressor(optimizer="lbfgs", loss="quantile"),
         "gd-quantile": regressor(optimizer="gd", loss="quantile"),
+        "quantiles": regressor(
+            optimizer="interior-point", loss=PinballLoss([0.2, 0.9, 0.5]), penalty="l1"
+        ),
         "growth": regressor(batch_size=BatchGrowth(start=4, factor=2, every=3)),
         "no-seed": regressor(random_state=None, batch_size=7),
         "early": regressor(batch_size=7, early_stopping=True, tol=1e-3),
@@ -92,7 +97,7 @@ def resume_cases():
         "multinomial-saga": classifier(loss="multinomial", optimizer="saga"),
     }
     cases |= {f"{name}-{lay}": (m, lay, THREE, {}) for name, m in more.items() for lay in LAYOUTS}
-    for name in ("sgd", "svrg", "lbfgs"):
+    for name in ("sgd", "svrg", "lbfgs", "interior-point"):
         model = regressor(optimizer=name, batch_size=7, tol=1e-3)
         cases[f"validation-{name}"] = (model, "dense", Y, VALIDATION)
     return cases
