@@ -513,8 +513,8 @@ class LBFGS(Optimizer):
     L1 is solved exactly, by splitting each weight into its positive and its negative part; bounds
     are L-BFGS-B's own. Losses without derivative are refused, but for those that have a smooth
     counterpart, which is followed to its limit: "quantile", "absolute_error" and "hinge"; at that
-    limit `InteriorPoint` is sooner. `learning_rate`, `eta0`, `batch_size` and `shuffle` have no effect. `tol`: see the user guide,
-    "When a fit ends".
+    limit `InteriorPoint` is sooner. `learning_rate`, `eta0`, `batch_size` and `shuffle` have no
+    effect. `tol`: see the user guide, "When a fit ends".
 
     Parameters
     ----------
