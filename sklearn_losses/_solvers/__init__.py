@@ -28,6 +28,8 @@ def _has_slope(loss, settings):
 
 
 def _has_kinks(loss, settings):
+    # A parameter that is found with the fit has no value yet.
+    loss = loss if loss.is_multiclass else loss._with_scale(1.0)
     return all(m._terms(np.zeros(1)) is not None for m in loss._members())
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sklearn_losses._array import on_device
-from sklearn_losses._solvers.interior import MOST_WIDTH as MOST_FEATURES
+from sklearn_losses._solvers import NEEDS
+from sklearn_losses._solvers.interior import MOST as MOST_FEATURES
 from sklearn_losses._solvers.newton import MOST_WIDTH
 from sklearn_losses.optimizers import GD, LBFGS, AdaGrad, InteriorPoint, Newton
 
@@ -24,23 +25,17 @@ class Facts:
     features: int
     width: int  # of the weights that are found together: classes times features, or features
 
+    def meets(self, need):
+        """Whether loss and settings have what a name in `NEEDS` stands for."""
+        return NEEDS[need][0](self.loss, self.settings)
+
     @property
     def smooth(self):
-        return all(member.differentiable for member in self.loss._members())
-
-    @property
-    def straight(self):
-        """Whether the loss is made of straight lines."""
-        return all(m._terms(np.zeros(1)) is not None for m in self.loss._members())
-
-    @property
-    def followed(self):
-        """Whether the loss has smooth neighbours that lead to it."""
-        return all(m.differentiable or m._smoothed(1.0) for m in self.loss._members())
+        return not self.device and self.meets("curvature")
 
     @property
     def sums(self):
-        return self.settings.sums() is not None
+        return self.meets("sums")
 
     @property
     def kinked(self):
@@ -65,23 +60,20 @@ RULES = (
     Rule(
         LBFGS,
         "arrays on a device, with a loss that has a derivative or smooth neighbours",
-        lambda f: f.device and f.sums and f.followed,
+        lambda f: f.device and f.sums and f.meets("slope"),
     ),
     Rule(
         Newton,
         "a loss with a derivative; an L1, MCP or SCAD penalty, or one of groups or your own with "
         f"at most {MOST_WIDTH} features",
-        lambda f: (
-            not f.device and f.smooth and (f.kinked or (not f.sums and f.width <= MOST_WIDTH))
-        ),
+        lambda f: f.smooth and (f.kinked or (not f.sums and f.width <= MOST_WIDTH)),
     ),
     Rule(
         Newton,
         f"a loss with a derivative; no bounds, or at most {MOST_PAIRS} features; of a multiclass "
         f"loss at most {MOST_PAIRS} features times classes",
         lambda f: (
-            not f.device
-            and f.smooth
+            f.smooth
             and f.sums
             and (f.width <= MOST_PAIRS or not (f.bounded or f.loss.is_multiclass))
         ),
@@ -90,14 +82,14 @@ RULES = (
         InteriorPoint,
         "a loss made of straight lines (`quantile`, `absolute_error`, `hinge`, ...); at most "
         f"{MOST_FEATURES} features; L1, L2 or elastic net penalties",
-        lambda f: not f.device and f.straight and f.sums and f.features <= MOST_FEATURES,
+        lambda f: not f.device and f.meets("kinks") and f.sums and f.features <= MOST_FEATURES,
     ),
     Rule(
         LBFGS,
         "a loss with a derivative or smooth neighbours; L1, L2 or elastic net penalties",
-        lambda f: f.followed and f.sums,
+        lambda f: f.meets("slope") and f.sums,
     ),
-    Rule(GD, "a loss with a derivative, or smooth neighbours", lambda f: f.followed),
+    Rule(GD, "a loss with a derivative, or smooth neighbours", lambda f: f.meets("slope")),
     Rule(AdaGrad, "other losses", lambda f: True),
 )
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from sklearn_losses._solvers.kinks import Normal, vertex
+from sklearn_losses._solvers.kinks import normal_of, vertex
 
 # How much of the way to the boundary a step goes.
 SHARE = 0.9995
@@ -37,8 +37,6 @@ class Barrier:
     Parameters
     ----------
     problem : Kinks
-    rows_of : callable
-        As `vertex` takes it.
     start : ndarray of shape (width,) or None
         None: least squares.
 
@@ -60,15 +58,15 @@ class Barrier:
     (1997). The Gaussian hare and the Laplacian tortoise. Statistical Science 12, 279-300.
     """
 
-    def __init__(self, problem, rows_of, start=None):
-        self.problem, self.rows_of = problem, rows_of
+    def __init__(self, problem, start=None):
+        self.problem = problem
         terms = problem.terms
         both, has_above, has_below = terms.bounded, np.isfinite(terms.high), np.isfinite(terms.low)
         self.squares = bool(problem.bend.any())
         self.width = np.where(both, terms.high, 0.0) - np.where(both, terms.low, 0.0)
         if start is None:
             weight = self.width / (self.width.mean() or 1.0)
-            start = Normal(problem.normal(weight)).solve(problem.back(weight * terms.kink))
+            start = normal_of(problem, weight).solve(problem.back(weight * terms.kink))
         self.z = start
         self.r = problem.times(start) - terms.kink
         total = float(self.width.sum()) or 1.0
@@ -162,7 +160,7 @@ class Barrier:
     def step(self):
         """One of Newton's, towards where all products are the same and less than now."""
         weight = 1.0 / (self.above / self.over + self.below / self.under)
-        normal = Normal(self.problem.normal(weight))
+        normal = normal_of(self.problem, weight)
         mean = self.products / self.sides
         done = -self.above * self.over * self.above_is, -self.below * self.under * self.below_is
         move = self.towards(normal, weight, *done)
@@ -194,7 +192,8 @@ class Barrier:
 
     def restore(self, normal, weight):
         """Take out of the slopes' sum what rounding has left there."""
-        move = weight * self.problem.times(normal.solve(self.pull))
+        times = normal.times if self.problem.wide else self.problem.times
+        move = weight * times(normal.solve(self.pull))
         over, under = self.over - move * self.above_is, self.under + move * self.below_is
         if over.min() > 0 and under.min() > 0:
             self.slope, self.over, self.under = self.slope + move, over, under
@@ -205,7 +204,8 @@ class Barrier:
         order."""
         left = self.apart + above / self.over - below / self.under
         z = normal.solve(self.pull + self.problem.back(weight * left))
-        slope = weight * (self.problem.times(z) - left)
+        times = normal.times if self.problem.wide else self.problem.times
+        slope = weight * (times(z) - left)
         above = (above + self.above * self.above_is * slope) / self.over
         below = (below - self.below * self.below_is * slope) / self.under
         return z, slope, above, below
@@ -253,7 +253,7 @@ class Barrier:
         active = np.flatnonzero(ratio < 1.0)
         active = active[np.argsort(ratio[active], kind="stable")]
         problem = self.problem
-        z, slope = vertex(problem, self.rows_of, self.z, self.r, self.slope, active)
+        z, slope = vertex(problem, self.z, self.r, self.slope, active)
         self.at_vertex = self.propose(z, self.rounding())
         if self.at_vertex:
             pull = -(problem.back(slope) + problem.bend * z)

@@ -9,6 +9,9 @@ from threadpoolctl import ThreadpoolController
 
 from sklearn_losses._kernels.fit.design import DesignKernel
 
+# Numbers of X that are copied at a time.
+COLUMNS = 1 << 20
+
 
 @cache
 def threadpools():
@@ -118,3 +121,39 @@ class Design:
         data = self.data.with_X(X if self.sparse else np.ascontiguousarray(X))
         center = None if self.center is None else self.center[columns]
         return Design(data, center, self.unit[columns], self.fit_intercept, self.n_threads)
+
+    def outer(self, f):
+        """``A @ diag(f) @ A.T`` without the column of ones: ndarray of shape (n, n), of f of shape
+        (width,) with f >= 0. Of dense X some columns are copied at a time."""
+        X, rows = self.data.X, self.data.training_rows()
+        f = np.asarray(f[: self.n_features], dtype=np.float64) * self.unit**2
+        if not self.sparse:
+            made = np.zeros((self.n, self.n))
+            step = max(1, COLUMNS // max(self.n, 1))
+            for start in range(0, self.n_features, step):
+                at = slice(start, start + step)
+                x = X[:, at].astype(np.float64)
+                x = x if rows is None else x[rows]
+                if self.center is not None:
+                    x -= self.center[at]
+                x *= np.sqrt(f[at])
+                made += x @ x.T
+            return made
+        X = X if rows is None else X[rows]
+        weighed = X.astype(np.float64).multiply(f).tocsr()
+        made = (weighed @ X.T).toarray()
+        if self.center is not None:
+            moved = np.asarray(weighed @ self.center).ravel()
+            made += float(self.center @ (f * self.center)) - moved[:, None] - moved
+        return made
+
+    def some(self, rows):
+        """Some rows of A: ndarray of shape (len(rows), width)."""
+        of_X, rows = self.data.training_rows(), np.asarray(rows)
+        x = self.data.X[rows if of_X is None else of_X[rows]]
+        x = (x.toarray() if self.sparse else x).astype(np.float64)
+        if self.center is not None:
+            x -= self.center
+        made = np.ones((len(rows), self.width))
+        made[:, : self.n_features] = x * self.unit
+        return made

@@ -38,8 +38,6 @@ class Globs:
     problem : Kinks
     part_of : callable
         ``part_of(rows) -> Design``, of some rows of the design.
-    rows_of : callable
-        As `vertex` takes it.
     start : ndarray of shape (width,) or None
     stop : threading.Event or None
         Looked at in every step of the problems in the middle.
@@ -54,9 +52,8 @@ class Globs:
     Science 12, 279-300, section 5.
     """
 
-    def __init__(self, problem, part_of, rows_of, start, stop):
-        self.problem, self.part_of, self.rows_of = problem, part_of, rows_of
-        self.stop = stop
+    def __init__(self, problem, part_of, start, stop):
+        self.problem, self.part_of, self.stop = problem, part_of, stop
         self.size = middle_of(problem)
         self.of_rows = problem.terms[: problem.n_of_rows]
         self.middle = None  # whether each term is in it
@@ -97,8 +94,7 @@ class Globs:
         rows, local = np.flatnonzero(chosen), None
         if self.problem.row is not None:
             rows, local = np.unique(self.problem.row[rows], return_inverse=True)
-        part = self.problem.some(self.part_of(rows), local, terms, beside, of_beside)
-        return part, lambda at: self.rows_of(rows[at])
+        return self.problem.some(self.part_of(rows), local, terms, beside, of_beside)
 
     def step(self):
         self.pilot() if self.middle is None else self.round()
@@ -111,16 +107,16 @@ class Globs:
         more = n / self.size
         terms = Terms(terms.kink, more * terms.low, more * terms.high)
         nothing = Terms(*np.zeros((3, 0)))
-        part, rows_of = self.some(chosen, terms, np.zeros((0, self.problem.width)), nothing)
-        barrier = Barrier(part, rows_of)
+        part = self.some(chosen, terms, np.zeros((0, self.problem.width)), nothing)
+        barrier = Barrier(part)
         barrier.solve(1e-3 * barrier.value, self.stop)
         self.propose(barrier.best)
         self.choose()
 
     def round(self):
         beside, of_beside = self.outside()
-        part, rows_of = self.some(self.middle, self.of_rows[self.middle], beside, of_beside)
-        barrier = Barrier(part, rows_of, self.best)
+        part = self.some(self.middle, self.of_rows[self.middle], beside, of_beside)
+        barrier = Barrier(part, self.best)
         barrier.solve(0.5 * self.allowed, self.stop)
         self.propose(barrier.best)
         self.floor, self.rounding = max(self.floor, barrier.floor), barrier.rounding()

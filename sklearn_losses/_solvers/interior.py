@@ -15,8 +15,8 @@ from sklearn_losses._solvers.globs import Globs, best_shift, pays
 from sklearn_losses._solvers.kinks import NO_TERMS, Kinks, Terms
 from sklearn_losses._states import array_like, dict_of, whole
 
-# The most columns: the normal matrix and its factor are of so many rows and columns each.
-MOST_WIDTH = 5000
+# The most rows and columns of the normal matrix.
+MOST = 5000
 
 
 class FrischNewton(Descent):
@@ -40,12 +40,6 @@ class FrischNewton(Descent):
     def __init__(self, data, settings, model, reference):
         self.data, self.settings, self.reference = data, settings, reference
         d = data.X.shape[1]
-        if d > MOST_WIDTH:
-            raise ValueError(
-                f"optimizer={settings.optimizer.name!r} factors a matrix of n_features rows and "
-                f"columns, and takes at most {MOST_WIDTH} features; X has {d}. Use "
-                "optimizer='lbfgs', or one that steps, such as optimizer='adagrad'"
-            )
         self.intercept = np.array(to_host(model.intercept), dtype=np.float64)
         columns = columns_of(data)
         self.center = columns.mean if settings.fit_intercept else None
@@ -60,6 +54,7 @@ class FrischNewton(Descent):
         self.design = self.design_of(data)
         self.loss = make_problem(data, settings, weight_factor=data.weight_factor())
         self.outputs = [Output(self, k) for k in range(data.n_outputs)]
+        self.check_size()
         self.before = neighbours(data)
         self.value = math.nan
         self.made = self.done = 0
@@ -75,11 +70,17 @@ class FrischNewton(Descent):
         all_of_them = self.data.training_rows()
         return self.design_of(self.data.rows(rows if all_of_them is None else all_of_them[rows]))
 
-    def rows_of(self, rows):
-        """Some rows of the design, as an array."""
-        if not len(rows):
-            return np.zeros((0, self.design.width))
-        return np.ascontiguousarray(self.part_of(rows).products(np.eye(self.design.width)).T)
+    def check_size(self):
+        d, n = len(self.unit), self.design.n
+        wide = all(output.problem.wide for output in self.outputs)
+        if (n if wide else d) > MOST:
+            raise ValueError(
+                f"optimizer={self.settings.optimizer.name!r} factors a matrix of as many rows and "
+                "columns as there are features, or of as many as there are samples where these are "
+                f"fewer and all weights are penalised or bounded; it takes at most {MOST}, and X "
+                f"has {n} samples and {d} features. Use optimizer='lbfgs', or one that steps, such "
+                "as optimizer='adagrad'"
+            )
 
     # -------------------------------------------------------------------------------------- epochs
 
@@ -279,9 +280,9 @@ class Output:
                 r = problem.times(start)[: problem.n_of_rows] - of_rows.kink
                 start[-1] += best_shift(r, of_rows)
         if pays(problem):
-            self.method = Globs(problem, descent.part_of, descent.rows_of, start, stop)
+            self.method = Globs(problem, descent.part_of, start, stop)
         else:
-            self.method = Barrier(problem, descent.rows_of, start)
+            self.method = Barrier(problem, start)
 
     def z(self):
         return np.zeros(self.problem.width) if self.method is None else self.method.best

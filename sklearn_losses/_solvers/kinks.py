@@ -13,6 +13,8 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, lstsq, qr
 # Added to the diagonal of a normal matrix whose diagonal is 1, so that a singular one has a
 # Cholesky factor; more, by this factor, where rounding is more. Solutions are refined.
 RIDGE, MORE_RIDGE, REFINEMENTS = 1e-13, 100.0, 2
+# With fewer rows than this share of the columns, what is factored has the size of the rows.
+WIDE = 0.7
 # Singular values below this share of the largest are 0.
 RANK = 1e-11
 # The most terms that are looked at for a vertex, in coordinates.
@@ -78,6 +80,16 @@ class Kinks:
     @property
     def width(self):
         return len(self.bend)
+
+    @property
+    def wide(self):
+        """Whether there are fewer rows than columns, each of which something else holds too."""
+        design = self.design
+        if not WIDE * self.width > design.n or len(self.beside):
+            return False
+        held = self.bend > 0
+        held[self.at] = True
+        return bool((held[: design.n_features] | (design.unit == 0)).all())
 
     @property
     def n_of_rows(self):
@@ -166,10 +178,65 @@ class Normal:
         return x * self.unit
 
 
+class NormalOfRows:
+    """A normal matrix with fewer rows in it than columns, by Woodbury's identity: what is factored
+    has a row and a column for each of the design's rows.
+
+    Parameters
+    ----------
+    problem : Kinks
+        That is `wide`.
+    h : ndarray of shape (n_terms,)
+        Weights of the terms.
+    """
+
+    def __init__(self, problem, h):
+        self.problem, self.design = problem, problem.design
+        design = self.design
+        rows, _, coordinates = problem._parts(h)
+        self.rows, diagonal = rows, coordinates + problem.bend
+        held = diagonal > 0
+        self.inverse = np.divide(1.0, diagonal, out=np.zeros(len(held)), where=held)
+        self.live = np.flatnonzero(rows > 0)
+        matrix = design.outer(self.inverse)[np.ix_(self.live, self.live)]
+        matrix[np.diag_indices(len(matrix))] += 1.0 / rows[self.live]
+        self.normal = Normal(matrix)
+        self.ones = self.normal.solve(np.ones(len(matrix)))
+
+    def solve(self, right):
+        design = self.design
+        x = self.normal.solve(design.products(self.inverse * right)[self.live])
+        intercept = 0.0
+        if design.fit_intercept:  # which no term but the rows' holds
+            intercept = (right[-1] - x.sum()) / self.ones.sum()
+            x = x + intercept * self.ones
+        whole = np.zeros(design.n)
+        whole[self.live] = x
+        self.price = whole
+        solution = self.inverse * (right - design.transposed(whole))
+        if design.fit_intercept:
+            solution[-1] = intercept
+        return solution
+
+    def times(self, z):
+        """``B @ z`` of the last solution: of rows by their prices, whose digits no large element of
+        the inverse takes."""
+        problem, live = self.problem, self.live
+        rows = self.design.products(z)
+        rows[live] = self.price[live] / self.rows[live]
+        rows = rows if problem.row is None else rows[problem.row]
+        return np.concatenate([rows, z[problem.at]])
+
+
+def normal_of(problem, h):
+    """The normal matrix of weights of the terms, factored."""
+    return NormalOfRows(problem, h) if problem.wide else Normal(problem.normal(h))
+
+
 # ---------------------------------------------------------------------------------- the last digits
 
 
-def vertex(problem, rows_of, z, r, slope, active):
+def vertex(problem, z, r, slope, active):
     """Where the terms that are about to be met are: the minimum of the other terms, taken for
     linear, and of the squares, where those are 0. Along what that leaves open z stays. And the
     slopes of the terms that prove it the minimum, where it is.
@@ -177,8 +244,6 @@ def vertex(problem, rows_of, z, r, slope, active):
     Parameters
     ----------
     problem : Kinks
-    rows_of : callable
-        ``rows_of(rows) -> ndarray of shape (len(rows), width)``, of some rows of the design.
     z : ndarray of shape (width,)
     r : ndarray of shape (n_terms,)
         ``B @ z - kink``.
@@ -203,7 +268,7 @@ def vertex(problem, rows_of, z, r, slope, active):
     active = active[active < m][: MOST_ACTIVE * int(free.sum()) + 1]
     of_rows, beside = active[active < n], active[active >= n]
     rows = of_rows if problem.row is None else problem.row[of_rows]
-    matrix = np.concatenate([rows_of(rows), problem.beside[beside - n]])
+    matrix = np.concatenate([problem.design.some(rows), problem.beside[beside - n]])
     active = np.concatenate([of_rows, beside])
     if len(active) and free.any():
         z[free] += least_squares(matrix[:, free], terms.kink[active] - matrix @ z)
@@ -211,10 +276,7 @@ def vertex(problem, rows_of, z, r, slope, active):
         made = outer_slopes(terms, r)
         made[active] = made[held] = 0.0
         down = (problem.back(made) + problem.bend * z)[free]
-        across = null_space(matrix[:, free])
-        bends = (across.T * problem.bend[free]) @ across
-        if len(bends):
-            z[free] -= across @ least_squares(bends, across.T @ down)
+        z[free] += across(matrix[:, free], problem.bend[free], down)
     slope, before = outer_slopes(terms, problem.times(z) - terms.kink), slope
     slope[active], slope[held] = before[active], 0.0
     pull = -(problem.back(slope) + problem.bend * z)
@@ -237,10 +299,27 @@ def least_squares(matrix, right):
     return lstsq(matrix, right, cond=RANK, lapack_driver="gelsy", check_finite=False)[0]
 
 
-def null_space(matrix):
-    """An orthogonal basis of what the rows of a matrix do not reach, as columns."""
-    if not len(matrix):
-        return np.eye(matrix.shape[1])
-    basis, triangle, _ = qr(matrix.T, pivoting=True, check_finite=False)
-    diagonal = np.abs(triangle.diagonal())
-    return basis[:, int((diagonal > RANK * diagonal.max()).sum()) :]
+def across(matrix, bend, down):
+    """The move to the minimum of ``down @ x + x @ (bend * x) / 2`` among those that the rows of a
+    matrix do not see."""
+    n, d = matrix.shape
+    if 2 * n < d and (bend > 0).sum() >= d - 1:
+        # By the prices of the rows, of which there are few; and of the coordinate without a bend.
+        open_ = bend == 0
+        inverse = np.divide(1.0, bend, out=np.zeros(d), where=~open_)
+        m = n + int(open_.sum())
+        system = np.zeros((m, m))
+        system[:n, :n] = -(matrix * inverse) @ matrix.T
+        system[:n, n:] = matrix[:, open_]
+        system[n:, :n] = matrix[:, open_].T
+        prices = least_squares(system, np.concatenate([matrix @ (inverse * down), -down[open_]]))
+        x = -inverse * (down + prices[:n] @ matrix)
+        x[open_] = prices[n:]
+        return x - least_squares(matrix, matrix @ x) if n else x
+    basis = np.eye(d)
+    if n:
+        basis, triangle, _ = qr(matrix.T, pivoting=True, check_finite=False)
+        diagonal = np.abs(triangle.diagonal())
+        basis = basis[:, int((diagonal > RANK * diagonal.max()).sum()) :]
+    bends = (basis.T * bend) @ basis
+    return -basis @ least_squares(bends, basis.T @ down) if len(bends) else np.zeros(d)

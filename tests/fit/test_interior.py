@@ -21,7 +21,7 @@ from sklearn_losses import (
     PinballLoss,
     get_loss,
 )
-from sklearn_losses._solvers import globs, interior
+from sklearn_losses._solvers import globs, interior, kinks
 from sklearn_losses.linear_model import SGDClassifierX, SGDRegressorX
 from sklearn_losses.penalties import L1, ElasticNet
 
@@ -543,9 +543,39 @@ def test_penalties_that_are_no_sums_are_refused():
 
 
 def test_too_many_features_are_refused_with_advice():
-    x = sparse.random(20, interior.MOST_WIDTH + 1, density=0.01, format="csr", random_state=0)
-    with pytest.raises(ValueError, match=r"at most 5000 features; X has 5001. Use .*'lbfgs'"):
-        estimator_of(AbsoluteError()).fit(x, Y[:20])
+    x = sparse.random(20, interior.MOST + 1, density=0.01, format="csr", random_state=0)
+    said = r"at most 5000, and X has 20 samples and 5001 features. Use .*'lbfgs'"
+    with pytest.raises(ValueError, match=said):
+        estimator_of(AbsoluteError(), alpha=0.0).fit(x, Y[:20])
+    estimator_of(AbsoluteError(), alpha=0.01).fit(x, Y[:20])  # of the size of the samples
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("penalty", ["l1", "l2", "elasticnet"])
+@pytest.mark.parametrize("name", ["quantile", "epsilon_insensitive", "hinge"])
+def test_fewer_samples_than_features_are_solved_by_samples(
+    name, penalty, fit_intercept, layout, monkeypatch
+):
+    rng = np.random.RandomState(1)
+    x = rng.randn(40, 90) * np.exp(rng.randn(90)) + 1.0
+    x[:, 3] = 2.0
+    y = (x[:, 0] > 1).astype(float) if name == "hinge" else x[:, :3].sum(axis=1) + rng.randn(40)
+    params = {"penalty": penalty, "alpha": 0.03, "fit_intercept": fit_intercept}
+    weight = np.arange(40) % 3.0
+    made = []
+    took = kinks.NormalOfRows.__init__
+    monkeypatch.setattr(
+        kinks.NormalOfRows, "__init__", lambda *given: made.append(1) or took(*given)
+    )
+    model = estimator_of(get_loss(name), **params)
+    model.fit(LAYOUTS[layout](x), y, sample_weight=weight)
+    assert made and model.stop_reason_ == "converged"
+    monkeypatch.setattr(kinks, "WIDE", 0.0)
+    other = estimator_of(get_loss(name), **params)
+    other.fit(LAYOUTS[layout](x), y, sample_weight=weight)
+    np.testing.assert_allclose(model.loss_curve_[-1], other.loss_curve_[-1], rtol=1e-11)
+    np.testing.assert_allclose(model.coef_, other.coef_, rtol=1e-6, atol=1e-9)
 
 
 def test_epochs_that_do_not_suffice_are_warned_of():

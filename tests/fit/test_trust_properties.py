@@ -207,6 +207,19 @@ def test_kinks_are_met_by_exact_optimizers_or_warned_of(name, optimizer):
     holds()
 
 
+@pytest.mark.parametrize("name", [*KINKED[:4], *REFUSED[:2]])
+def test_the_interior_point_reaches_the_vertex_in_any_unit(name):
+    ends = []
+
+    @examples(15)
+    @given(problems(name, dtypes=("float64", "float32")))
+    def holds(problem):
+        ends.append(check(problem, "interior-point"))
+
+    holds()
+    assert ends.count("warned") <= len(ends) / 4, ends
+
+
 @pytest.mark.parametrize("optimizer", ["lbfgs", "gd"])
 @pytest.mark.parametrize("name", FEW)
 def test_float32_reaches_the_minimum_to_its_digits_or_warns(name, optimizer):
