@@ -231,7 +231,8 @@ def skglm_logistic(problem, tol):
 def skglm_hinge(problem, tol):
     from skglm import LinearSVC
 
-    model = LinearSVC(C=problem.C, tol=tol, fit_intercept=False).fit(problem.X, problem.y)
+    model = LinearSVC(C=problem.C, tol=tol, fit_intercept=False, max_iter=1000)
+    model.fit(problem.X, problem.y)
     return model.coef_, 0.0
 
 
