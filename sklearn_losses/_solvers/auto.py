@@ -7,7 +7,7 @@ import numpy as np
 from sklearn_losses._array import on_device
 from sklearn_losses._solvers import NEEDS
 from sklearn_losses._solvers.interior import MOST as MOST_FEATURES
-from sklearn_losses._solvers.newton import MOST_WIDTH
+from sklearn_losses._solvers.views import MOST_WIDTH
 from sklearn_losses.optimizers import GD, LBFGS, AdaGrad, InteriorPoint, Newton
 
 # Of a row-wise loss, classes times features beyond which second derivatives are not formed.

@@ -34,6 +34,8 @@ class Rows:
     Attributes
     ----------
     n_outputs : int
+    n : int
+        Of rows.
     loss : Loss
     weight : ndarray of shape (n,)
         Such that the mean loss is the sum of the rows' losses with these weights.
@@ -41,7 +43,7 @@ class Rows:
     """
 
     def _take(self, loss, target, weight, offset, weight_factor, n_threads):
-        n = len(target)
+        self.n = n = len(target)
         self.loss, self.target, self.n_threads = loss, target, n_threads
         self.weight = np.full(n, 1.0 / max(n, 1))
         if weight is not None:

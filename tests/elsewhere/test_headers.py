@@ -42,6 +42,8 @@ OPTIMIZERS = listed("fit/optimizers.h", "SL_OPTIMIZER_LIST")
 CPU_PROGRAM = """
 #include "fit/step.h"
 #include "fit/columns.h"
+#include "fit/design.h"
+#include "fit/quadratic.h"
 #include "math/functions.h"
 #include "fit/moves.h"
 #include "fit/order.h"
@@ -83,6 +85,17 @@ double columns(const sl::Counted& x, const sl::ColumnSums& sums, int level);
 double columns(const sl::Counted& x, const sl::ColumnSums& sums, int level) {
     sl::add_columns(x, sums, level);
     return sl::largest_squared_norm(x, sums.shift, sums.total, level);
+}
+bool design(sl::Design& made, const double* v, double* out, sl::Dsyrk syrk, sl::Dgemm gemm);
+bool design(sl::Design& made, const double* v, double* out, sl::Dsyrk syrk, sl::Dgemm gemm) {
+    made.scores(1, v, v, out);
+    made.sums(1, v, true, out);
+    sl::mirror(out, 1);
+    return made.gram(v, out, syrk, gemm);
+}
+double quadratic(const sl::Quadratic& q, const sl::Penalty& penalty, int level);
+double quadratic(const sl::Quadratic& q, const sl::Penalty& penalty, int level) {
+    return sl::sweep(q, &penalty, true, level);
 }
 #define TRANSPOSES(T) \\
     template void sl::rows_to_tile<T>(int, T*, sl::Index, T*, sl::Index, sl::Index, sl::Index); \\

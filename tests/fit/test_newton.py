@@ -12,7 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet, LogisticRegression
 
 from sklearn_losses import MCP, GroupLasso, MulticlassFocal, SGDClassifierX, SGDRegressorX, get_loss
-from sklearn_losses._solvers import newton as module
+from sklearn_losses._kernels.fit._penalties import PenaltyKernel
+from sklearn_losses._solvers import parts, views
 from sklearn_losses._solvers.data import Data
 from sklearn_losses._solvers.occurring import LEAST_COLUMNS
 from sklearn_losses._solvers.quadratic import (
@@ -135,7 +136,7 @@ def test_agrees_with_scikit_learn():
     np.testing.assert_allclose(model.intercept_, right.intercept_, rtol=1e-6)
 
 
-# How the models are solved, whatever would be chosen: numbers of the module.
+# How the models are solved, whatever would be chosen: numbers of the modules.
 WAYS = {
     "matrix": {},
     "products": {"MOST_WIDTH": 0},
@@ -167,7 +168,7 @@ def test_every_way_leads_to_the_same_minimum(loss, penalty, monkeypatch):
     for name, numbers in WAYS.items():
         with monkeypatch.context() as patch:
             for number, value in numbers.items():
-                patch.setattr(module, number, value)
+                patch.setattr(parts if hasattr(parts, number) else views, number, value)
             found[name] = fitted(loss, X, y, **params)
     for name, model in found.items():
         right = found["matrix"]
@@ -295,9 +296,7 @@ def test_models_with_l1_and_bounds(way, bounded):
     if bounded:
         x = np.clip(x, low, high)
     feature = np.append(np.arange(n - 1), -1 if not bounded else n - 1)
-    kernel = module.PenaltyKernel(
-        "ElasticNet", n, 0.5, 1.0, [], np.append(np.ones(n - 1), 0.0), None
-    )
+    kernel = PenaltyKernel("ElasticNet", n, 0.5, 1.0, [], np.append(np.ones(n - 1), 0.0), None)
     held = Holding(feature, np.ones(n), l1, kernel, low, high)
     if way == "descent":
         to = CoordinateDescent(bend, slope, x, held).run(1e-14, None)

@@ -1,0 +1,263 @@
+"""What Newton's method finds together: an output, or all of a row-wise loss. Its objective, its
+working set of columns, and the length of its steps."""
+
+import math
+
+import numpy as np
+
+from sklearn_losses._kernels.fit._penalties import PenaltyKernel
+from sklearn_losses._solvers.quadratic import Holding
+from sklearn_losses._solvers.views import View
+
+# The least share of the slope by which a step must lower the objective, and how often it is halved.
+ARMIJO, HALVINGS = 1e-4, 60
+# A view is followed until what it can still gain is this share of what is allowed, or of what is
+# outside it.
+CLOSE = 0.1
+# Columns from which on a working set is tried, and the least that it has.
+MANY, FEWEST = 100, 128
+# All columns are taken where a working set would have more than one in so many of them.
+MOST_OF_ALL = 2
+TINY = 1e-300
+
+
+def holding_of(settings, unit, width):
+    """`Holding` of the variables of one output, and the L2 weights of the variables."""
+    d = len(unit)
+    sums = settings.sums()
+
+    def padded(values, last):
+        made = np.full(width, last, dtype=np.float64)
+        made[:d] = values
+        return made
+
+    feature = np.full(width, -1, dtype=np.int32)
+    feature[:d] = np.arange(d, dtype=np.int32)
+    unit_of_all = padded(unit, 1.0)
+    l2 = np.zeros(width) if sums is None else padded(sums[1] * unit**2, 0.0)
+    kinked = sums is not None and np.any(sums[0])
+    l1 = None if sums is None else padded(sums[0] * unit, 0.0)
+    kernel = None
+    if sums is None:
+        kernel = settings.own.kernel()
+    elif kinked and settings.own is not None:
+        kernel = settings.own.penalty._kernel(settings.alpha, d, l2_apart=True)
+    elif kinked:
+        kernel = PenaltyKernel("ElasticNet", d, settings.l1, 1.0, [], None, None, True)
+    low = high = None
+    if settings.low is not None:
+        low, high = padded(settings.low, -np.inf), padded(settings.high, np.inf)
+    return Holding(feature, unit_of_all, l1, kernel, low, high), l2
+
+
+def is_separable(own):
+    """Whether a penalty is a sum over the weights that the kernels know."""
+    return own.penalty.separable and isinstance(own.kernel(), PenaltyKernel)
+
+
+class Part:
+    """The outputs that are found together: one, or all of a row-wise loss.
+
+    Attributes
+    ----------
+    v : ndarray of shape (n_outputs, width)
+        The variables: weights over their units, and intercepts.
+    value : float
+        The mean loss.
+    gap : float
+        What the objective can still fall, as estimated.
+    ended : {None, "minimum", "no step"}
+    """
+
+    def __init__(self, newton, design, holding, rows, v, first):
+        self.newton, self.design, self.rows = newton, design, rows
+        self.held, self.l2 = holding
+        self.settings = newton.settings
+        self.K, self.width = rows.n_outputs, design.width
+        self.fixed = None
+        if not self.settings.fit_intercept:
+            self.fixed = newton.fixed_intercept[first : first + self.K, None]
+        self.v = np.ascontiguousarray(v)
+        self.convex = rows.loss.convex
+        own = self.settings.own
+        self.is_separable = self.held.l1 is not None or is_separable(own)
+        self.sparse_solution = self.held.penalty is not None and self.is_separable
+        self.gap, self.ended = math.inf, None
+        self.clipped = 0  # iterations for which second derivatives are to be clipped
+        self.length = 1.0  # of the last step
+        self.columns = None  # those of the working set; None: all
+        self.view = None
+        self.curvature = None  # where it was last looked at
+        self.evaluate()
+
+    # ------------------------------------------------------------------------------- the objective
+
+    def raw_of(self, v, view):
+        if v[:, : view.design.n_features].any():
+            products = view.design.products(v)
+        else:
+            products = np.zeros((self.K, self.rows.n))
+            if self.settings.fit_intercept:
+                products += v[:, -1:]
+        raw = self.rows.with_offset(products)
+        return raw if self.fixed is None else raw + self.fixed
+
+    def evaluate(self):
+        """Value and the rows' coefficients at v."""
+        self.raw = self.raw_of(self.v, self.view or self.whole())
+        self.value, self.u = self.rows.value_gradient(self.raw)
+
+    def whole(self):
+        return View(self, None)
+
+    def penalty(self, v):
+        """All that is added to the loss."""
+        held, more = self.held, 0.5 * float(np.sum(self.l2 * v * v))
+        if held.l1 is not None:
+            return more + (float(np.sum(held.l1 * np.abs(v))) if held.penalty else 0.0)
+        return more + self.settings.own.value(self.weights(v))
+
+    def weights(self, v):
+        d = self.design.n_features
+        return np.ascontiguousarray(v[:, :d] * self.held.unit[:d])
+
+    def prox(self, v, length, variables):
+        """That of a penalty of its own, of some variables; the others stay."""
+        whole, lengths = self.v.copy(), np.zeros(self.v.shape)
+        whole[:, variables], lengths[:, variables] = v, length
+        d, unit = self.design.n_features, self.held.unit
+        lengths = np.ascontiguousarray((lengths * unit**2)[:, :d])
+        whole[:, :d] = self.settings.own.prox(self.weights(whole), lengths) / unit[:d]
+        return whole[:, variables]
+
+    def objective(self):
+        return self.value + self.penalty(self.v)
+
+    def gradient(self):
+        """Of the smooth part: ndarray of shape (n_outputs, width)."""
+        return self.design.transposed(self.u) + self.l2 * self.v
+
+    def gradient_square(self):
+        """The square of the norm of the mean loss's gradient, by the weights and intercepts that
+        steps move."""
+        view, d = self.view, self.view.design.n_features
+        gradient = view.gradient_at(self.v) - view.l2 * self.v[:, view.variables]
+        of_weights = gradient[:, :d] / view.held.unit[:d]
+        if not self.settings.fit_intercept:
+            return float(np.sum(of_weights**2))
+        total = gradient[:, -1]
+        of_weights += total[:, None] * view.design.center
+        return float(np.sum(of_weights**2) + np.sum(total**2))
+
+    def shared_is_free(self):
+        """Whether what all classes share is nothing to the loss and bent by the penalty alone."""
+        return bool(np.any(self.l2)) and self.held.penalty is None and self.held.low is None
+
+    # ----------------------------------------------------------------------------------- iterations
+
+    def iterate(self, allowed, rounding, stop):
+        """A step, after which `gap` and `ended` say where it stands."""
+        enough = max(allowed, rounding)
+        if self.view is None and not self.choose(enough):
+            return
+        view = self.view
+        view.goal = CLOSE * max(view.outside, enough)
+        predicted, to = view.step(stop)
+        fell = self.move(view, to, predicted, rounding)
+        # Newton's method doubles the digits: what is left after the last step is less.
+        if fell is None or predicted <= view.goal:
+            self.gap = predicted
+            self.ended = "minimum" if predicted <= max(enough, view.goal) else "no step"
+            if self.columns is not None and self.ended == "minimum":
+                self.ended = None
+                self.choose(enough, fell is None or predicted <= CLOSE * enough)
+
+    def choose(self, enough, inside_done=False):
+        """The columns of the next steps; False where none is left that would gain. `inside_done`:
+        whether those of the last are at their minimum."""
+        d = self.design.n_features
+        if not self.sparse_solution or d < MANY:
+            self.columns, self.view = None, View(self, None)
+            return True
+        gradient = self.gradient()
+        bend = np.maximum(self.rows.diagonal(self.raw).sum(axis=1)[:, None] + self.l2, TINY)
+        gains = (self.violation(gradient) ** 2 / (2.0 * bend))[:, :d].sum(axis=0)
+        inside = np.zeros(d, dtype=bool) if self.columns is None else self.columns
+        outside = float(gains[~inside].sum())
+        if self.columns is not None:
+            self.gap += outside
+            if outside <= CLOSE * enough:
+                self.ended = "minimum" if inside_done else None
+                self.view.outside = outside
+                return not inside_done
+        used = (self.v[:, :d] != 0.0).any(axis=0)
+        candidates = np.flatnonzero((gains > 0.0) & ~used)
+        want = max(FEWEST, int(np.count_nonzero(used)))
+        if len(candidates) > want:
+            candidates = candidates[np.argpartition(gains[candidates], -want)[-want:]]
+        chosen = used | (inside & (gains > 0.0))
+        chosen[candidates] = True
+        if MOST_OF_ALL * np.count_nonzero(chosen) > d:
+            self.columns, self.view, self.sparse_solution = None, View(self, None), False
+            return True
+        self.columns, self.view = chosen, View(self, np.flatnonzero(chosen))
+        self.view.first = np.ascontiguousarray(gradient[:, self.view.variables])
+        self.view.outside = outside
+        return True
+
+    def violation(self, gradient):
+        """The least generalised gradient."""
+        held, d = self.held, self.design.n_features
+        if held.l1 is not None:
+            return held.least(self.v, gradient)
+        found = gradient.copy()
+        unit = held.unit[:d]
+        of_weights = self.settings.own.violation(self.weights(self.v), gradient[:, :d] / unit)
+        found[:, :d] = of_weights * unit
+        return found
+
+    def move(self, view, to, predicted, rounding):
+        """Go to `to`, or as far towards it as the objective falls; by how much it fell, or None."""
+        if to is None:
+            return None
+        at = view.variables
+        start, before = self.v[:, at], self.objective()
+        whole = self.v.copy()
+        direction = to - start
+        slope = float(np.sum(view.gradient * direction))
+        whole[:, at] = to
+        slope += self.rest(whole) - self.rest(self.v)
+        if not slope < 0.0:
+            return None
+        length = 1.0
+        for _ in range(HALVINGS):
+            moved = to if length == 1.0 else start + length * direction
+            whole[:, at] = moved
+            raw = self.raw_of(moved, view)
+            value, u = self.rows.value_gradient(raw)
+            change = value + self.penalty(whole) - before
+            small = abs(change) <= rounding and predicted <= rounding and length == 1.0
+            if math.isfinite(change) and (change <= ARMIJO * length * slope or small):
+                self.v, self.raw, self.value, self.u = whole, raw, value, u
+                self.length = length
+                return max(-change, 0.0)
+            if math.isfinite(change):  # to the minimum of the parabola
+                parabola = -slope * length / (2.0 * (change - slope * length)) * length
+                length = min(max(parabola, 0.1 * length), 0.5 * length)
+            else:
+                length *= 0.1
+        return None
+
+    def rest(self, v):
+        """What is added to the loss beside L2."""
+        return self.penalty(v) - 0.5 * float(np.sum(self.l2 * v * v))
+
+    def same_curvature(self):
+        """Whether second derivatives at the raw predictions are those at the last point asked for:
+        of a squared error, or where no row has passed a point at which they jump."""
+        if self.rows.n_outputs > 1:
+            return False
+        ((_, _, now),) = self.rows.blocks(self.raw, False)
+        same = self.curvature is not None and np.array_equal(now, self.curvature)
+        self.curvature = now
+        return same

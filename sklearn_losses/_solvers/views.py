@@ -1,0 +1,244 @@
+"""Newton's quadratic models of a part, on all of its columns or some, and steps to their minima."""
+
+import math
+
+import numpy as np
+
+from sklearn_losses._solvers.quadratic import (
+    CoordinateDescent,
+    ProximalGradient,
+    conjugate_gradients,
+    newton_step,
+)
+
+# Matrices of second derivatives have at most so many rows; beyond, and where forming one takes as
+# long as so many products with it, they are only multiplied by.
+MOST_WIDTH = 4096
+PRODUCTS = 60
+# Numbers that BLAS multiplies in the time in which a product takes one number of X.
+BLAS_SPEED = 5.0
+# A matrix is renewed where a step predicts a fall above this share of the last step's.
+SLOW = 0.5
+# Changes of the gradient teach the matrix where it bends by no less than this share of what it did.
+LEAST_BEND = 1e-8
+# A ridge from which on a matrix counts as indefinite; second derivatives are clipped in so many
+# steps then.
+INDEFINITE, CLIPPED = 1e-10, 3
+# Gradients that sum to no more than this over the classes, relative to the largest, sum to 0.
+SHIFT = 1e-12
+# Conjugate gradients end at this share of the gradient, or where it has so many iterations.
+ENOUGH, MOST_ITERATIONS = 0.1, 250
+# A model's minimum is found to this share of the gap at which the view has done its work.
+CLOSE = 0.1
+TINY = 1e-300
+
+
+class View:
+    """Some columns of a part, among which a step is looked for; None: all.
+
+    Attributes
+    ----------
+    variables : slice or ndarray
+        Of those of an output.
+    outside : float
+        About what columns beyond it would gain.
+    goal : float
+        The gap at which the view has done its work.
+    first : ndarray or None
+        The gradient, where it is known before the first step.
+    """
+
+    def __init__(self, part, columns):
+        self.part, self.goal, self.outside = part, 0.0, 0.0
+        design = part.design
+        if columns is None:
+            self.variables, self.design, self.held = slice(None), design, part.held
+        else:
+            last = [design.n_features] if design.fit_intercept else []
+            self.variables = np.concatenate([columns, last]).astype(np.intp)
+            self.design = design.take(columns)
+            self.held = part.held.at(self.variables)
+        self.l2 = part.l2[self.variables]
+        self.width = self.design.width
+        self.is_held = self.held.penalty is not None or self.held.low is not None
+        self.first = None
+        self.matrix = None  # second derivatives
+        self.aged = False  # whether they are of another point
+        self.last = None  # point, gradient and predicted fall of the last step
+
+    def step(self, stop):
+        """The fall that the model predicts, and where its minimum is (None: nowhere)."""
+        part = self.part
+        v = np.ascontiguousarray(part.v[:, self.variables])
+        self.gradient, self.first = self.gradient_at(part.v), None
+        if not self.forms_matrix():
+            return self.by_products(v, stop)
+        self.take_up(v)
+        predicted, to = self.by_matrix(v, stop)
+        if self.aged and self.is_worth_renewing(predicted):
+            self.renew()
+            predicted, to = self.by_matrix(v, stop)
+        self.last = (v, self.gradient, predicted)
+        return predicted, to
+
+    def gradient_at(self, v):
+        """Of the smooth part, where the part stands."""
+        if self.first is None:
+            self.first = self.design.transposed(self.part.u) + self.l2 * v[:, self.variables]
+        return self.first
+
+    # ---------------------------------------------------------------------------------- the matrix
+
+    def cost_of_matrix(self):
+        """In numbers that BLAS multiplies."""
+        part = self.part
+        return part.K * (part.K + 1) / 2 * self.design.kernel.cost_of_gram()
+
+    def cost_of_step(self):
+        """That of two products with the design, and of a factorization."""
+        part = self.part
+        products = 2.0 * BLAS_SPEED * part.K * max(self.design.kernel.entries, 1)
+        return products + (part.K * self.width) ** 3 / 3.0
+
+    def forms_matrix(self):
+        """Whether the matrix is worth its cost."""
+        width = self.width * self.part.K
+        if width > MOST_WIDTH:
+            return False
+        return self.is_held or self.cost_of_matrix() <= PRODUCTS * self.cost_of_step()
+
+    def take_up(self, v):
+        """The matrix for a step from v: that of the last, with what it has taught, or a new one."""
+        same = self.part.same_curvature()
+        if self.matrix is None:
+            self.renew()
+        elif same:
+            self.aged = False
+        else:
+            self.learn(v)
+
+    def learn(self, v):
+        """Broyden, Fletcher, Goldfarb and Shanno's update by the last step."""
+        self.aged = True
+        move, change = (v - self.last[0]).ravel(), (self.gradient - self.last[1]).ravel()
+        along = self.matrix @ move
+        bend, modelled = float(move @ change), float(move @ along)
+        if bend > LEAST_BEND * modelled > 0.0:
+            self.matrix += np.outer(change, change / bend)
+            self.matrix -= np.outer(along, along / modelled)
+
+    def is_worth_renewing(self, predicted):
+        """Whether forming the matrix anew costs less than the steps that it would save."""
+        before = self.last[2]
+        if self.part.length < 1.0 or not predicted < SLOW * before:
+            return True
+        if predicted <= self.goal:
+            return False
+        left = math.log(max(self.goal, TINY) / predicted) / math.log(predicted / before)
+        return left * self.cost_of_step() > self.cost_of_matrix() + 2.0 * self.cost_of_step()
+
+    def renew(self):
+        self.aged = False
+        self.matrix = self.matrix_of(clipped=not self.is_signed())
+
+    def is_signed(self):
+        """Whether second derivatives are taken as they are, though some may be negative."""
+        return not (self.is_held or self.part.convex or self.part.clipped > 0)
+
+    def matrix_of(self, clipped):
+        """Second derivatives of the smooth part, by outputs and their variables."""
+        part, width = self.part, self.width
+        made = np.empty((part.K, width, part.K, width))
+        for k, j, weights in part.rows.blocks(part.raw, clipped):
+            block = self.design.gram(weights)
+            if k == j:
+                block[np.diag_indices(width)] += self.l2
+            made[k, :, j] = block
+            if k != j:
+                made[j, :, k] = block.T
+        return made.reshape(part.K * width, -1)
+
+    # ---------------------------------------------------------------------------------- its minimum
+
+    def by_matrix(self, v, stop):
+        """As `step`, by the present matrix."""
+        if self.is_held:
+            return self.by_descent(v, stop)
+        part, gradient = self.part, self.gradient.ravel()
+        step, ridge = newton_step(self.matrix, gradient)
+        descends = step is not None and float(step @ gradient) < 0.0
+        if self.is_signed() and not (descends and ridge < INDEFINITE):
+            part.clipped = CLIPPED
+            self.renew()
+            step, ridge = newton_step(self.matrix, gradient)
+        part.clipped = max(part.clipped - 1, 0)
+        if step is None:
+            return math.inf, None
+        predicted = max(-0.5 * float(step @ gradient), 0.0)
+        return predicted, v + self.without_shift(step.reshape(v.shape))
+
+    def by_descent(self, v, stop):
+        """With a penalty or bounds."""
+        part, gradient = self.part, self.gradient.ravel()
+        x = v.ravel()
+        if part.is_separable:
+            held = self.held if part.K == 1 else self.held.repeated(part.K)
+            descent = CoordinateDescent(self.matrix, gradient, x, held)
+        else:
+            descent = self.proximal_gradient(self.matrix.__matmul__, self.matrix.diagonal(), x)
+        to = descent.run(CLOSE * self.goal, stop)
+        return self.fall(to - x, self.matrix @ (to - x)), to.reshape(v.shape)
+
+    def proximal_gradient(self, product, diagonal, x):
+        own = self.part.settings.own
+        convex = own is None or own.penalty.convex
+        return ProximalGradient(product, diagonal, self.gradient.ravel(), x, self.prox, convex)
+
+    def prox(self, x, length):
+        """The proximal operator of what holds the variables."""
+        part, held = self.part, self.held
+        v, length = x.reshape(part.K, -1), length.reshape(part.K, -1)
+        if held.l1 is None:
+            return part.prox(v, length, self.variables).ravel()
+        v = np.copysign(np.maximum(np.abs(v) - length * held.l1, 0.0), v)
+        if held.low is not None:
+            v = np.clip(v * held.unit, held.low, held.high) / held.unit
+        return v.ravel()
+
+    def fall(self, move, bent):
+        """Of the model with what holds the variables; `bent`: second derivatives times the move."""
+        part = self.part
+        whole = part.v.copy()
+        whole[:, self.variables] += move.reshape(part.K, -1)
+        fall = -float(move @ self.gradient.ravel()) - 0.5 * float(move @ bent)
+        return max(fall - (part.rest(whole) - part.rest(part.v)), 0.0)
+
+    def by_products(self, v, stop):
+        """Without a matrix."""
+        part, shape = self.part, v.shape
+        times = part.rows.product(part.raw)
+        h = part.rows.diagonal(part.raw)
+        diagonal = np.stack([self.design.squares(hk) for hk in h]) + self.l2
+
+        def product(flat):
+            of = flat.reshape(shape)
+            made = self.design.transposed(np.ascontiguousarray(times(self.design.products(of))))
+            return (made + self.l2 * of).ravel()
+
+        gradient, diagonal = self.gradient.ravel(), diagonal.ravel()
+        if self.is_held:
+            x = v.ravel()
+            descent = self.proximal_gradient(product, diagonal, x)
+            to = descent.run(CLOSE * self.goal, stop, MOST_ITERATIONS)
+            return self.fall(to - x, product(to - x)), to.reshape(shape)
+        step = conjugate_gradients(product, gradient, diagonal, ENOUGH, MOST_ITERATIONS)
+        predicted = max(-0.5 * float(step @ gradient), 0.0)
+        return predicted, v + self.without_shift(step.reshape(shape))
+
+    def without_shift(self, step):
+        """A step without what all classes share, where that is nothing to loss and penalty: what
+        stands there is rounding."""
+        u = self.part.u
+        if len(u) > 1 and np.abs(u.sum(axis=0)).max() <= SHIFT * np.abs(u).max():
+            step[:, self.l2 == 0.0] -= step[:, self.l2 == 0.0].mean(axis=0)
+        return step
