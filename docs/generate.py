@@ -9,7 +9,7 @@ from sklearn_losses.losses import POINTWISE, REDUCED, ROWWISE
 from sklearn_losses.testing import check_loss
 
 GROUPS = {
-    "Estimators": [sl.SGDRegressorX, sl.SGDClassifierX],
+    "Estimators": [sl.SGDRegressorX, sl.SGDClassifierX, sl.AlphaSearchCV, sl.alpha_path],
     "Losses: what they share": [sl.Loss, sl.get_loss],
     "Losses of your own": [sl.CustomLoss, sl.FunctionLoss, sl.CompiledLoss, check_loss],
     "Losses for regression": [cls for cls in [*POINTWISE, *REDUCED] if cls.task == "regression"],

@@ -7,7 +7,7 @@ from sklearn_losses import losses, optimizers, penalties, plotting, schedules
 from sklearn_losses._kernels._threads import effective_n_threads
 from sklearn_losses._versions import show_versions
 from sklearn_losses.export import register_onnx_converters, skops_trusted_types
-from sklearn_losses.linear_model import SGDClassifierX, SGDRegressorX
+from sklearn_losses.linear_model import AlphaSearchCV, SGDClassifierX, SGDRegressorX, alpha_path
 from sklearn_losses.losses import *  # noqa: F403
 from sklearn_losses.metrics import d2_loss_score, make_loss_scorer, mean_loss
 from sklearn_losses.objectives import as_metric, as_objective, as_torch
@@ -19,6 +19,7 @@ from sklearn_losses.schedules import *  # noqa: F403
 __version__ = version("sklearn-losses")
 
 __all__ = [
+    "AlphaSearchCV",
     "SGDClassifierX",
     "SGDRegressorX",
     *(name for name in losses.__all__ if name not in ("POINTWISE", "REDUCED", "ROWWISE")),
@@ -27,6 +28,7 @@ __all__ = [
     *plotting.__all__,
     *schedules.__all__,
     "__version__",
+    "alpha_path",
     "as_metric",
     "as_objective",
     "as_torch",

@@ -63,6 +63,15 @@ class ProximalNewton(Descent):
             self.parts.append(Part(self, *self.made, rows, self.start[first:last].copy(), first))
             first = last
 
+    def follow(self, settings):
+        """Go on to another strength of the penalty, from where the last fit ended."""
+        settings = self.occurring.narrowed(settings)
+        before, self.settings = self.made[1], settings
+        self.made = self.made[0], holding_of(settings, self.unit, self.made[0].width)
+        for part in self.parts:
+            part.follow(settings, self.made[1], before)
+        self.start, self.done = np.concatenate([part.v for part in self.parts]), 0
+
     def variables_of(self, model):
         """The coordinates of a model: ndarray of shape (n_outputs, width)."""
         coef = np.asarray(model.coef, dtype=np.float64)

@@ -50,11 +50,17 @@ class Occurring:
         rest = np.zeros_like(model.coef) if settings.penalised else model.coef.copy()
         if settings.low is not None:
             rest = np.clip(rest, settings.low, settings.high).astype(rest.dtype)
-            low, high = settings.low[columns], settings.high[columns]
-            self.settings = replace(settings, low=low, high=high)
         self.columns, self.all = columns, rest
+        self.settings = self.narrowed(settings)
         self.data = data.with_X(X)
         self.model = Model(np.ascontiguousarray(model.coef[:, columns]), model.intercept)
+
+    def narrowed(self, settings):
+        """Settings of all columns, for those that have entries."""
+        if self.columns is None or settings.low is None:
+            return settings
+        low, high = settings.low[self.columns], settings.high[self.columns]
+        return replace(settings, low=low, high=high)
 
     def widened(self, model):
         """A model of all columns, of one of those that have entries."""

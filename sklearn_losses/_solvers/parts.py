@@ -87,6 +87,7 @@ class Part:
         self.length = 1.0  # of the last step
         self.columns = None  # those of the working set; None: all
         self.view = None
+        self.strong = None  # columns that screening leaves
         self.curvature = None  # where it was last looked at
         self.evaluate()
 
@@ -197,6 +198,9 @@ class Part:
             candidates = candidates[np.argpartition(gains[candidates], -want)[-want:]]
         chosen = used | (inside & (gains > 0.0))
         chosen[candidates] = True
+        if self.strong is not None:
+            chosen |= self.strong
+            self.strong = None
         if MOST_OF_ALL * np.count_nonzero(chosen) > d:
             self.columns, self.view, self.sparse_solution = None, View(self, None), False
             return True
@@ -204,6 +208,19 @@ class Part:
         self.view.first = np.ascontiguousarray(gradient[:, self.view.variables])
         self.view.outside = outside
         return True
+
+    def follow(self, settings, holding, before):
+        """Take another strength of the penalty; `before`: the last `holding`."""
+        self.settings = settings
+        self.held, self.l2 = holding
+        self.sparse_solution = self.held.penalty is not None and self.is_separable
+        self.gap, self.ended, self.length, self.clipped = math.inf, None, 1.0, 0
+        self.columns = self.view = self.curvature = self.strong = None
+        if self.sparse_solution and self.held.l1 is not None and self.design.n_features >= MANY:
+            # The sequential strong rule of Tibshirani et al. (2012), eq. 7.
+            least = 2.0 * self.held.l1 - before[0].l1
+            slopes = np.abs(self.gradient())[:, : self.design.n_features]
+            self.strong = (slopes >= least[: self.design.n_features]).any(axis=0)
 
     def violation(self, gradient):
         """The least generalised gradient."""
