@@ -16,6 +16,8 @@ ARMIJO, HALVINGS = 1e-4, 60
 CLOSE = 0.1
 # Columns from which on a working set is tried, and the least that it has.
 MANY, FEWEST = 100, 128
+# Of sparse columns it has one in so many at least.
+SHARE_OF_SPARSE = 16
 # All columns are taken where a working set would have more than one in so many of them.
 MOST_OF_ALL = 2
 TINY = 1e-300
@@ -193,7 +195,8 @@ class Part:
                 return not inside_done
         used = (self.v[:, :d] != 0.0).any(axis=0)
         candidates = np.flatnonzero((gains > 0.0) & ~used)
-        want = max(FEWEST, int(np.count_nonzero(used)))
+        least = d // SHARE_OF_SPARSE if self.design.sparse else FEWEST
+        want = max(FEWEST, least, int(np.count_nonzero(used)))
         if len(candidates) > want:
             candidates = candidates[np.argpartition(gains[candidates], -want)[-want:]]
         chosen = used | (inside & (gains > 0.0))
@@ -201,6 +204,10 @@ class Part:
         if self.strong is not None:
             chosen |= self.strong
             self.strong = None
+        if not (chosen.any() or self.settings.fit_intercept):  # there is nothing to move
+            self.columns, self.view = None, View(self, None)
+            self.gap, self.ended = 0.0, "minimum"
+            return False
         if MOST_OF_ALL * np.count_nonzero(chosen) > d:
             self.columns, self.view, self.sparse_solution = None, View(self, None), False
             return True

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from sklearn_losses._kernels.fit.quadratic import QuadraticKernel
+from sklearn_losses._kernels.fit.quadratic import QuadraticKernel, SparseQuadraticKernel
 from sklearn_losses._solvers.gap import least_gradient
 
 # Of a matrix whose diagonal is 1, so much more on it: what rounding of it may be, times the width.
@@ -19,6 +19,8 @@ GROWTH, MOST_RIDGE = 1e3, 1e3
 ACTIVE_SWEEPS = 8
 MOST_DIRECT = 4096
 MOST_SWEEPS, MOST_STEPS = 10_000, 10_000
+# Points from which the next is extrapolated.
+REMEMBERED = 5
 
 
 def jacobi(bend):
@@ -270,3 +272,86 @@ class CoordinateDescent:
                 self.x[at[first]] = to[first]
             else:
                 return
+
+
+class SparseDescent:
+    """The same minimum, with second derivatives ``A.T @ diag(h) @ A + diag(ridge)`` of sparse A, by
+    coordinate descent on its columns, and Anderson's extrapolation of it (Bertrand and Massias,
+    2021).
+
+    Parameters
+    ----------
+    columns : CSC matrix
+        Of A, neither centred nor scaled.
+    intercept : bool
+    center, h, ridge : ndarray
+        As `SparseQuadraticKernel` takes them.
+    slope, x : ndarray of shape (n,)
+        As in `CoordinateDescent`.
+    held : Holding
+    """
+
+    def __init__(self, columns, intercept, center, h, ridge, slope, x, held):
+        self.held, self.slope, self.ridge = held, slope, ridge
+        self.start, self.x = x.copy(), x.copy()
+        self.kernel = SparseQuadraticKernel(
+            columns,
+            intercept,
+            center,
+            h,
+            ridge,
+            held.feature,
+            held.unit,
+            held.penalty,
+            held.low,
+            held.high,
+            self.x,
+            slope,
+        )
+
+    def rise(self):
+        """Of the quadratic, from where it began."""
+        move = self.x - self.start
+        return float(move @ self.slope) + 0.5 * (self.kernel.square() + self.ridge @ move**2)
+
+    def run(self, allowed, stop):
+        """Until a pass lowers the function by no more than is allowed; the point."""
+        extrapolates = self.held.l1 is not None and self.held.low is None
+        for _ in range(MOST_SWEEPS):
+            fell = self.kernel.sweep(True)
+            if not fell > allowed:
+                break
+            if stop is not None and stop.is_set():
+                raise KeyboardInterrupt
+            points = [self._point()]
+            for _ in range(REMEMBERED):
+                if not self.kernel.sweep(False) > max(allowed, 0.01 * fell):
+                    break
+                points.append(self._point())
+            else:
+                if extrapolates:
+                    self._extrapolate(points)
+        return self.x
+
+    def _point(self):
+        return self.x.copy(), self.kernel.moved.copy(), self.kernel.shift
+
+    def _extrapolate(self, points):
+        """Go to the mean of the last points that cancels their moves best, if that is lower."""
+        x = np.array([point[0] for point in points])
+        moves = np.diff(x, axis=0)
+        square = moves @ moves.T
+        square[np.diag_indices(len(square))] += 1e-12 * np.trace(square)
+        try:
+            weights = np.linalg.solve(square, np.ones(len(square)))
+        except LinAlgError:
+            return
+        if not abs(weights.sum()) > 0.0 or not np.isfinite(weights).all():
+            return
+        weights /= weights.sum()
+        before = self.rise() + float(self.held.l1 @ np.abs(self.x))
+        moved = weights @ np.array([point[1] for point in points[1:]])
+        shift = float(weights @ np.array([point[2] for point in points[1:]]))
+        self.kernel.place(weights @ x[1:], moved, shift)
+        if not self.rise() + float(self.held.l1 @ np.abs(self.x)) < before:
+            self.kernel.place(*points[-1])

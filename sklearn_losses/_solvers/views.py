@@ -3,10 +3,12 @@
 import math
 
 import numpy as np
+from scipy.sparse import csc_array
 
 from sklearn_losses._solvers.quadratic import (
     CoordinateDescent,
     ProximalGradient,
+    SparseDescent,
     conjugate_gradients,
     newton_step,
 )
@@ -17,6 +19,8 @@ MOST_WIDTH = 4096
 PRODUCTS = 60
 # Numbers that BLAS multiplies in the time in which a product takes one number of X.
 BLAS_SPEED = 5.0
+# Coordinate descent takes sparse columns where the matrix would have so many times the entries.
+SPARSER = 4.0
 # A matrix is renewed where a step predicts a fall above this share of the last step's.
 SLOW = 0.5
 # Changes of the gradient teach the matrix where it bends by no less than this share of what it did.
@@ -62,6 +66,7 @@ class View:
         self.width = self.design.width
         self.is_held = self.held.penalty is not None or self.held.low is not None
         self.first = None
+        self.columns = None  # of sparse X, as CSC
         self.matrix = None  # second derivatives
         self.aged = False  # whether they are of another point
         self.last = None  # point, gradient and predicted fall of the last step
@@ -71,6 +76,8 @@ class View:
         part = self.part
         v = np.ascontiguousarray(part.v[:, self.variables])
         self.gradient, self.first = self.gradient_at(part.v), None
+        if self.goes_by_columns():
+            return self.by_columns(v, stop)
         if not self.forms_matrix():
             return self.by_products(v, stop)
         self.take_up(v)
@@ -86,6 +93,14 @@ class View:
         if self.first is None:
             self.first = self.design.transposed(self.part.u) + self.l2 * v[:, self.variables]
         return self.first
+
+    def goes_by_columns(self):
+        """Whether coordinate descent takes sparse columns: where they have fewer entries than a
+        matrix of second derivatives has columns."""
+        part, design = self.part, self.design
+        if not (design.sparse and self.is_held and part.is_separable and part.K == 1):
+            return False
+        return SPARSER * design.kernel.entries < self.width**2
 
     # ---------------------------------------------------------------------------------- the matrix
 
@@ -188,6 +203,26 @@ class View:
             descent = self.proximal_gradient(self.matrix.__matmul__, self.matrix.diagonal(), x)
         to = descent.run(CLOSE * self.goal, stop)
         return self.fall(to - x, self.matrix @ (to - x)), to.reshape(v.shape)
+
+    def by_columns(self, v, stop):
+        """With a penalty or bounds, on sparse columns."""
+        part, design = self.part, self.design
+        if self.columns is None:
+            X, rows = design.data.X, design.data.training_rows()
+            X = X if rows is None else X[rows]
+            self.columns = csc_array(X, dtype=np.float64)
+            self.columns.indices = self.columns.indices.astype(np.int32, copy=False)
+        center = np.zeros(design.n_features) if design.center is None else design.center
+        ((_, _, h),) = part.rows.blocks(part.raw, True)
+        x, gradient = v.ravel(), self.gradient.ravel()
+        descent = SparseDescent(
+            self.columns, design.fit_intercept, center, h, self.l2, gradient, x, self.held
+        )
+        to = descent.run(CLOSE * self.goal, stop)
+        whole = part.v.copy()
+        whole[:, self.variables] = to.reshape(v.shape)
+        fall = -descent.rise() - (part.rest(whole) - part.rest(part.v))
+        return max(fall, 0.0), to.reshape(v.shape)
 
     def proximal_gradient(self, product, diagonal, x):
         own = self.part.settings.own

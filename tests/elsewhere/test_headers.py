@@ -97,6 +97,10 @@ double quadratic(const sl::Quadratic& q, const sl::Penalty& penalty, int level);
 double quadratic(const sl::Quadratic& q, const sl::Penalty& penalty, int level) {
     return sl::sweep(q, &penalty, true, level);
 }
+double sparse_quadratic(sl::SparseQuadratic* q, const sl::Penalty& penalty, int level);
+double sparse_quadratic(sl::SparseQuadratic* q, const sl::Penalty& penalty, int level) {
+    return sl::sweep(q, &penalty, true, level);
+}
 #define TRANSPOSES(T) \\
     template void sl::rows_to_tile<T>(int, T*, sl::Index, T*, sl::Index, sl::Index, sl::Index); \\
     template void sl::tile_to_rows<T>(int, T*, sl::Index, T*, sl::Index, sl::Index, sl::Index);

@@ -20,6 +20,7 @@ from sklearn_losses._solvers.quadratic import (
     CoordinateDescent,
     Holding,
     ProximalGradient,
+    SparseDescent,
     conjugate_gradients,
     newton_step,
 )
@@ -142,6 +143,9 @@ WAYS = {
     "products": {"MOST_WIDTH": 0},
     "working set": {"MANY": 2, "FEWEST": 2},
     "working set, products": {"MANY": 2, "FEWEST": 2, "MOST_WIDTH": 0},
+    "sparse columns": {"SPARSER": 0.0},
+    "working set, sparse columns": {"SPARSER": 0.0, "MANY": 2, "FEWEST": 2, "SHARE_OF_SPARSE": 9},
+    "matrix of sparse columns": {"SPARSER": np.inf, "MANY": 2, "FEWEST": 2},
     "always new": {"SLOW": 0.0},
     "never new": {"SLOW": 0.999, "BLAS_SPEED": 0.0, "PRODUCTS": 1e300},
 }
@@ -169,7 +173,8 @@ def test_every_way_leads_to_the_same_minimum(loss, penalty, monkeypatch):
         with monkeypatch.context() as patch:
             for number, value in numbers.items():
                 patch.setattr(parts if hasattr(parts, number) else views, number, value)
-            found[name] = fitted(loss, X, y, **params)
+            x = sparse.csr_matrix(X) if "sparse" in name else X
+            found[name] = fitted(loss, x, y, **params)
     for name, model in found.items():
         right = found["matrix"]
         np.testing.assert_allclose(model.loss_curve_[-1], right.loss_curve_[-1], rtol=1e-9)
@@ -319,6 +324,32 @@ def test_models_with_l1_and_bounds(way, bounded):
         other = to + 1e-3 * np.random.standard_normal(n)
         other = other if low is None else np.clip(other, low, high)
         assert value(to) <= value(other) + 1e-9
+
+
+@pytest.mark.parametrize("intercept", [1, 0])
+@pytest.mark.parametrize("bounded", [False, True])
+def test_descent_by_sparse_columns_is_that_by_the_matrix(bounded, intercept):
+    rng = np.random.RandomState(0)
+    d, n = 9, 9 + intercept
+    X = sparse.random_array((40, d), density=0.4, format="csc", rng=rng)
+    X.indices = X.indices.astype(np.int32)
+    center, h, ridge = X.mean(axis=0), rng.uniform(size=40), 0.01 * rng.uniform(size=n)
+    unit = np.append(rng.uniform(0.5, 2.0, d), np.ones(intercept))
+    A = np.column_stack([(X.toarray() - center) * unit[:d], np.ones((40, intercept))])
+    bend = (A.T * h) @ A + np.diag(ridge)
+    slope, x = rng.standard_normal(n), np.zeros(n)
+    free = np.append(np.zeros(d, dtype=bool), np.ones(intercept, dtype=bool))
+    l1 = np.where(free, 0.0, 0.3 * unit)
+    low, high = (np.where(free, s * np.inf, s * 0.2) for s in (-1, 1)) if bounded else (None, None)
+    kernel = PenaltyKernel("ElasticNet", d, 0.3, 1.0, [], None, None)
+    held = Holding(np.where(free, -1, np.arange(n)), unit, l1, kernel, low, high)
+    right = CoordinateDescent(bend, slope, x, held).run(1e-18, None)
+    descent = SparseDescent(X, intercept, center, h, ridge, slope, x, held)
+    found = descent.run(1e-18, None)
+    np.testing.assert_allclose(found, right, atol=1e-7)
+    np.testing.assert_allclose(descent.rise(), slope @ found + found @ bend @ found / 2, rtol=1e-9)
+    with pytest.raises(ValueError, match="int32 indices"):
+        SparseDescent(X, intercept, center, h, ridge, slope[1:], x[1:], held)
 
 
 # ----------------------------------------------------------------------------- rows and derivatives
