@@ -348,8 +348,11 @@ def test_descent_by_sparse_columns_is_that_by_the_matrix(bounded, intercept):
     found = descent.run(1e-18, None)
     np.testing.assert_allclose(found, right, atol=1e-7)
     np.testing.assert_allclose(descent.rise(), slope @ found + found @ bend @ found / 2, rtol=1e-9)
-    with pytest.raises(ValueError, match="int32 indices"):
+    with pytest.raises(ValueError, match="shape"):
         SparseDescent(X, intercept, center, h, ridge, slope[1:], x[1:], held)
+    X.indices = X.indices.astype(np.int64)
+    with pytest.raises(ValueError, match="int32 indices"):
+        SparseDescent(X, intercept, center, h, ridge, slope, x, held)
 
 
 # ----------------------------------------------------------------------------- rows and derivatives
