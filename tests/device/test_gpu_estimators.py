@@ -25,7 +25,7 @@ from device_data import (
 )
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from suited import ONLY
+from suited import HOST, loss_for
 
 from sklearn_losses import (
     SGDClassifierX,
@@ -51,14 +51,18 @@ def test_every_kind_of_loss_is_fitted_as_on_the_host(device, kind, layout, dtype
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("kind", ["regression", "row-wise"])
 def test_every_optimizer_fits_as_on_the_host(device, kind, optimizer, layout):
-    if optimizer in ONLY:
-        model = model_of("regression", optimizer=optimizer).set_params(loss="quantile")
+    if optimizer in HOST:
+        model = model_of("regression", optimizer=optimizer)
+        model.set_params(loss=loss_for(optimizer, model.loss))
         with pytest.raises(ValueError, match="is for arrays on the host; on a device"):
             model.fit(there(device, LAYOUTS[layout](X)), there(device, SIGNAL))
         return
     x, y = LAYOUTS[layout](X), KINDS[kind][2]
     model = model_of(kind, optimizer=optimizer, penalty="elasticnet")
     found = clone(model).fit(there(device, x), there(device, y))
+    if optimizer == "auto":  # which takes others on the host
+        assert found.optimizer_.name == "lbfgs"
+        model.set_params(optimizer="lbfgs")
     assert_same_fit(found, model.fit(x, y), 1e-8)
 
 
@@ -283,7 +287,7 @@ def test_averages_of_scikit_learns_algorithm_go_on_on_a_device(device):
 @pytest.mark.parametrize(
     "optimizer, params",
     [
-        *((optimizer, {}) for optimizer in OPTIMIZERS if optimizer not in ONLY),
+        *((optimizer, {}) for optimizer in OPTIMIZERS if optimizer not in HOST),
         *((optimizer, {"average": True}) for optimizer in ("sgd", "adam", "saga")),
         *((optimizer, {"early_stopping": True}) for optimizer in ("sgd", "adam", "svrg", "lbfgs")),
     ],

@@ -4,6 +4,8 @@ import numpy as np
 
 # By what is fitted; of several classes such an optimizer takes one against the rest.
 ONLY = {"interior-point": {"regression": "absolute_error", "classes": "hinge"}}
+# Those that take arrays of the host alone.
+HOST = {"newton", "interior-point"}
 
 
 def name_of(optimizer):
