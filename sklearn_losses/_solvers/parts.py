@@ -7,20 +7,16 @@ import numpy as np
 
 from sklearn_losses._kernels.fit._penalties import PenaltyKernel
 from sklearn_losses._solvers.quadratic import Holding
-from sklearn_losses._solvers.views import View
+from sklearn_losses._solvers.views import CLOSE, TINY, View
 
 # The least share of the slope by which a step must lower the objective, and how often it is halved.
 ARMIJO, HALVINGS = 1e-4, 60
-# A view is followed until what it can still gain is this share of what is allowed, or of what is
-# outside it.
-CLOSE = 0.1
 # Columns from which on a working set is tried, and the least that it has.
 MANY, FEWEST = 100, 128
 # Of sparse columns it has one in so many at least.
 SHARE_OF_SPARSE = 16
 # All columns are taken where a working set would have more than one in so many of them.
 MOST_OF_ALL = 2
-TINY = 1e-300
 
 
 def holding_of(settings, unit, width):
@@ -72,10 +68,10 @@ class Part:
     """
 
     def __init__(self, newton, design, holding, rows, v, first):
-        self.newton, self.design, self.rows = newton, design, rows
+        self.design, self.rows = design, rows
         self.held, self.l2 = holding
         self.settings = newton.settings
-        self.K, self.width = rows.n_outputs, design.width
+        self.K = rows.n_outputs
         self.fixed = None
         if not self.settings.fit_intercept:
             self.fixed = newton.fixed_intercept[first : first + self.K, None]
@@ -107,11 +103,8 @@ class Part:
 
     def evaluate(self):
         """Value and the rows' coefficients at v."""
-        self.raw = self.raw_of(self.v, self.view or self.whole())
+        self.raw = self.raw_of(self.v, self.view or View(self, None))
         self.value, self.u = self.rows.value_gradient(self.raw)
-
-    def whole(self):
-        return View(self, None)
 
     def penalty(self, v):
         """All that is added to the loss."""

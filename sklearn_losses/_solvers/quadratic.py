@@ -29,15 +29,13 @@ def jacobi(bend):
     return np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
 
 
-def newton_step(bend, gradient, least=0.0):
+def newton_step(bend, gradient):
     """``-inverse(bend) @ gradient``, with as much of a ridge as makes bend positive definite.
 
     Parameters
     ----------
     bend : ndarray of shape (n, n)
     gradient : ndarray of shape (n,)
-    least : float
-        The ridge is at least so much, relative to the diagonal.
 
     Returns
     -------
@@ -49,7 +47,7 @@ def newton_step(bend, gradient, least=0.0):
     root = jacobi(bend)
     scaled = bend / root / root[:, None]
     n = len(root)
-    ridge = max(least, RIDGE * n)
+    ridge = RIDGE * n
     while ridge <= MOST_RIDGE:
         scaled[np.diag_indices(n)] = bend.diagonal() / root**2 + ridge
         try:
@@ -131,6 +129,10 @@ class Holding:
     low: np.ndarray | None
     high: np.ndarray | None
 
+    def arguments(self):
+        """What the kernels take of it."""
+        return self.feature, self.unit, self.penalty, self.low, self.high
+
     def at(self, chosen):
         """That of some variables."""
         arrays = {
@@ -210,16 +212,7 @@ class CoordinateDescent:
     def __init__(self, bend, slope, x, held):
         self.bend, self.held = np.ascontiguousarray(bend), held
         self.x, self.slope = x.copy(), slope.copy()
-        self.kernel = QuadraticKernel(
-            self.bend,
-            held.feature,
-            held.unit,
-            held.penalty,
-            held.low,
-            held.high,
-            self.x,
-            self.slope,
-        )
+        self.kernel = QuadraticKernel(self.bend, *held.arguments(), self.x, self.slope)
 
     def run(self, allowed, stop):
         """Until a pass lowers the function by no more than is allowed; the point."""
@@ -294,20 +287,8 @@ class SparseDescent:
     def __init__(self, columns, intercept, center, h, ridge, slope, x, held):
         self.held, self.slope, self.ridge = held, slope, ridge
         self.start, self.x = x.copy(), x.copy()
-        self.kernel = SparseQuadraticKernel(
-            columns,
-            intercept,
-            center,
-            h,
-            ridge,
-            held.feature,
-            held.unit,
-            held.penalty,
-            held.low,
-            held.high,
-            self.x,
-            slope,
-        )
+        of_columns = columns, intercept, center, h, ridge
+        self.kernel = SparseQuadraticKernel(*of_columns, *held.arguments(), self.x, slope)
 
     def rise(self):
         """Of the quadratic, from where it began."""

@@ -32,7 +32,8 @@ INDEFINITE, CLIPPED = 1e-10, 3
 SHIFT = 1e-12
 # Conjugate gradients end at this share of the gradient, or where it has so many iterations.
 ENOUGH, MOST_ITERATIONS = 0.1, 250
-# A model's minimum is found to this share of the gap at which the view has done its work.
+# A view is followed until what it can still gain is this share of what is allowed, or of what is
+# outside it; and the minimum of a model to this share of that.
 CLOSE = 0.1
 TINY = 1e-300
 

@@ -64,6 +64,14 @@ def alpha_path(
     models : list of estimators
         Fitted, from the largest alpha to the least; each has its own `alpha`.
 
+    Raises
+    ------
+    TypeError
+        For another estimator.
+    ValueError
+        For alphas, `n_alphas` or `eps` outside their ranges, `early_stopping`, an estimator without
+        a penalty, and what `fit` refuses.
+
     Warns
     -----
     ConvergenceWarning
