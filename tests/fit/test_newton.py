@@ -410,3 +410,36 @@ def test_a_loss_without_second_derivative():
     start = np.append(model.coef_, model.intercept_)
     best = minimize(whole, start, jac=True, options={"gtol": 1e-12}).fun
     assert objective.value - best < 1e-10
+
+
+def test_what_stands_for_negative_second_derivatives():
+    y, raw = np.zeros(5), np.array([[-30.0, -0.5, 0.1, 4.0, 50.0]])
+    (rows,) = rows_of(Data(np.empty((5, 0)), y, [get_loss("cauchy")]), 1.0, 1)
+    ((_, _, signed),), ((_, _, clipped),) = (list(rows.blocks(raw, c)) for c in (False, True))
+    bent = signed < 0
+    assert bent.sum() == 3
+    _, gradient = rows.value_gradient(raw)
+    np.testing.assert_allclose(clipped[bent], (gradient[0] / raw[0])[bent])  # least squares'
+    np.testing.assert_array_equal(clipped[~bent], signed[~bent])
+
+
+def test_sparse_columns_need_no_matrix(monkeypatch):
+    X, signal, rng = samples(150, 700, share=0.01, density=0.02)
+    y = targets(get_loss("log_loss"), signal, rng)
+    monkeypatch.setattr(views, "CoordinateDescent", None)
+    fitted("log_loss", sparse.csr_matrix(X), y, penalty="l1", alpha=0.01)
+
+
+def test_no_extrapolation_that_rises_is_taken():
+    rng = np.random.RandomState(0)
+    X = sparse.random_array((30, 5), density=0.5, format="csc", rng=rng)
+    X.indices = X.indices.astype(np.int32)
+    held = Holding(np.arange(5), np.ones(5), np.full(5, 0.01), None, None, None)
+    zeros, ones = np.zeros(5), np.ones(30)
+    descent = SparseDescent(X, 0, zeros, ones, np.full(5, 0.1), rng.standard_normal(5), zeros, held)
+    descent.run(1e-20, None)
+    x, moved, shift = descent._point()
+    # Moves that lead away: their mean is far from the minimum, where the last point stays.
+    points = [(x + a, moved + X @ np.full(5, a), shift) for a in (9.0, 8.0, 6.0, 3.0, 2.0, 0.0)]
+    descent._extrapolate(points)
+    np.testing.assert_array_equal(descent.x, x)
