@@ -143,31 +143,35 @@ def list_of(kinds):
 _AVERAGING = {"average_a": number(0), "average_b": number(1), "t": number(1)}
 
 
-def of_batches(live):
-    """The kind of the state of an engine of batches, from its arrays that change, by name."""
+def of_batches(live, power=0.0):
+    """The kind of the state of an engine of batches, from its arrays that change, by name, and the
+    power of its number as which a step counts in the averages."""
     arrays = {name: array_like(array) for name, array in live.items()}
-    return _with_averages({**arrays, **_AVERAGING, "l1_so_far": number(0)})
+    return _with_averages({**arrays, **_AVERAGING, "l1_so_far": number(0)}, power)
 
 
-def _with_averages(kinds):
+def _with_averages(kinds, power=0.0):
     state = dict_of(kinds)
 
     def check(value, name="engine"):
         value = state(value, name)
-        _check_averaging(*(value[key] for key in _AVERAGING), name)
+        _check_averaging(*(value[key] for key in _AVERAGING), name, power)
         return value
 
     return check
 
 
-def _check_averaging(a, b, t, name):
+def _check_averaging(a, b, t, name, power=0.0):
     # Both count averaged steps: far beyond them they would overflow in what they are factors of.
+    most = 2.0 * (t + power) ** (power + 1.0)
     for part, value in (("average_a", a), ("average_b", b)):
-        if value > 2.0 * t:
-            raise ValueError(
-                f"{WHAT}: {name}: {part} must be at most twice the number of steps, {t}; "
-                f"got {value}"
+        if value > most:
+            count = (
+                f"the number of steps, {t}"
+                if power == 0.0
+                else f"what {t} steps make, {most / 2.0}"
             )
+            raise ValueError(f"{WHAT}: {name}: {part} must be at most twice {count}; got {value}")
 
 
 def optional(kind):

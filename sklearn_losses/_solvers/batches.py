@@ -129,11 +129,12 @@ class Batches(Descent):
             low=settings.low,
             high=settings.high,
             clip_norm=settings.clip_norm,
-            average=settings.average,
+            **self._averages(),
             share=share_of_rows(data) if sparse and self.memory else None,
             **problem_of(data, settings, batch_size=largest, weight_factor=1.0 if stream else None),
         )
         self.engine.set_coordinates(**self._coordinates().arguments())
+        self._begin_sums(np.ones(data.X.shape[1], bool))
         self.t = 1.0
         self.gap = Gap()
 
@@ -141,6 +142,13 @@ class Batches(Descent):
         """The engine's argument; those of a device have none."""
         own = self.settings.own
         return {} if own is None else {"penalty": own.kernel()}
+
+    def _averages(self):
+        """The engine's arguments: the averages that the user wants, or the optimizer's own."""
+        start = self.settings.optimizer._start()
+        if start is None or self.settings.average:
+            return {"average": self.settings.average}
+        return {"average": 1, "average_power": start[1]}
 
     # ------------------------------------------------------------------------------- coordinates
 
@@ -159,14 +167,34 @@ class Batches(Descent):
         unit = curvature_units(self.scale, length, self.settings.bend)
         return Coordinates(unit, np.sqrt(length), center)
 
+    def _slopes(self):
+        """Sizes of gradients in the coordinates, by output; 0 where they are rounding, as of
+        targets that a constant meets: those are to move nothing."""
+        slope, spread = self.units.slope, self.units.spread
+        return np.where(slope > ROUNDING * spread, slope * spread, 0.0)
+
+    def _begin_sums(self, features):
+        """What an optimizer's sums of squared gradients begin with, at some features and at the
+        intercepts where these are all."""
+        start = self.settings.optimizer._start()
+        if start is None:
+            return
+        slopes = self._slopes()
+        slopes = np.where(slopes > 0, slopes, self.units.spread)
+        state = self.engine.get_state()
+        sums = state["s0"]
+        xp = array_namespace(sums)
+        sums[:, xp.asarray(features)] = xp.asarray(start[0] * slopes**2)[:, None]
+        if features.all():
+            state["intercept_s0"][:] = xp.asarray(start[0] * slopes**2)
+        self.engine.set_state(state)
+
     def _with_scaled_eps(self, optimizer, params):
         """An eps that stands beside sizes of gradients, in their unit."""
         names = list(type(optimizer)._parameter_intervals)
         if "eps" not in names:
             return params
-        slope, spread = self.units.slope, self.units.spread
-        # Slopes that are rounding, as of targets that a constant meets, are to move nothing.
-        sizes = np.where(slope > ROUNDING * spread, slope * spread, 0.0)
+        sizes = self._slopes()
         params = params.copy()
         if (sizes > 0).any():
             params[names.index("eps")] *= sizes[sizes > 0].min()
@@ -280,7 +308,15 @@ class Batches(Descent):
 
     def public_model(self):
         coef, intercept = self.engine.averages()
-        return self.model() if coef is None else Model(coef, intercept)
+        if coef is None:
+            return self.model()
+        if self.settings.low is not None:  # a mean of numbers at a bound may be an ulp beyond
+            xp = array_namespace(coef)
+            low, high = (
+                xp.asarray(b, dtype=coef.dtype) for b in (self.settings.low, self.settings.high)
+            )
+            coef = xp.minimum(xp.maximum(coef, low), high)
+        return Model(coef, intercept)
 
     # ------------------------------------------------------------------------------------- state
 
@@ -377,9 +413,19 @@ class Batches(Descent):
             coef, intercept = state["w"], state["intercept"]
             factor = share if self.adapts else share**2
             xp = array_namespace(coef)
-            kept = (coef * xp.asarray(factor)).astype(coef.dtype)
+            factor = xp.asarray(factor)
+            kept = (coef * factor).astype(coef.dtype)
+            changed = {"w": kept, "intercept": intercept}
             if self.center is not None:  # what is predicted there stays
                 lost = (coef - kept).astype(np.float64)
-                intercept = intercept + lost @ xp.asarray(self.center)
-            self.engine.set_state(state | {"w": kept, "intercept": intercept})
+                changed["intercept"] = intercept + lost @ xp.asarray(self.center)
+            if "average" in state:  # with which the averages are (average + a * w) / b
+                mean = (state["average"] + state["average_a"] * coef) / state["average_b"]
+                changed["average"] = state["average"] * factor
+                if self.center is not None:
+                    lost = (mean * (1.0 - factor)) @ xp.asarray(self.center)
+                    changed["intercept_average"] = state["intercept_average"] + lost
+            self.engine.set_state(state | changed)
         self.engine.set_coordinates(**self._coordinates().arguments())
+        if new.any():
+            self._begin_sums(new)

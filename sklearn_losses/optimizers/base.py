@@ -62,6 +62,12 @@ class Optimizer(Parametric):
     def _share_of_sgds_rate(self):
         return 1.0
 
+    # What the sums of squared gradients begin with, in squares of their size at the best constant,
+    # and the power of its number as which a step counts in averages of the optimizer's own; None:
+    # there are no such.
+    def _start(self):
+        return None
+
     # Whether "optimal" falls with the steps; `smooth`: the loss has a derivative everywhere.
     def _rate_decays(self, smooth):
         return True

@@ -3,7 +3,7 @@ the solver of the finite-sum methods."""
 
 import numpy as np
 
-from sklearn_losses._interval import POSITIVE, UNIT_RIGHT_OPEN
+from sklearn_losses._interval import POSITIVE, UNIT_RIGHT_OPEN, Interval
 from sklearn_losses._parameters import check_integer
 from sklearn_losses.optimizers.base import Optimizer
 
@@ -149,6 +149,86 @@ class AdaGrad(Optimizer):
 
     def __init__(self, eps=1e-10):
         self.eps = eps
+
+    def _rate_decays(self, smooth):
+        return False
+
+
+class ImplicitAdaGrad(Optimizer):
+    """`AdaGrad` with implicit steps and polynomial averaging: nothing is to be tuned.
+
+    A step takes the derivative of the loss where it leads, instead of where it starts, and so is a
+    share tau of the explicit one::
+
+        h = tau * eta / sqrt(s)
+        w = (w - h * g) / (1 + h * l2)
+        s += (tau * g)**2
+
+    For one sample tau is the root of ``tau * l'(raw) = l'(raw - tau * q * l'(raw))``, with q the
+    sum of ``eta / sqrt(s) * x**2``: the step ends where the loss stops falling, however long it
+    would have been, as at the target of a squared error or at the kink of a hinge. One learning
+    rate then is right for data of any scale: 0.2, in coordinates of like size. s begins with the
+    square of `initial` times the size of a derivative at the best constant.
+
+    The root is found by a safeguarded Newton iteration on the derivatives of the loss alone, of a
+    loss in Python too (some more calls a batch): secants stand for second derivatives, which kinks
+    do not have. A row-wise loss goes along its gradient, to the proximal point of that line. For
+    each output a batch takes the mean of the shares that its samples would take alone, in
+    proportion to ``q * l'**2``; it is one factor of the step, so that the minimum stays a fixed
+    point. Where a loss is not convex there may be no root before the end of the explicit step,
+    which is then made.
+
+    The model is the mean of the weights after all steps, of which step t counts about as
+    ``t**averaging``; with the estimator's `average` it is the plain mean from that step on, as with
+    the other optimizers, so that one that is never reached leaves the weights as they are after the
+    last step. L1, L2 and bounds are taken by the proximal step of the coordinate's own
+    length h; `clip_norm` clips the explicit gradient. On sparse data s of a feature that the batch
+    does not have stays as it is; its weight moves by the penalty alone, as `SGD` says.
+    ``learning_rate="optimal"`` is 0.2: the sum of squares makes it fall.
+
+    Parameters
+    ----------
+    initial : float, default=0.1
+        In (0, inf).
+    averaging : float, default=2.0
+        In [0, 10]: 0 is the plain mean, and the larger it is the fewer, and later, steps count.
+
+    References
+    ----------
+    Duchi, J., Hazan, E. and Singer, Y. (2011). Adaptive subgradient methods for online learning and
+    stochastic optimization. JMLR 12, 2121-2159. Kulis, B. and Bartlett, P. (2010). Implicit online
+    learning. ICML, eq. 3. Toulis, P. and Airoldi, E. (2017). Asymptotic and finite-sample
+    properties of estimators based on stochastic gradients. Annals of Statistics 45, 1694-1727,
+    algorithm 1. Shamir, O. and Zhang, T. (2013). Stochastic gradient descent for non-smooth
+    optimization: convergence results and optimal averaging schemes. ICML, section 4.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn_losses import SGDRegressorX
+    >>> X, y = load_diabetes(return_X_y=True, scaled=False)
+    >>> model = SGDRegressorX(optimizer="implicit_adagrad", alpha=0, random_state=0)
+    >>> model.fit(X, y).score(X, y) > 0.51
+    True
+    """
+
+    name = "implicit_adagrad"
+    _kernel = "ImplicitAdaGrad"
+    recommended_rate = 0.2
+    # The averages' weights grow as t**averaging: a double holds them for as long as anyone steps.
+    _parameter_intervals = {"initial": POSITIVE, "averaging": Interval(0, 10, True, True)}
+
+    def __init__(self, initial=0.1, averaging=2.0):
+        self.initial = initial
+        self.averaging = averaging
+
+    def _kernel_params(self):
+        self._numbers()
+        return self._kernel, np.empty(0)
+
+    def _start(self):
+        initial, averaging = self._numbers()
+        return initial**2, averaging
 
     def _rate_decays(self, smooth):
         return False

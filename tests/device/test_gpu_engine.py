@@ -69,7 +69,7 @@ def test_steps_are_the_papers(name, layout, case, side):
 @pytest.mark.parametrize("case", ["elastic net, averages", "clipped", "full batch"])
 @pytest.mark.parametrize("layout", ["dense", "csr"])
 @pytest.mark.parametrize("setup", SETUPS[1:], ids=lambda cls: cls.__name__)
-@pytest.mark.parametrize("name", ["momentum", "adamw", "saga"])
+@pytest.mark.parametrize("name", ["momentum", "adamw", "saga", "implicit_adagrad"])
 def test_steps_are_the_papers_for_all_kinds_of_losses(name, setup, layout, case, side):
     check_steps(name, layout, setup, side=side, **CASES[case])
 
@@ -80,6 +80,9 @@ def test_steps_are_the_papers_for_all_kinds_of_losses(name, setup, layout, case,
 @pytest.mark.parametrize("name", STEPPERS)
 def test_steps_are_the_papers_on_the_transformed_problem(name, layout, case, changes, side):
     setup, settings = coordinates.CASES[case]
+    # A first step is over the gradient before, of which the sum of a sparse column, in units
+    # of the largest, may have few digits.
+    settings = settings | {"tolerance": 1e-6 if name == "implicit_adagrad" else 1e-9}
     coordinates.check_coordinates(name, layout, setup, changes=changes, side=side, **settings)
 
 

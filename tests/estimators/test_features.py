@@ -317,7 +317,7 @@ def test_bounds_are_kept_by_every_optimizer(optimizer, penalty, layout):
         assert ((model.coef_ >= low) & (model.coef_ <= high)).all()
         # At its bound, to a rounding that differs between instruction sets.
         at_bound = np.isclose(model.coef_[0], 0.125, rtol=1e-12)
-        assert at_bound or extra or optimizer in ("rmsprop", "adagrad", "saga")
+        assert at_bound or extra or optimizer in ("rmsprop", "adagrad", "implicit_adagrad", "saga")
         positive = regressor(positive=True, **params, **extra).fit(LAYOUTS[layout](X), Y)
         assert (positive.coef_ >= 0).all() and positive.coef_[0] > 0 and not positive.coef_[1]
     both = regressor(positive=True, bounds=(-1, 0.25), **params).fit(X, np.c_[Y, -Y])

@@ -36,6 +36,7 @@ class SGD:
 
     powers = ()
     decoupled = False
+    implicit = False
     recommended = (1 / 2, True)
     rate = 0.05
 
@@ -120,6 +121,46 @@ class AdaGrad(SGD):
         return np.where(s[0] > 0, rate / (np.sqrt(s[0]) + self.params[-1]), 0.0)
 
 
+class ImplicitAdaGrad(SGD):
+    """Duchi et al. (2011), eq. 4, with the gradient at the new weights: Kulis and Bartlett (2010),
+    eq. 3, in the norm of H, which is that of the gradients before: `share` of the explicit step.
+    The penalty is taken where that leads.
+    """
+
+    share = 1.0
+
+    powers = (2,)
+    recommended = (0.2, False)
+    rate = 0.3
+    implicit = True
+
+    def step(self, w, g, s, rate, t, prox, l2):
+        share = np.reshape(self.share, (-1,) + (1,) * (w.ndim - 1))
+        length = share * self.length(s, rate, t)
+        s = [s[0] + (share * g) ** 2]
+        return prox((w - length * g) / (1 + length * l2), length / (1 + length * l2)), s
+
+    def length(self, s, rate, t):
+        return np.where(s[0] > 0, rate / np.sqrt(np.where(s[0] > 0, s[0], 1.0)), 0.0)
+
+    def catch_up(self, w, s, rate, t, prox, l2, missed):
+        length = self.length(s, rate, t)
+        for _ in range(missed):
+            w = prox(w / (1 + length * l2), length / (1 + length * l2))
+        return w, s
+
+    @staticmethod
+    def root(slope):
+        """The root tau in (0, 1] of ``slope(tau) = tau * slope(0)``, by halves; 1 without one."""
+        low, high, first = 0.0, 1.0, slope(0.0)
+        if first == 0 or slope(1.0) / first >= 1.0:
+            return 1.0
+        for _ in range(200):
+            middle = (low + high) / 2
+            low, high = (low, middle) if middle > slope(middle) / first else (middle, high)
+        return (low + high) / 2
+
+
 class RMSProp(AdaGrad):
     """Tieleman and Hinton (2012), slide 29."""
 
@@ -187,10 +228,8 @@ class NAdam(Adam):
         return beta1 * m / (1 - beta1 ** (t + 1)) + (1 - beta1) * g / (1 - beta1**t)
 
 
-KERNELS = {
-    c.__name__: c
-    for c in (SGD, CumulativeSGD, Momentum, Nesterov, AdaGrad, RMSProp, Adam, AMSGrad, AdamW, NAdam)
-}
+KERNELS = (SGD, CumulativeSGD, Momentum, Nesterov, AdaGrad, ImplicitAdaGrad, RMSProp)
+KERNELS = {c.__name__: c for c in (*KERNELS, Adam, AMSGrad, AdamW, NAdam)}
 
 
 class Descent:
@@ -210,7 +249,8 @@ class Descent:
 
     def __init__(
         self, X, entries, losses, rows, coef, intercept, kernel, params, *, memory=None, l1=0.0,
-        l2=0.0, low=None, high=None, clip_norm=None, average=0, fit_intercept=True,
+        l2=0.0, low=None, high=None, clip_norm=None, average=0, average_power=0.0,
+        fit_intercept=True, rowwise=False,
     ):  # fmt: skip
         self.X, self.entries, self.losses, self.rows = X, entries, losses, rows
         self.optimizer = KERNELS[kernel](params)
@@ -220,6 +260,7 @@ class Descent:
             np.inf if clip_norm is None else clip_norm,
         )
         self.average_from, self.fit_intercept = average, fit_intercept
+        self.average_power, self.rowwise = average_power, rowwise
         self.prox = Prox(l1, -np.inf if low is None else low, np.inf if high is None else high)
         self.w, self.b = coef.astype(float), intercept.astype(float)
         self.s = [np.zeros_like(self.w) for _ in self.optimizer.powers]
@@ -228,8 +269,15 @@ class Descent:
         self.table = np.zeros((len(X), len(self.b)))
         self.t = 1
 
+    def raw(self, rows):
+        return self.X[rows] @ self.w.T + self.b
+
+    def reach(self, rows, length, length_b):
+        """How far each row moves its own raw predictions by derivatives of 1."""
+        return self.X[rows] ** 2 @ length.T + (length_b if self.fit_intercept else 0.0)
+
     def evaluate(self, rows):
-        return self.losses(rows, self.X[rows] @ self.w.T + self.b)
+        return self.losses(rows, self.raw(rows))
 
     def gradient_of(self, c, rows):
         return c.T @ self.X[rows] / len(rows), c.mean(axis=0)
@@ -268,7 +316,12 @@ class Descent:
         return total / len(self.rows), norm
 
     def averages(self):
-        return tuple(np.mean(arrays, axis=0) for arrays in zip(*self.iterates, strict=True))
+        """Shamir and Zhang (2013), eq. 3: with the power 0 the mean."""
+        mean, power = self.iterates[0], self.average_power
+        for t, iterate in enumerate(self.iterates[1:], 2):
+            share = (power + 1) / (t + power)
+            mean = tuple(a + share * (b - a) for a, b in zip(mean, iterate, strict=True))
+        return mean
 
     def squared_norm(self, g, g_b):
         return np.sum(g**2) + (np.sum(g_b**2) if self.fit_intercept else 0.0)
@@ -282,6 +335,8 @@ class Descent:
             self.make_up(touched, rate)
             self.missed += ~touched
         value, c = self.evaluate(batch)
+        if self.optimizer.implicit:
+            self.optimizer.share = self.share(batch, c, rate)
         change = c - self.table[batch] if self.memory else c
         g, g_b = self.gradient_of(change, batch)
         squared_norm = self.squared_norm(g, g_b)
@@ -292,9 +347,34 @@ class Descent:
             self.table[batch] = c
         return value.sum(), squared_norm
 
+    def share(self, batch, c, rate):
+        """Toulis and Airoldi (2017), algorithm 1: how much of its explicit step each row would make
+        alone, for each output, taking the gradient where that leads. A row-wise loss goes along its
+        gradient, to the proximal point. The batch's is the mean of these.
+        """
+        lengths = [self.optimizer.length(s, rate, self.t) for s in (self.s, self.s_b)]
+        reach, raw = self.reach(batch, *lengths), self.raw(batch)
+        outputs = [slice(None)] if self.rowwise else range(c.shape[1])
+        shares = np.ones(c.shape[1])
+        for k in outputs:
+            taken, weights = [], []
+            for i in range(len(batch)):
+                direction = np.zeros(c.shape[1])
+                direction[k] = reach[i, k] * c[i, k]
+
+                def slope(tau, i=i, direction=direction):
+                    there = self.losses(batch[i : i + 1], raw[i : i + 1] - tau * direction)[1][0]
+                    return there @ direction
+
+                taken.append(self.optimizer.root(slope))
+                weights.append(c[i] @ direction)
+            if np.any(weights):
+                shares[k] = np.average(taken, weights=weights)
+        return shares
+
     def plain_step(self, batch, touched, g, g_b, rate):
         optimizer, t = self.optimizer, self.t
-        if not optimizer.decoupled:
+        if not (optimizer.decoupled or optimizer.implicit):
             g = g + self.l2 * self.w
         w, s = optimizer.step(self.w, g, self.s, rate, t, self.prox, self.l2)
         self.w[:, touched] = w[:, touched]

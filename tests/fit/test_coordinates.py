@@ -43,8 +43,9 @@ class Transformed(Descent):
         rows = rows_of(setup, arguments)
         params = arguments["params"]
         super().__init__(
-            self.original, entries, setup.losses_of, rows, kernel=kernel, params=params, **given
-        )
+            self.original, entries, setup.losses_of, rows, kernel=kernel, params=params,
+            rowwise=setup.rowwise, **given,
+        )  # fmt: skip
         self.penalty = self.prox.l1, self.l2, self.prox.low, self.prox.high
         self.powers = self.optimizer.powers
         self.unit, self.intercept_unit, self.center = np.ones_like(self.w), np.ones_like(self.b), 0
@@ -71,9 +72,12 @@ class Transformed(Descent):
         w = self.w * self.unit
         return w, self.b * self.intercept_unit - w @ np.broadcast_to(self.center, w.shape[1])
 
-    def evaluate(self, rows):
+    def raw(self, rows):
         w = self.w * self.unit
-        return self.losses(rows, self.X[rows] @ w.T + self.b * self.intercept_unit)
+        return self.X[rows] @ w.T + self.b * self.intercept_unit
+
+    def reach(self, rows, length, length_b):
+        return super().reach(rows, length * self.unit**2, length_b * self.intercept_unit**2)
 
     def gradient_of(self, c, rows):
         g, g_b = super().gradient_of(c, rows)
@@ -133,8 +137,9 @@ def named(unit, intercept_unit, center):
 
 
 def check_coordinates(
-    name, layout, setup, *, changes=False, side=HOST, batch_size=7, n=71, d=11, **settings
-):
+    name, layout, setup, *, changes=False, side=HOST, batch_size=7, n=71, d=11, tolerance=1e-9,
+    **settings,
+):  # fmt: skip
     layout, setup, kernel, arguments, coordinates = problem(
         name, layout, setup, n=n, d=d, **settings
     )
@@ -146,7 +151,7 @@ def check_coordinates(
 
     def check(got, wanted):
         scale = np.abs(wanted).max(initial=0.0)
-        np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-9 * scale)
+        np.testing.assert_allclose(got, wanted, rtol=tolerance, atol=tolerance * scale)
 
     def check_model(got, wanted):
         (w, b), (wanted_w, wanted_b) = map(side.give, got), wanted
@@ -239,7 +244,7 @@ def check_far_columns(name, side):
     for epoch in range(150):
         if arguments["memory"] and epoch % 5 == 0:
             assert engine.remember()
-        rate = 0.5 if name == "adagrad" else 0.1 / (1 + 0.2 * epoch)
+        rate = 0.5 if name in ("adagrad", "implicit_adagrad") else 0.1 / (1 + 0.2 * epoch)
         if name in ("momentum", "nesterov"):
             rate *= 0.3
         engine.epoch(np.full(10, rate), 20, epoch)

@@ -135,7 +135,13 @@ def settings(optimizer):
     if OPTIMIZERS[optimizer].memory:
         return {"max_iter": 2000, "tol": 1e-9, "learning_rate": "optimal"}
     # The noise of the steps dies away with their length.
-    eta0 = {"adagrad": 0.5, "momentum": 0.02, "nesterov": 0.02, "sgd": 0.2}.get(optimizer, 0.05)
+    eta0 = {
+        "adagrad": 0.5,
+        "implicit_adagrad": 0.2,
+        "momentum": 0.02,
+        "nesterov": 0.02,
+        "sgd": 0.2,
+    }.get(optimizer, 0.05)
     schedule = CosineRestarts(period=200)
     return {"max_iter": 200, "tol": None, "learning_rate": schedule, "eta0": eta0, "batch_size": 9}
 

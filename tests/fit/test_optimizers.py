@@ -258,6 +258,7 @@ def descent_of(layout, setup, kernel, arguments):
     others = {name: value for name, value in arguments.items() if name not in ("rows", "params")}
     rows = rows_of(setup, arguments)
     params = arguments["params"]
+    others["rowwise"] = setup.rowwise
     return Descent(X, entries, setup.losses_of, rows, kernel=kernel, params=params, **others)
 
 
@@ -277,6 +278,7 @@ CASES = {
     "clipped": {"clip_norm": 0.3, "penalty": "l2", "offset": 2, "weights": True},
     "clipped, averages": {"clip_norm": 0.3, "penalty": "l1", "average": 2, "batch_size": 33},
     "full batch": {"penalty": "elasticnet", "batch_size": 71, "classes": True},
+    "averages of later steps": {"penalty": "l2", "average": 3, "average_power": 2.0},
     "some rows": {"penalty": "l1", "rows": np.arange(0, 71, 2, dtype=np.int32)},
 }
 
@@ -291,7 +293,7 @@ def test_steps_are_the_papers(name, layout, case):
 @pytest.mark.parametrize("case", ["elastic net, averages", "clipped", "full batch"])
 @pytest.mark.parametrize("layout", ["dense", "csr"])
 @pytest.mark.parametrize("setup", SETUPS[1:], ids=lambda cls: cls.__name__)
-@pytest.mark.parametrize("name", ["momentum", "adamw", "saga"])
+@pytest.mark.parametrize("name", ["momentum", "adamw", "saga", "implicit_adagrad"])
 def test_steps_are_the_papers_for_all_kinds_of_losses(name, setup, layout, case):
     check_steps(name, layout, setup, **CASES[case])
 
@@ -491,7 +493,7 @@ SIZES = {
 
 # Every optimizer, and every kind of loss.
 FITS = [(name, OneOutput) for name in STEPPERS]
-FITS += [(name, setup) for name in ("adam", "saga") for setup in SETUPS[1:]]
+FITS += [(name, setup) for name in ("adam", "saga", "implicit_adagrad") for setup in SETUPS[1:]]
 
 
 @pytest.mark.parametrize("layout", SIZES)

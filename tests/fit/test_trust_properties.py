@@ -476,7 +476,8 @@ def test_a_stream_takes_the_rate_that_is_set(optimizer, learning_rate):
     X = rng.normal(size=(256, 2))
     y = X @ [1.0, -0.5] + rng.normal(size=256)
     model = SGDRegressorX(optimizer=optimizer, batch_size=32, random_state=0)
-    model.set_params(learning_rate=learning_rate, eta0=0.05).partial_fit(X, y)
+    # Averages, which an optimizer may have of its own, would go on: they never begin.
+    model.set_params(learning_rate=learning_rate, eta0=0.05, average=10**9).partial_fit(X, y)
     coef = model.coef_.copy()
     model.set_params(eta0=1e-12).partial_fit(X, y)
     assert model.learning_rate_curve_[0] > 1e-3 and model.learning_rate_curve_[1] < 1e-11

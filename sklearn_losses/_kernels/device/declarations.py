@@ -136,10 +136,19 @@ FIT = [
     ("double", "l2"),
     ("double", "clip_norm"),
     ("long long", "average_from"),
+    ("double", "average_power"),
     ("long long", "reduced"),  # of Reduction
     ("T*", "memory"),
     ("double*", "mean"),
     ("double*", "intercept_mean"),
+    # Implicit steps; null where they are explicit.
+    ("T*", "reach"),  # (n_outputs, rows): how far a derivative of 1 moves a raw prediction
+    ("T*", "trial"),  # (2, n_outputs, rows)
+    ("const T*", "trial_gradient"),  # of a loss in Python
+    ("unsigned char*", "roots"),  # the same: of each score, an `ImplicitShare`
+    ("double*", "share_sums"),  # (n_loss_blocks, n_outputs, 2)
+    ("double*", "shares"),  # (n_outputs,): of the explicit step
+    ("long long", "repeats"),  # most entries of a sparse row at the same place
     # Sparse columns.
     ("int*", "count"),  # two: of entries in this batch, and zeros for the next
     ("const double*", "share"),

@@ -43,6 +43,8 @@ FUSED_BYTES = 128
 SMALL_BYTES = 32
 # Dense outputs from which on matrix products are cuBLAS's.
 WIDE = 16
+# Of an `ImplicitShare`, at least.
+ROOT_BYTES = 64
 # Scores that a pass over all rows holds at once.
 CHUNK_SCORES = 1 << 22
 
@@ -99,6 +101,19 @@ def losses_text(loss, rowwise, single, wide):
     real = "float" if single else "double"
     call = f"{'rowwise' if rowwise else 'pointwise'}_losses<sl::{loss}<{real}>>"
     return wrapper(fit_type(single, wide), "losses", LOSSES, call)
+
+
+def shares_text(loss, rowwise, single, wide):
+    """The kernel of the shares of implicit steps; of a loss in Python, for which `loss` is None,
+    the one that its calls come between."""
+    fit = fit_type(single, wide)
+    if loss is None:
+        real = "float" if single else "double"
+        fits = f'static_assert(sizeof(sl::ImplicitShare<{real}>) <= {ROOT_BYTES}, "problem.py");\n'
+        return fits + wrapper(fit, "shares", "long long begins, int* more", "given_shares")
+    real = "float" if single else "double"
+    call = f"{'rowwise' if rowwise else 'pointwise'}_shares<sl::{loss}<{real}>>"
+    return wrapper(fit, "shares", "", call)
 
 
 def fused_text(loss, single, n_outputs, strips, width):
@@ -159,6 +174,8 @@ class Problem:
         What the CPU's scratch and threads depend on, which callers give either side; a device makes
         its own plans.
     """
+
+    implicit = False  # whether the steps are, so that scores must be kept
 
     def __init__(
         self,
@@ -252,6 +269,7 @@ class Problem:
                 "indptr": xp.ascontiguousarray(self.X.indptr, dtype=index),
                 # Of a column's entries in a row: as many as the row has, at most.
                 "largest_entry": largest * self._repeats(),
+                "repeats": self._repeats(),
             }
         else:
             if not self.X.flags.c_contiguous:
@@ -307,7 +325,7 @@ class Problem:
         if self.sparse:
             self.members["fixed"] = xp.zeros(size, np.int64)
         self.fused = None
-        if not (self.sparse or self.rowwise or self.python):
+        if not (self.sparse or self.rowwise or self.python or self.implicit):
             self.fused = fused_shape(self.single, K, self.n_features, self.X.data.ptr)
         self.by_products = not self.sparse and self.fused is None and K >= WIDE
         self.full = None
@@ -343,6 +361,8 @@ class Problem:
             self.kernels("scores")(by_rows, (BLOCK,), rows)
         if self.python:
             self._call_loss(plan, n)
+        if self.implicit and start < 0:
+            self._find_shares(plan, n)
         self.loss_kernel((plan.n_loss_blocks,), (BLOCK,), losses)
         if self.sparse:
             self.kernels("gradient")(by_rows, (BLOCK,), rows)
@@ -351,6 +371,10 @@ class Problem:
             plan.partial[: self.size] = self.xp.matmul(coefficients, part).ravel()
         else:
             self.kernels("gradient")(plan.gradient_grid, (BLOCK,), rows)
+
+    def _find_shares(self, plan, n):
+        """How far an implicit step goes: `Engine` has steps."""
+        raise NotImplementedError
 
     def _rows_of(self, start, n, stepping=False):
         """Rows of X: as they stand, or gathered."""
@@ -460,9 +484,20 @@ class Plan:
         self.value, self.gradient = (
             (xp.empty(scores, problem.dtype) for _ in range(2)) if problem.python else (None, None)
         )
+        implicit = {}
+        if problem.implicit:
+            blocks = xp.zeros(self.n_loss_blocks * K * 2)
+            implicit = {"reach": xp.empty(scores, problem.dtype), "share_sums": blocks}
+            implicit |= {"trial": xp.empty(2 * scores, problem.dtype)}
+        if problem.implicit and problem.python:
+            self.trial = implicit["trial"]
+            self.trial_gradient = xp.empty(scores, problem.dtype)
+            implicit["trial_gradient"] = self.trial_gradient
+            implicit["roots"] = xp.empty(scores * ROOT_BYTES, np.uint8)
         self.partial = None if problem.sparse else xp.zeros(self.n_pieces * size)
         members = {
             **problem.members,
+            **implicit,
             "raw": self.raw,
             "targets": self.targets,
             "value": self.value,

@@ -7,11 +7,11 @@
 //   dense:               scores     losses  dense_gradient            columns
 //   CSR:                 touch      sparse_scores  losses  scatter    columns
 //
-// with a bound on the gradient's norm, or a centre, `combine` and then `columns`; and with a centre then `shift`.
+// with a bound on the gradient's norm, a centre or implicit steps (implicit.h), `combine` and then `columns`; and with a centre then `shift`.
 #ifndef SKLEARN_LOSSES_DEVICE_STEPS_H
 #define SKLEARN_LOSSES_DEVICE_STEPS_H
 
-#include "device/rows.h"
+#include "device/implicit.h"
 #include "fit/optimizers.h"
 
 #if SL_DEVICE
@@ -53,6 +53,13 @@ SL_FN void make_up(const F& f, const Moment& m, long long feature, int missed, d
         f.w[i] = to;
         if (f.average) f.average[i] -= average * (double(to) - double(from));
     }
+}
+// How far rows move their own raw predictions, for an implicit step.
+template <template <class> class O, bool SPARSE, class T, class I>
+SL_FN void reach(const Fit<T, I>* fit) {
+    const Fit<T, I> f = members(fit);
+    if (given_up(f)) return;
+    reach_of<O, SPARSE>(fit, moment_of(f));
 }
 // Mark the features that the batch's rows have; the first to come to one makes up for what it missed.
 template <template <class> class O, class T, class I>
@@ -130,7 +137,7 @@ SL_FN double kept_share(const F& f, const Part& rows) {
 template <template <class> class O, bool CENTERED, class F>
 SL_FN void advance(const F& f, Moment m, double scale, double keep) {
     const double l1_so_far = m.l1_so_far, t = f.clock[CLOCK_T];
-    const double share = average_share(t, double(f.average_from));
+    const double share = average_share(t, double(f.average_from), f.average_power);
     m.l2 = m.l1_so_far = 0.0;
     const int K = int(f.n_outputs);
     for (int k = threadIdx.x; k < K; k += BLOCK) {
@@ -141,7 +148,7 @@ SL_FN void advance(const F& f, Moment m, double scale, double keep) {
                 f.intercept[k] = reduced_step<double>(m, f.intercept[k], scale * g, f.intercept_mean[k], 1.0, prox);
                 f.intercept_mean[k] += keep * g;
             } else {
-                const O<double> optimizer(m);
+                const O<double> optimizer = of_output(O<double>(m), f.shares, k);
                 double state[3];
                 for (int i = 0; i < O<double>::STATES; ++i) state[i] = f.intercept_states[i * K + k];
                 f.intercept[k] = scaled_step(optimizer, m, f.intercept[k], scale * g, state, prox);
@@ -217,6 +224,7 @@ SL_FN void combine(const Fit<T, I>* fit, long long start, long long count) {
     if (threadIdx.x == 0) f.norms[blockIdx.x] = norm;
     if (last_block(f.ticket)) {
         const double norm_of_all = sqrt(collect(f));
+        if (rows.stepping && f.shares) take_shares(f);
         if (threadIdx.x == 0) f.clock[CLOCK_SCALE] = clipping(norm_of_all, f.clip_norm);
     }
 }
@@ -256,7 +264,7 @@ SL_FN void columns(const Fit<T, I>* fit) {
             to = reduced_step<T>(m, double(from), scale * g, f.mean[i], share, prox);
             f.mean[i] += keep * g;
         } else {
-            const O<T> optimizer(m);
+            const O<T> optimizer = of_output(O<T>(m), f.shares, SPARSE ? i % f.n_outputs : i / f.n_features);
             T state[3];
             for (int k = 0; k < O<T>::STATES; ++k) state[k] = f.state(k)[i];
             to = scaled_step(optimizer, m, from, T(scale) * T(g), state, scaled_prox(prox));

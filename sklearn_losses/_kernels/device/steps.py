@@ -24,10 +24,11 @@ from sklearn_losses._kernels.device.problem import (
     Plan,
     Problem,
     fit_type,
+    shares_text,
     working_on,
     wrapper,
 )
-from sklearn_losses._kernels.fit.optimizers import n_states, shuffled, state_powers
+from sklearn_losses._kernels.fit.optimizers import IMPLICIT, n_states, shuffled, state_powers
 from sklearn_losses._states import of_batches
 
 REDUCTIONS = {
@@ -61,6 +62,8 @@ def steps_text(optimizer, single, wide, sparse):
     if sparse:
         text += wrapper(fit, "touch", "", f"touch<sl::{optimizer}>")
         text += wrapper(fit, "rest", "", f"rest<sl::{optimizer}>")
+    if optimizer in IMPLICIT:
+        text += wrapper(fit, "reach", "", f"reach<sl::{optimizer}, {flag}>")
     return text
 
 
@@ -75,7 +78,7 @@ class Engine(Problem):
     X, y, losses, n_outputs, **problem
         As `Problem` takes them.
     coef, intercept, optimizer, params, memory, l1, l2, low, high, unit, intercept_unit, center, \
-clip_norm, average, share
+clip_norm, average, average_power, share
         As `_steps.Engine` takes them; arrays of either side.
     """
 
@@ -100,10 +103,13 @@ clip_norm, average, share
         center=None,
         clip_norm=None,
         average=0,
+        average_power=0.0,
         share=None,
         **problem,
     ):
+        self.implicit = optimizer in IMPLICIT
         super().__init__(X, y, losses, n_outputs, **problem)
+        self.average_power = float(average_power)
         self.memory = memory
         self.average_from = average
         self.clips = clip_norm is not None
@@ -112,6 +118,9 @@ clip_norm, average, share
         self.penalised = memory is None and (l1 > 0.0 or l2 > 0.0)
         text = steps_text(optimizer, self.single, self.wide, self.sparse)
         self.steppers = compiled(HEADER, text)
+        if self.implicit:
+            text = shares_text(self.loss, self.rowwise, self.single, self.wide)
+            self.shares_kernel = compiled(HEADER, text)("shares")
         params = np.ascontiguousarray(params, dtype=np.float64)
         with working_on(self.device):
             self._allocate_steps(n_states(optimizer), share)
@@ -128,6 +137,8 @@ clip_norm, average, share
                 "l2": float(l2),
                 "clip_norm": float(clip_norm) if self.clips else math.inf,
                 "average_from": int(average),
+                "average_power": self.average_power,
+                "shares": self.xp.ones(n_outputs) if self.implicit else None,
                 "reduced": REDUCTIONS[memory],
             }
             self.clock[Clock.T] = 1.0
@@ -364,7 +375,7 @@ clip_norm, average, share
             blocks = min(MOST_BLOCKS, blocks_for(n, WARPS))
             self.steppers("touch")((blocks,), (BLOCK,), (plan.fit,))
         self.add_rows(plan, -1, n, first=first)
-        if self.clips or self.centered:
+        if self.clips or self.centered or self.implicit:
             self.combine(plan, -1, n)
             columns = "centered" if self.centered else "clipped"
             blocks = blocks_for(self.size)
@@ -373,6 +384,22 @@ clip_norm, average, share
         self.steppers(columns)((blocks,), (BLOCK,), (plan.fit,))
         if self.centered:
             self.steppers("shift")((self.n_outputs,), (BLOCK,), (plan.fit,))
+
+    def _find_shares(self, plan, n):
+        blocks = (min(MOST_BLOCKS, blocks_for(n, WARPS)),)
+        self.steppers("reach")(blocks, (BLOCK,), (plan.fit,))
+        grid = (plan.n_loss_blocks,)
+        if not self.python:
+            self.shares_kernel(grid, (BLOCK,), (plan.fit,))
+            return
+        size, more = self.n_outputs * n, self.xp.ones(1, np.int32)
+        begins = 1
+        while begins or int(more[0]):  # a synchronisation for each call of the loss
+            more[0] = 0
+            self.shares_kernel(grid, (BLOCK,), (plan.fit, begins, more))
+            begins = 0
+            found = self.losses[0].loss_gradient(plan.targets[:size], plan.trial[:size])
+            plan.trial_gradient[:size] = found[1]
 
     def _survey(self, plan):
         """Keep the state where it is finite; the clock comes to the host."""
@@ -449,7 +476,7 @@ clip_norm, average, share
         nothing that this could go on from."""
         with working_on(self.device):
             live = self._parts(self.stores)
-            state = of_batches(live)(state)
+            state = of_batches(live, self.average_power)(state)
             for name, kept in self._parts(self.kept).items():
                 given = in_namespace(state[name], self.xp)
                 live[name][...] = given

@@ -41,6 +41,7 @@ using PythonProx = Status (*)(void* caller, double* to, double* length);
     X(optimizer) X(n_params)                                                                                 \
     X(l1) X(l2) X(clip_norm)                                                                                 \
     X(average_from)                               /* the first step that is averaged; 0: none */              \
+    X(average_power)                              /* of a step's number, as which it counts there */         \
     X(records)                                    /* whether the table follows the steps (SAGA) */            \
     X(t) X(l1_so_far) X(average_a) X(average_b)   /* change with the steps */
 

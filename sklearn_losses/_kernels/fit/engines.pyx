@@ -363,6 +363,8 @@ cdef class Engine(Problem):
         The most that the norm of the gradient of a batch may be.
     average : int
         The step at which averaging starts; 0: never.
+    average_power : float
+        At least 0: as its number, from there, to this power each step counts in the averages.
     share : ndarray of shape (n_features,), float64, or None
         Entries of a feature over the number of rows: sparse variance-reduced methods need it.
     """
@@ -375,7 +377,7 @@ cdef class Engine(Problem):
     def __init__(
         self, X, y, losses, n_outputs, *, coef, intercept, str optimizer, params, memory=None, double l1=0.0,
         double l2=0.0, penalty=None, low=None, high=None, unit=None, intercept_unit=None, center=None, clip_norm=None,
-        Py_ssize_t average=0, share=None, **problem
+        Py_ssize_t average=0, double average_power=0.0, share=None, **problem
     ):
         super().__init__(X, y, losses, n_outputs, **problem)
         self.memory, self.powers = memory, state_powers(optimizer)
@@ -383,7 +385,7 @@ cdef class Engine(Problem):
         numbers = {
             "optimizer": KINDS[optimizer], "n_params": len(params), "l1": l1, "l2": l2,
             "clip_norm": np.inf if clip_norm is None else clip_norm, "average_from": average,
-            "records": memory == "saga", "t": 1.0, "average_b": 1.0,
+            "average_power": average_power, "records": memory == "saga", "t": 1.0, "average_b": 1.0,
         }
         for name, value in numbers.items():
             self.number(name)[0] = value
@@ -578,7 +580,7 @@ cdef class Engine(Problem):
 
     def set_state(self, state):
         """Go on from what `get_state` returned; a ValueError where it is nothing that this could go on from."""
-        state = of_batches(self.live)(state)
+        state = of_batches(self.live, self.number("average_power")[0])(state)
         for name, array in self.live.items():
             array[...] = self.kept[name][...] = state[name]
         self.numbers_kept = {name: state[name] for name in self.numbers_kept}

@@ -26,10 +26,12 @@ struct Slab {
                 from(average), count};
     }
 };
-// One step: `scale` is the gradient's factor (clipping), `average` that of the changes of the weights in the averages.
+// One step: `scale` is the gradient's factor (clipping), `average` that of the changes of the weights in the averages,
+// `shares` are those of the outputs in an implicit step, where runs of dense coordinates are of one.
 struct Move {
     Moment moment;
     double l1, scale, average;
+    const double* shares;
 };
 
 // The proximal operator of a weight.
@@ -44,7 +46,7 @@ template <template <class> class O, class T, bool BOUNDED>
 struct MoveBody {
     static SL_FN void run(const Move* move, const Slab<T>* slab_) {
         const Slab<T> slab = *slab_;
-        const O<T> optimizer(move->moment);
+        const O<T> optimizer = of_output(O<T>(move->moment), move->shares, 0);
         const T scale = T(move->scale), l1 = T(move->l1);
         T* __restrict w = slab.w;
         double* __restrict g = slab.g;
@@ -86,7 +88,8 @@ struct MoveTouchedBody {
                 const T from = slab.w[i];
                 T state[3];
                 for (int k = 0; k < O<T>::STATES; ++k) state[k] = slab.s[k][i];
-                T to = scaled_step(optimizer, move->moment, from, scale * T(slab.g[i]), state, scaled_prox(prox));
+                const O<T> own = of_output(optimizer, move->shares, i - at[j] * n_outputs);
+                T to = scaled_step(own, move->moment, from, scale * T(slab.g[i]), state, scaled_prox(prox));
                 to = clamp_(to, prox.low, prox.high);
                 for (int k = 0; k < O<T>::STATES; ++k) slab.s[k][i] = state[k];
                 slab.w[i] = to;
@@ -94,6 +97,28 @@ struct MoveTouchedBody {
                 if (slab.average) slab.average[i] -= move->average * (double(to) - double(from));
             }
         }
+    }
+};
+// How far a weight moves by a derivative of 1, before its step: of all weights of a run, or of those of the features `at`.
+template <template <class> class O, class T>
+struct LengthsBody {
+    static SL_FN void run(const Move* move, const Slab<T>* slab_, double* to, const std::int32_t* at, Index n,
+                          Index n_outputs) {
+        const Slab<T> slab = *slab_;
+        const O<T> optimizer(move->moment);
+        if (!at) {
+            SL_INDEPENDENT
+            for (Index i = 0; i < n; ++i) to[i] = length(optimizer, slab, i);
+            return;
+        }
+        for (Index j = 0; j < n; ++j)
+            for (Index i = at[j] * n_outputs; i < (at[j] + 1) * n_outputs; ++i) to[i] = length(optimizer, slab, i);
+    }
+    static SL_FN double length(const O<T>& optimizer, const Slab<T>& slab, Index i) {
+        T state[3];
+        for (int k = 0; k < O<T>::STATES; ++k) state[k] = slab.s[k][i];
+        const double unit = double(slab.unit[i]);
+        return double(optimizer.length(state)) * unit * unit;
     }
 };
 // What the penalty alone does to coordinates in the steps that they missed, at the present rate. Several at once, for
@@ -205,6 +230,8 @@ using MoveTouchedSignature = void(const Move*, const Slab<T>*, const std::int32_
 template <class T>
 using LazySignature = void(const Move*, const Slab<T>*, const std::int32_t*, const std::int32_t*, Index, Index);
 template <class T>
+using LengthsSignature = void(const Move*, const Slab<T>*, double*, const std::int32_t*, Index, Index);
+template <class T>
 using ReducedSignature = void(const Move*, const Slab<T>*, const Reduced<T>*, const std::int32_t*, Index, Index);
 
 // One optimizer's loops at one level.
@@ -214,14 +241,17 @@ struct Mover {
     MoveSignature<T>* bounded;
     MoveTouchedSignature<T>* touched;
     LazySignature<T>* lazy;
+    LengthsSignature<T>* lengths;  // null: the optimizer's steps are explicit
 };
 template <template <class> class O, class T>
 Mover<T> mover_of(int level) {
     const int narrow = level < 1 ? level : 1;  // scattered coordinates are taken one by one
+    LengthsSignature<T>* lengths = nullptr;
+    if constexpr (O<T>::IMPLICIT != 0) lengths = Cloned<LengthsBody<O, T>, LengthsSignature<T>>::at(level);
     return {Cloned<MoveBody<O, T, false>, MoveSignature<T>>::at(level),
             Cloned<MoveBody<O, T, true>, MoveSignature<T>>::at(level),
             Cloned<MoveTouchedBody<O, T>, MoveTouchedSignature<T>>::at(narrow),
-            Cloned<LazyBody<O, T>, LazySignature<T>>::at(level)};
+            Cloned<LazyBody<O, T>, LazySignature<T>>::at(level), lengths};
 }
 template <class T>
 Mover<T> optimizer_mover(int kind, int level) {

@@ -83,7 +83,7 @@ SL_FN T scaled_length(T rate, T second, T eps) {
 
 template <class T>
 struct SGD {
-    enum { STATES = 0, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = 0, POWER1 = 0, POWER2 = 0 };
+    enum { STATES = 0, DECOUPLED = 0, CUMULATIVE = 0, IMPLICIT = 0, POWER0 = 0, POWER1 = 0, POWER2 = 0 };
     T rate;
     SL_FN explicit SGD(const Moment& m) : rate(T(m.rate)) {}
     template <class P>
@@ -98,7 +98,7 @@ struct SGD {
 // up of itself.
 template <class T>
 struct CumulativeSGD {
-    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 1, POWER0 = 1, POWER1 = 0, POWER2 = 0 };
+    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 1, IMPLICIT = 0, POWER0 = 1, POWER1 = 0, POWER2 = 0 };
     T rate, l1_so_far;
     SL_FN explicit CumulativeSGD(const Moment& m) : rate(T(m.rate)), l1_so_far(T(m.l1_so_far)) {}
     SL_FN T penalised(T w, T* s, T unit) const {
@@ -118,7 +118,7 @@ struct CumulativeSGD {
 // penalty and bounds that is nothing.
 template <class T>
 struct Momentum {
-    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = -1, POWER1 = 0, POWER2 = 0 };
+    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0, IMPLICIT = 0, POWER0 = -1, POWER1 = 0, POWER2 = 0 };
     T rate, momentum;
     SL_FN explicit Momentum(const Moment& m) : rate(T(m.rate)), momentum(T(m.params[0])) {}
     template <class P>
@@ -135,7 +135,7 @@ struct Momentum {
 // exactly 0; it takes in what the bounds cut off.
 template <class T>
 struct Nesterov {
-    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = -1, POWER1 = 0, POWER2 = 0 };
+    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0, IMPLICIT = 0, POWER0 = -1, POWER1 = 0, POWER2 = 0 };
     T rate, momentum;
     SL_FN explicit Nesterov(const Moment& m) : rate(T(m.rate)), momentum(T(m.params[0])) {}
     template <class P>
@@ -151,7 +151,7 @@ struct Nesterov {
 
 template <class T>
 struct AdaGrad {
-    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = 2, POWER1 = 0, POWER2 = 0 };
+    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0, IMPLICIT = 0, POWER0 = 2, POWER1 = 0, POWER2 = 0 };
     T rate, eps;
     SL_FN explicit AdaGrad(const Moment& m) : rate(T(m.rate)), eps(T(m.params[0])) {}
     template <class P>
@@ -163,9 +163,32 @@ struct AdaGrad {
     SL_FN T length(const T* s) const { return scaled_length(rate, s[0], eps); }
 };
 
+// AdaGrad with implicit steps: `share` of the explicit one, whose length must be known before it (implicit.h), and so is
+// that of the gradients so far. The penalty's share is the same, so that the fixed points are those of the objective; L2 is
+// taken by the proximal operator, as L1 is.
+template <class T>
+struct ImplicitAdaGrad {
+    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0, IMPLICIT = 1, POWER0 = 2, POWER1 = 0, POWER2 = 0 };
+    T rate, l2, share;
+    SL_FN explicit ImplicitAdaGrad(const Moment& m) : rate(T(m.rate)), l2(T(m.l2)), share(T(1)) {}
+    template <class P>
+    SL_FN T operator()(T w, T g, T* s, const P& prox) const {
+        const T step = share * length(s), shrunk = T(1) + step * (l2 * prox.unit * prox.unit);
+        s[0] += (share * g) * (share * g);
+        return prox((w - step * g) / shrunk, step / shrunk);
+    }
+    SL_FN T length(const T* s) const { return scaled_length(rate, s[0], T(0)); }
+};
+// An optimizer for output k of a batch, whose shares these are.
+template <class O>
+SL_FN O of_output(O optimizer, const double* shares, long long k) {
+    if constexpr (O::IMPLICIT != 0) optimizer.share = decltype(optimizer.share)(shares[k]);
+    return optimizer;
+}
+
 template <class T>
 struct RMSProp {
-    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = 2, POWER1 = 0, POWER2 = 0 };
+    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0, IMPLICIT = 0, POWER0 = 2, POWER1 = 0, POWER2 = 0 };
     T rate, rho, rest, eps;
     SL_FN explicit RMSProp(const Moment& m)
         : rate(T(m.rate)), rho(T(m.params[0])), rest(T(1.0 - m.params[0])), eps(T(m.params[1])) {}
@@ -195,7 +218,7 @@ struct AdamTerms {
 
 template <class T>
 struct Adam : AdamTerms<T> {
-    enum { STATES = 2, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = 1, POWER1 = 2, POWER2 = 0 };
+    enum { STATES = 2, DECOUPLED = 0, CUMULATIVE = 0, IMPLICIT = 0, POWER0 = 1, POWER1 = 2, POWER2 = 0 };
     SL_FN explicit Adam(const Moment& m) : AdamTerms<T>(m) {}
     template <class P>
     SL_FN T operator()(T w, T g, T* s, const P& prox) const {
@@ -208,7 +231,7 @@ struct Adam : AdamTerms<T> {
 
 template <class T>
 struct AMSGrad : AdamTerms<T> {
-    enum { STATES = 3, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = 1, POWER1 = 2, POWER2 = 2 };
+    enum { STATES = 3, DECOUPLED = 0, CUMULATIVE = 0, IMPLICIT = 0, POWER0 = 1, POWER1 = 2, POWER2 = 2 };
     SL_FN explicit AMSGrad(const Moment& m) : AdamTerms<T>(m) {}
     template <class P>
     SL_FN T operator()(T w, T g, T* s, const P& prox) const {
@@ -222,7 +245,7 @@ struct AMSGrad : AdamTerms<T> {
 
 template <class T>
 struct AdamW : AdamTerms<T> {
-    enum { STATES = 2, DECOUPLED = 1, CUMULATIVE = 0, POWER0 = 1, POWER1 = 2, POWER2 = 0 };
+    enum { STATES = 2, DECOUPLED = 1, CUMULATIVE = 0, IMPLICIT = 0, POWER0 = 1, POWER1 = 2, POWER2 = 0 };
     T kept;
     SL_FN explicit AdamW(const Moment& m) : AdamTerms<T>(m), kept(T(1.0 - m.rate * m.l2)) {}
     template <class P>
@@ -236,7 +259,7 @@ struct AdamW : AdamTerms<T> {
 
 template <class T>
 struct NAdam : AdamTerms<T> {
-    enum { STATES = 2, DECOUPLED = 0, CUMULATIVE = 0, POWER0 = 1, POWER1 = 2, POWER2 = 0 };
+    enum { STATES = 2, DECOUPLED = 0, CUMULATIVE = 0, IMPLICIT = 0, POWER0 = 1, POWER1 = 2, POWER2 = 0 };
     T ahead;  // bias correction of the first moment one step on
     SL_FN explicit NAdam(const Moment& m)
         : AdamTerms<T>(m), ahead(T(1.0 / (1.0 - m.power1 * m.params[0]))) {}
@@ -258,7 +281,7 @@ SL_FN Prox<T> scaled_prox(const Prox<T>& p) {
 // A weight's step: w and g, without the penalty, are those of the weight; `prox` and `state` are the coordinate's.
 template <class T, class O, class P>
 SL_FN T scaled_step(const O& optimizer, const Moment& m, T w, T g, T* state, const P& prox) {
-    const T l2 = T(O::DECOUPLED ? 0.0 : m.l2);
+    const T l2 = T(O::DECOUPLED || O::IMPLICIT ? 0.0 : m.l2);
     return optimizer(w / prox.unit, prox.unit * (g + l2 * w), state, prox) * prox.unit;
 }
 
@@ -277,6 +300,7 @@ template <class O, class T>
 SL_FN Shrinkage<double> missed_step(const O& optimizer, const T* state, const Moment& m, double l1, double unit) {
     const double length = double(optimizer.length(state)) * unit * unit;
     const double decay = (O::DECOUPLED ? m.rate : length) * m.l2;
+    if constexpr (O::IMPLICIT) return {1.0 / (1.0 + decay), length * l1 / (1.0 + decay)};
     return {decay > 1.0 ? 0.0 : 1.0 - decay, O::CUMULATIVE ? 0.0 : length * l1};
 }
 
@@ -291,8 +315,11 @@ SL_FN T caught_up(const O& optimizer, T to, T* state, const Prox<T>& prox) {
 // The gradient's factor, so that its norm is at most `most`.
 SL_FN double clipping(double norm, double most) { return norm > most ? most / norm : 1.0; }
 
-// The share of step t's weights in the averages that begin with step `from` (0: never); 0: none.
-SL_FN double average_share(double t, double from) { return 0.0 < from && from <= t ? 1.0 / (t - from + 1.0) : 0.0; }
+// The share of step t's weights in the averages that begin with step `from` (0: never); 0: none. With a power the weights
+// of a step count about as its number to that power: Shamir and Zhang (2013), section 4.
+SL_FN double average_share(double t, double from, double power) {
+    return 0.0 < from && from <= t ? (power + 1.0) / (t - from + 1.0 + power) : 0.0;
+}
 
 // Averages of weights are (average + a * w) / b, so that a weight that a step leaves alone costs nothing: Bottou,
 // Stochastic Gradient Descent Tricks (2012), section 5.3.
@@ -312,6 +339,7 @@ struct Averaging {
     X(Momentum)              \
     X(Nesterov)              \
     X(AdaGrad)               \
+    X(ImplicitAdaGrad)       \
     X(RMSProp)               \
     X(Adam)                  \
     X(AMSGrad)               \
@@ -322,11 +350,11 @@ struct Averaging {
 // What callers need to know of an optimizer; after the last a null name.
 struct OptimizerFacts {
     const char* name;
-    int states, powers[3];
+    int states, implicit, powers[3];
 };
 inline const OptimizerFacts* optimizer_facts() {
-#define SL_FACTS(O) {#O, O<double>::STATES, {O<double>::POWER0, O<double>::POWER1, O<double>::POWER2}},
-    static const OptimizerFacts all[] = {SL_OPTIMIZER_LIST(SL_FACTS){nullptr, 0, {0, 0, 0}}};
+#define SL_FACTS(O) {#O, O<double>::STATES, O<double>::IMPLICIT, {O<double>::POWER0, O<double>::POWER1, O<double>::POWER2}},
+    static const OptimizerFacts all[] = {SL_OPTIMIZER_LIST(SL_FACTS){nullptr, 0, 0, {0, 0, 0}}};
 #undef SL_FACTS
     return all;
 }

@@ -13,6 +13,7 @@ cdef extern from "fit/optimizers.h" namespace "sl" nogil:
     cdef cppclass OptimizerFacts:
         const char* name
         int states
+        int implicit
         int powers[3]
     const OptimizerFacts* optimizer_facts()
 
@@ -20,17 +21,20 @@ cdef extern from "fit/order.h" namespace "sl" nogil:
     void shuffle_rows(const int32_t* rows, int32_t* to, Py_ssize_t n, uint64_t seed, int level)
 
 
-cdef dict facts():
+cdef tuple facts():
     cdef const OptimizerFacts* at = optimizer_facts()
     cdef int i
-    made = {}
+    powers, implicit = {}, set()
     while at.name != NULL:
-        made[at.name.decode()] = tuple([at.powers[i] for i in range(at.states)])
+        powers[at.name.decode()] = tuple([at.powers[i] for i in range(at.states)])
+        if at.implicit:
+            implicit.add(at.name.decode())
         at += 1
-    return made
+    return powers, implicit
 
 
-POWERS = facts()
+# IMPLICIT: those whose steps depend on where they lead.
+POWERS, IMPLICIT = facts()
 # Struct name -> kind, its position in the header's list.
 KINDS = {name: kind for kind, name in enumerate(POWERS)}
 

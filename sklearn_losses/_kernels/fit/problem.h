@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "fit/implicit.h"
 #include "fit/products.h"
 #include "fit/samples.h"
 #include "fit/table.h"
@@ -104,24 +105,71 @@ inline void complete_scores(const Problem& problem, const Chunk& chunk, Index fi
         }
     }
 }
-inline void evaluate_loss(const Problem& problem, const Chunk& chunk, Index first, Index n, Sums* sums) {
+// Values and gradients at `raw`, all of them arrays of the chunk.
+inline void evaluate_loss_at(const Problem& problem, const Chunk& chunk, Index first, Index n, const double* raw,
+                             double* value, double* gradient, Sums* sums) {
     const Index at = first * problem.n_outputs;
     if (problem.row_loss) {
         const bool soft = problem.target == SEPARATE;
         const int failed = problem.row_loss(problem.kind, problem.params, problem.n_outputs, n,
                                             soft ? nullptr : chunk.target + at, soft ? chunk.target + at : nullptr,
-                                            chunk.raw + at, chunk.value + at, chunk.gradient + at);
+                                            raw + at, value + at, gradient + at);
         if (failed < 0) sums->bad = 2.0;
         return;
     }
     for (int k = 0; k < problem.n_outputs; ++k)
-        problem.block(problem.params + k * problem.params_stride, n, chunk.target + at + k * n,
-                      chunk.raw + at + k * n, chunk.value + at + k * n, chunk.gradient + at + k * n, nullptr);
+        problem.block(problem.params + k * problem.params_stride, n, chunk.target + at + k * n, raw + at + k * n,
+                      value + at + k * n, gradient + at + k * n, nullptr);
+}
+inline void evaluate_loss(const Problem& problem, const Chunk& chunk, Index first, Index n, Sums* sums) {
+    evaluate_loss_at(problem, chunk, first, n, chunk.raw, chunk.value, chunk.gradient, sums);
+}
+// What implicit steps are found with, each (rows, n_outputs) of a chunk in the layout of the raw predictions; `reach` is how
+// far a derivative of 1 moves a raw prediction, and `share` has an element for what steps by itself.
+struct Trial {
+    double *reach, *raw, *value, *gradient;
+    ImplicitShare<double>* share;
+};
+// Find the shares of the steps that rows [first, first + n) would make alone. `evaluate` takes the gradients at
+// `trial.raw` into `trial.gradient`; whether it could.
+template <class Evaluate>
+bool find_shares(const Problem& problem, const Chunk& chunk, Index first, Index n, const Trial& trial,
+                 const Evaluate& evaluate) {
+    const Index K = problem.n_outputs, start = first * K, size = problem.row_loss ? K : 1, groups = n * K / size;
+    const double* raw = chunk.raw + start;
+    const double* gradient = chunk.gradient + start;
+    const double* reach = trial.reach + start;
+    ImplicitShare<double>* share = trial.share + start;
+    const auto along = [&](Index i, const double* other) {
+        double sum = 0.0;
+        for (Index j = i * size; j < (i + 1) * size; ++j) sum += reach[j] * gradient[j] * other[j];
+        return sum;
+    };
+    bool any = false;
+    for (Index i = 0; i < groups; ++i) {
+        share[i] = ImplicitShare<double>();
+        const double all = along(i, gradient);
+        share[i].known = !(all > 0.0 && all <= Format<double>::max);
+        any = any || !share[i].known;
+    }
+    while (any) {
+        for (Index j = 0; j < n * K; ++j)
+            trial.raw[start + j] = raw[j] - share[j / size].at * mul0(gradient[j], reach[j]);
+        if (!evaluate()) return false;
+        any = false;
+        for (Index i = 0; i < groups; ++i) {
+            if (share[i].known) continue;
+            share[i].next(along(i, trial.gradient + start) / along(i, gradient));
+            any = any || !share[i].known;
+        }
+    }
+    return true;
 }
 // Weigh the losses and gradients; gradients become (rows, n_outputs) coefficients in the gradient of the weights, whose
 // sums over rows are the intercepts'. `scratch` holds n * n_outputs.
+// `trial`, where it is, adds to the sums of the shares, (n_outputs,) twice: see `batch_share`.
 inline void weigh(const Problem& problem, const Chunk& chunk, Index first, Index n, double* intercept_gradient,
-                  double* scratch, Sums* sums) {
+                  double* scratch, Sums* sums, const Trial* trial, double* shares) {
     const Layout at(problem, n);
     const Index K = problem.n_outputs, start = first * K;
     double* gradient = chunk.gradient + start;
@@ -135,6 +183,12 @@ inline void weigh(const Problem& problem, const Chunk& chunk, Index first, Index
             double c = mul0(weight, gradient[from]);
             if (!problem.row_loss || k == 0)
                 sums->loss += mul0(weight, chunk.value[start + (problem.row_loss ? b : from)]);
+            if (trial) {
+                const int to = problem.row_loss ? 0 : k;
+                const double all = mul0(trial->reach[start + from], c * gradient[from]);
+                shares[2 * to] += all * trial->share[start + (problem.row_loss ? b : from)].at;
+                shares[2 * to + 1] += all;
+            }
             if (old) c = remembered(c, old + k, chunk.memory_mode);
             c *= chunk.inverse;
             scratch[b * K + k] = c;

@@ -70,6 +70,29 @@ struct CombineBody {
         *norm = s[0];
     }
 };
+// The sum of length[i] * (x[i] - center[i])^2; `center` may be null. In double and in a fixed order.
+template <class T>
+struct ReachBody {
+    static SL_FN void run(const T* __restrict x, const double* __restrict length, const double* __restrict center, Index n,
+                          double* out) {
+        double s[16] = {};
+        Index i = 0;
+        for (; i + 16 <= n; i += 16)
+            for (int j = 0; j < 16; ++j) {
+                const double from = double(x[i + j]) - (center ? center[i + j] : 0.0);
+                s[j] += length[i + j] * from * from;
+            }
+        for (; i < n; ++i) {
+            const double from = double(x[i]) - (center ? center[i] : 0.0);
+            s[0] += length[i] * from * from;
+        }
+        for (int half = 8; half >= 1; half /= 2)
+            for (int j = 0; j < half; ++j) s[j] += s[j + half];
+        *out = s[0];
+    }
+};
+template <class T>
+using ReachSignature = void(const T*, const double*, const double*, Index, double*);
 using CombineSignature = void(double*, Index, Index, Index, double*);
 
 template <class T>
@@ -83,11 +106,13 @@ struct DenseKernels {
     GradientSignature<T>* gradient;
     Dot<T> dot;
     CombineSignature* combine;
+    ReachSignature<T>* reach;
 };
 template <class T>
 DenseKernels<T> dense_kernels(int level) {
     return {by_width<ScoresBody, T, ScoresSignature<T>>(level), by_width<GradientBody, T, GradientSignature<T>>(level),
-            dot_at<T>(level), Cloned<CombineBody, CombineSignature>::at(level)};
+            dot_at<T>(level), Cloned<CombineBody, CombineSignature>::at(level),
+            Cloned<ReachBody<T>, ReachSignature<T>>::at(level)};
 }
 
 // ------------------------------------------------------------------------------------------------- sparse products

@@ -33,12 +33,13 @@ struct AimBody {
         const Slab<T>& slab = *static_cast<const Slab<T>*>(slab_);
         const O<T> optimizer(move->moment);
         const T scale = T(move->scale);
-        visit(at, n, n_outputs, [&](Index i, Index) SL_INLINE {
+        visit(at, n, n_outputs, [&](Index i, Index feature) SL_INLINE {
+            const O<T> own = of_output(optimizer, move->shares, at ? i - feature * n_outputs : 0);
             const T unit = slab.unit[i];
             T state[3], to = T(0), length = T(0);
             for (int k = 0; k < O<T>::STATES; ++k) state[k] = slab.s[k][i];
             const Proposal<T> proposal = {&to, &length, -inf_<T>(), inf_<T>(), unit};
-            scaled_step(optimizer, move->moment, slab.w[i], scale * T(slab.g[i]), state, proposal);
+            scaled_step(own, move->moment, slab.w[i], scale * T(slab.g[i]), state, proposal);
             aim->to[i] = double(to) * double(unit);
             aim->length[i] = double(length) * double(unit) * double(unit);
         });
@@ -51,13 +52,14 @@ struct ArriveBody {
         const Slab<T>& slab = *static_cast<const Slab<T>*>(slab_);
         const O<T> optimizer(move->moment);
         const T scale = T(move->scale);
-        visit(at, n, n_outputs, [&](Index i, Index) SL_INLINE {
+        visit(at, n, n_outputs, [&](Index i, Index feature) SL_INLINE {
+            const O<T> own = of_output(optimizer, move->shares, at ? i - feature * n_outputs : 0);
             const Prox<T> bounds = weights_prox(slab, i, T(0));
             const T unit = slab.unit[i], from = slab.w[i];
             T state[3];
             for (int k = 0; k < O<T>::STATES; ++k) state[k] = slab.s[k][i];
             const Decided<T> decided = {T(aim->to[i]) / unit, bounds.low / unit, bounds.high / unit, unit};
-            const T to = scaled_step(optimizer, move->moment, from, scale * T(slab.g[i]), state, decided);
+            const T to = scaled_step(own, move->moment, from, scale * T(slab.g[i]), state, decided);
             for (int k = 0; k < O<T>::STATES; ++k) slab.s[k][i] = state[k];
             slab.w[i] = clamp_(to, bounds.low, bounds.high);
             slab.g[i] = at ? 0.0 : double(slab.w[i]) - double(from);

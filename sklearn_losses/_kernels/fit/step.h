@@ -15,6 +15,7 @@
 #include "fit/moves.h"
 #include "fit/pool.h"
 #include "fit/proximal.h"
+#include "fit/reach.h"
 
 namespace sl {
 
@@ -46,9 +47,12 @@ class Batches final : public Engine {
     Index size = 0, chunk_rows = 0, most_pieces = 0;
     double row_work = 0.0;
     Scratch scratch;
+    ImplicitBatch<T, I> tried;
     Touched touched;
     Pool pool;
     int n_pieces = 0;  // whose sums hold something
+    bool implicit = false;       // whether the optimizer's steps are
+    bool implicit_step = false;  // whether rows are added for such a step
 
     // Where a pass over the rows stands.
     Index position = 0, batch = 0;
@@ -140,6 +144,21 @@ class Batches final : public Engine {
         }
     }
 
+    // The lengths of the coming step: of all weights, or of the features that have been touched since the last call.
+    void find_lengths(const Move& move, const std::int32_t* at, Index n) {
+        const Slab<T> all = coordinates();
+        optimizer_mover<T>(int(optimizer), level).lengths(&move, &all, tried.lengths.data(), at, n, problem.n_outputs);
+    }
+    void begin_implicit(const Move& move) {
+        tried.allocate(problem, chunk_rows, most_pieces);
+        const Slab<double> all = intercepts();
+        optimizer_mover<double>(int(optimizer), 0).lengths(&move, &all, tried.of_intercepts.data(), nullptr, all.n, 1);
+        if (!sparse())
+            find_lengths(move, nullptr, size);
+        else if (moves_all())
+            find_lengths(move, touched.at.data(), touched.n);
+    }
+
     enum Phase { SCORES = 1, LOSS = 2, COEFFICIENTS = 4 };
 
     // Rows of a piece of a chunk: scores, losses and, dense, the piece's own sum of the gradient. `begins`: no chunk
@@ -152,16 +171,28 @@ class Batches final : public Engine {
         if (begins && (phases & SCORES)) {
             *sums = Sums();
             for (Index k = 0; k < K; ++k) intercepts[k] = 0.0;
+            if (implicit_step) std::fill_n(tried.sums_of(piece, K), 2 * K, 0.0);
         }
         for (Index first = start; first < stop; first += TALL) {
             const Index n = std::min(stop - first, Index(TALL));
             if (phases & SCORES) {
                 scores(chunk, first, n, by_row);
                 complete_scores(problem, chunk, first, n, intercept, sums);
+                if (implicit_step) tried.find(problem, chunk, first, n, center, level);
             }
-            if (phases & LOSS) evaluate_loss(problem, chunk, first, n, sums);
+            if (phases & LOSS) {
+                evaluate_loss(problem, chunk, first, n, sums);
+                if (implicit_step)
+                    find_shares(problem, chunk, first, n, tried.trial(), [&] {
+                        evaluate_loss_at(problem, chunk, first, n, tried.raw.data(), tried.value.data(),
+                                         tried.gradient.data(), sums);
+                        return true;
+                    });
+            }
             if (phases & COEFFICIENTS) {
-                weigh(problem, chunk, first, n, intercepts, by_row, sums);
+                const Trial trial = tried.trial();
+                weigh(problem, chunk, first, n, intercepts, by_row, sums, implicit_step ? &trial : nullptr,
+                      tried.sums_of(piece, K));
                 if (!sparse()) add_dense_gradient(chunk, first, n, g.data() + piece * size, begins && first == start);
             }
         }
@@ -206,6 +237,12 @@ class Batches final : public Engine {
                 if (status == DONE)
                     status = python_loss(caller, n * problem.n_outputs, chunk.target, chunk.raw, chunk.value,
                                          chunk.gradient);
+                const auto again = [&] {
+                    status = python_loss(caller, n * problem.n_outputs, chunk.target, tried.raw.data(),
+                                         tried.value.data(), tried.gradient.data());
+                    return status == DONE;
+                };
+                if (status == DONE && implicit_step) find_shares(problem, chunk, 0, n, tried.trial(), again);
                 if (status != DONE) return status;
                 run(COEFFICIENTS);
             } else {
@@ -235,11 +272,20 @@ class Batches final : public Engine {
 
     // ------------------------------------------------------------------------------------- the columns of the gradient
 
-    Index n_blocks() const { return sparse() ? 1 : (size + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS; }
+    // Blocks of an implicit step are of one output each, whose share they take.
+    Index run() const { return implicit ? problem.x.n_features : size; }
+    Index blocks_of_run() const { return (run() + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS; }
+    Index n_blocks() const { return sparse() ? 1 : blocks_of_run() * (implicit ? problem.n_outputs : 1); }
     int threads_for_columns() const { return threads_for(double(size) * n_pieces); }
     Index block_start(Index block, Index* n) const {
-        *n = std::min(size - block * BLOCK_COLUMNS, BLOCK_COLUMNS);
-        return block * BLOCK_COLUMNS;
+        const Index from = block % blocks_of_run() * BLOCK_COLUMNS;
+        *n = std::min(run() - from, BLOCK_COLUMNS);
+        return block / blocks_of_run() * run() + from;
+    }
+    // A step of a block.
+    Move move_of(Index block, Move move) const {
+        if (implicit && !sparse()) move.shares += block / blocks_of_run();
+        return move;
     }
 
     // The sum of the pieces, in a block of the weights; returns the square of its norm.
@@ -274,6 +320,10 @@ class Batches final : public Engine {
         return {static_cast<T*>(w), g.data(), {static_cast<T*>(s0), static_cast<T*>(s1), static_cast<T*>(s2)},
                 static_cast<const T*>(unit), static_cast<const T*>(low), static_cast<const T*>(high), average, size};
     }
+    Slab<double> intercepts() {
+        return {intercept, intercept_gradient.data(), {intercept_s0, intercept_s1, intercept_s2}, intercept_unit,
+                nullptr, nullptr, nullptr, problem.n_outputs};
+    }
     Reduced<T> reduced(Index from = 0) {
         const std::int32_t* count = sparse() && !moves_all() ? touched.count.data() : nullptr;
         return {mean + from, records ? double(batch_here) / double(n_rows) : 0.0, count, share, double(batch_here)};
@@ -301,7 +351,8 @@ class Batches final : public Engine {
             ReducedBody<T>::run(&move, &part, &terms, nullptr, n, 1);
         } else {
             const Mover<T> mover = optimizer_mover<T>(int(optimizer), level);
-            (part.low ? mover.bounded : mover.free)(&move, &part);
+            const Move of_block = move_of(block, move);
+            (part.low ? mover.bounded : mover.free)(&of_block, &part);
         }
         if (part.average)
             for (Index i = 0; i < n; ++i) part.average[i] -= move.average * part.g[i];
@@ -317,11 +368,12 @@ class Batches final : public Engine {
                 const Index start = sparse() ? 0 : block_start(block, &n);
                 const std::int32_t* at = sparse() ? touched.at.data() : nullptr;
                 const Slab<T> part = sparse() ? coordinates() : coordinates().part(start, n);
+                const Move of_block = move_of(block, move);
                 const Aim aim = {scratch.aims.data() + start, scratch.lengths.data() + start};
                 if (reduces())
                     (arrives ? ReducedHalves<T>::arrive : ReducedHalves<T>::aim)(move, part, reduced(start), aim, at, n, K);
                 else
-                    (arrives ? halves.arrive : halves.aim)(&move, &part, &aim, at, n, K);
+                    (arrives ? halves.arrive : halves.aim)(&of_block, &part, &aim, at, n, K);
                 if (arrives || moves_all()) {
                     for (Index i = 0; arrives && !sparse() && part.average && i < n; ++i)
                         part.average[i] -= move.average * part.g[i];
@@ -349,13 +401,17 @@ class Batches final : public Engine {
     // In double, without penalty or bounds.
     void update_intercepts(Move move) {
         move.l1 = move.moment.l2 = move.moment.l1_so_far = 0.0;
-        const Slab<double> all = {intercept, intercept_gradient.data(), {intercept_s0, intercept_s1, intercept_s2},
-                                  intercept_unit, nullptr, nullptr, nullptr, problem.n_outputs};
+        const Slab<double> all = intercepts();
         if (reduces()) {
             Reduced<double> terms = {intercept_mean, reduced().keep, nullptr, nullptr, 1.0};
             ReducedBody<double>::run(&move, &all, &terms, nullptr, all.n, 1);
         } else {
-            optimizer_mover<double>(int(optimizer), 0).free(&move, &all);
+            const Mover<double> mover = optimizer_mover<double>(int(optimizer), 0);
+            const Index one = implicit ? 1 : all.n;
+            for (Index k = 0; k < all.n; k += one, move.shares += one) {
+                const Slab<double> part = all.part(k, one);
+                mover.free(&move, &part);
+            }
         }
         if (!center) return;
         // The value at the centre has been stepped: the weights' changes, which stand in g, move the intercept too.
@@ -410,6 +466,7 @@ class Batches final : public Engine {
         const Index n = touched.n - touched.settled;
         if (!reduces() && (l1 > 0.0 || l2 > 0.0))
             optimizer_mover<T>(int(optimizer), level).lazy(&move, &all, at, missed, n, problem.n_outputs);
+        if (implicit_step) find_lengths(move, at, n);
         if (!reduces() && penalty)
             optimizer_halves<T>(int(optimizer)).lazy(&move, &all, penalty, at, missed, n, problem.n_outputs);
         touched.settled = touched.n;
@@ -439,12 +496,20 @@ class Batches final : public Engine {
         move.l1 = l1;
         move.scale = 1.0;
         move.average = average_a;
+        move.shares = nullptr;
 
         const int mode = !reduces() ? NO_MEMORY : (records ? CHANGE_AND_RECORD : CHANGE);
         if (sparse() && moves_all()) touch_all();
+        implicit_step = implicit;
+        if (implicit_step) begin_implicit(move);
         Status status = add_rows(start, stop, double(batch_here), mode, sparse() && !moves_all() ? &move : nullptr);
         if (status != DONE) return status;
         loss_sum += collect();
+        if (implicit_step) {
+            tried.take_shares(problem, n_pieces);
+            move.shares = tried.shares.data();
+        }
+        implicit_step = false;
 
         // Where nothing is clipped, a block of columns steps as soon as its gradient is there.
         const bool clips = clip_norm < std::numeric_limits<double>::infinity(), at_once = !clips && !has_own_prox();
@@ -467,7 +532,7 @@ class Batches final : public Engine {
         if (status != DONE) return status;
         if (problem.fit_intercept) update_intercepts(move);
 
-        const double share_here = average_share(t, average_from);
+        const double share_here = average_share(t, average_from, average_power);
         if (share_here > 0.0) {
             Averaging averages = {average_a, average_b};
             averages.take(share_here);
@@ -510,6 +575,7 @@ public:
     }
 
     void begin_gradient(int mode, bool centered) override {
+        implicit_step = false;
         memory_mode = mode;
         from_center = centered;
         position = 0;
@@ -551,6 +617,8 @@ public:
         position = 0;
         n_steps = 0;
         loss_sum = norm_sum = 0.0;
+        implicit = !reduces() && optimizer_mover<T>(int(optimizer), level).lengths;
+        scratch.norms.resize(n_blocks());
         if (has_own_prox()) scratch.aims.resize(size), scratch.lengths.resize(size);
         if (!sparse()) return;
         // Whatever a full gradient, or an epoch that was given up, has left there.
