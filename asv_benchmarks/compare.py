@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import sklearn
@@ -405,6 +406,13 @@ def peers():
     table("other libraries, 1 thread", ("library", "what", "ours, ms", "theirs, ms", "ratio"), rows)
 
 
+def streams(folder=None):
+    """Few passes over the data without tuning."""
+    from asv_benchmarks.streams import run
+
+    run(table, folder)
+
+
 SUITES = {
     "kernels": lambda: kernels(4_000_000, (1, 2)),
     "cached": lambda: kernels(16_000, (1,)),
@@ -416,6 +424,7 @@ SUITES = {
     "objective": full_objective,
     "targets": targets,
     "peers": peers,
+    "streams": streams,
 }
 
 
@@ -431,13 +440,14 @@ def main(arguments=None):
         epilog="'optimum' races exact optimizers to the minimum: see 'optimum --help'",
     )
     parser.add_argument("suites", nargs="*", choices=[*SUITES, []], help="all of them by default")
+    parser.add_argument("--data", type=Path, help="folder of the data of streams' problems")
     arguments = parser.parse_args(arguments)
     print(
         f"scikit-learn {sklearn.__version__}, NumPy {np.__version__}, Python "
         f"{platform.python_version()}, {os.cpu_count()} CPUs, kernels for {simd_level()}."
     )
     for name in arguments.suites or SUITES:
-        SUITES[name]()
+        SUITES[name](*([arguments.data] if name == "streams" else []))
     return 0
 
 
