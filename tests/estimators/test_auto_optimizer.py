@@ -62,5 +62,5 @@ def test_streams():
 def test_the_guide_has_the_rules():
     guide = Path(__file__).parents[2] / "docs" / "guide" / "optimizers.rst"
     text = guide.read_text(encoding="utf-8")
-    rows = re.findall(r"   \* - \"([a-z-]+)\"\n     - (.*)\n", text)
+    rows = re.findall(r"   \* - \"([a-z_-]+)\"\n     - (.*)\n", text)
     assert rows == [(rule.optimizer.name, rule.when) for rule in auto.RULES]
