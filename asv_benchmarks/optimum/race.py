@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 SHARE = 1e-6  # of what there is to gain over a constant, which may be left
-PAUSE = 0.003  # seconds, in which the threads of the last fit come to rest
+# Seconds, in which the threads of the last fit come to rest: BLAS has them spin for a tenth.
+PAUSE = 0.15
 CONFIRMING = 3  # competitors whose tightest fits say where the optimum is
 
 

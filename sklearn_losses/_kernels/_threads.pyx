@@ -60,6 +60,10 @@ cdef extern from *:
 # thread pays in both cases from about 65 microseconds of work on.
 cdef Py_ssize_t _MIN_WORK_PER_THREAD = 32768
 MIN_WORK_PER_THREAD = _MIN_WORK_PER_THREAD
+# The same while a fit goes on. The runtime's threads spin for about 6 milliseconds after a loop before they sleep, and
+# take the cores from the fit's own (fit/pool.h): a second thread pays where it saves more than that.
+cdef Py_ssize_t _MIN_WORK_IN_A_FIT = 4_000_000
+cdef Py_ssize_t _fits = 0  # that go on now
 
 cdef int _n_cpus = 0  # 0: not counted yet
 _count_lock = threading.Lock()
@@ -111,8 +115,21 @@ cdef int _checked(n_threads) except? -2147483647:
     return max(-1_000_000, min(1_000_000, int(n_threads)))
 
 
+class DuringAFit:
+    """A context in which short loops take one thread, in all threads of the process."""
+
+    def __enter__(self):
+        global _fits
+        _fits += 1
+
+    def __exit__(self, *error):
+        global _fits
+        _fits -= 1
+
+
 cdef int n_threads_for(Py_ssize_t work, int requested) noexcept:
-    if requested == 1 or work < 2 * _MIN_WORK_PER_THREAD:
+    cdef Py_ssize_t least = _MIN_WORK_IN_A_FIT if _fits > 0 else _MIN_WORK_PER_THREAD
+    if requested == 1 or work < 2 * least:
         return 1
     cdef int limit = 1
     try:
@@ -120,7 +137,7 @@ cdef int n_threads_for(Py_ssize_t work, int requested) noexcept:
     except Exception:  # counting CPUs failed: an answer that is always right
         pass
     cdef int n = _of_limit(requested, limit)
-    cdef Py_ssize_t enough = work // _MIN_WORK_PER_THREAD
+    cdef Py_ssize_t enough = work // least
     return <int> enough if enough < n else n
 
 

@@ -13,6 +13,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_losses._array import computing_on, in_namespace, on_device, to_host
+from sklearn_losses._kernels._threads import DuringAFit
 from sklearn_losses._sklearn_compat import CALLBACKS_UNDER_WAY, CallbackSupportMixin
 from sklearn_losses._solvers import BATCHES, choose_descent
 from sklearn_losses._solvers.auto import optimizer_for
@@ -99,14 +100,17 @@ class BaseSGD(Parameters, Validation, Judging, CallbackSupportMixin, BaseEstimat
         """y, or None where it holds labels that are on the host by their nature."""
         return y
 
+    @contextmanager
     def _computing_on(self, samples, validation=None):
-        """A context in which the device of the data, which must be one, is the current one."""
+        """The context of a fit, in which the device of the data, which must be one, is the current
+        one."""
         given = samples._asdict()
         if validation is not None:
             given |= {f"{name}_val": part for name, part in validation._asdict().items()}
         if on_device(samples.X):
             given |= {name: self._labels_to_place(given[name]) for name in given if name[0] == "y"}
-        return computing_on(**given)
+        with computing_on(**given), DuringAFit():
+            yield
 
     def _given_validation(self, validation):
         """What `fit` was given to validate on, or None."""

@@ -165,7 +165,7 @@ class _Path:
 
     def models(self, alphas, n_alphas=100, eps=1e-3):
         alphas = self.alphas(alphas, n_alphas, eps)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), self.first._computing_on(self.samples):
             warnings.simplefilter("ignore", ConvergenceWarning)
             way = self._followed if self.request.kind is ProximalNewton else self._one_by_one
             made = list(way(alphas))

@@ -12,6 +12,7 @@ import threadpoolctl
 import sklearn_losses
 from sklearn_losses._kernels._threads import (
     MIN_WORK_PER_THREAD,
+    DuringAFit,
     effective_n_threads,
     openmp_info,
     threads_for,
@@ -59,6 +60,30 @@ def test_small_work_runs_on_one_thread():
     assert threads_for(0) == threads_for(2 * MIN_WORK_PER_THREAD - 1) == 1
     assert threads_for(2 * MIN_WORK_PER_THREAD, 7) <= 2
     assert threads_for(LARGE) == effective_n_threads()
+
+
+def test_short_loops_take_one_thread_while_a_fit_goes_on():
+    # The runtime's threads would spin where the fit's own are to work.
+    work = 4 * MIN_WORK_PER_THREAD
+    at_rest, seen = threads_for(work, 2), []
+
+    def gradient(y, raw):
+        seen.append(threads_for(work, 2))
+        return 2.0 * (raw - y)
+
+    loss = sklearn_losses.FunctionLoss(lambda y, raw: (raw - y) ** 2, gradient)
+    X = np.linspace(0.0, 1.0, 20).reshape(-1, 1)
+    for optimizer in ("newton", "sgd"):
+        seen.clear()
+        SGDRegressorX(loss, optimizer=optimizer).fit(X, X[:, 0])
+        assert seen and set(seen) == {1}
+    SGDRegressorX(loss, optimizer="sgd").partial_fit(X, X[:, 0])
+    assert threads_for(work, 2) == at_rest
+    with pytest.raises(ValueError, match="NaN"):
+        SGDRegressorX().fit(X * np.nan, X[:, 0])
+    assert threads_for(work, 2) == at_rest
+    with DuringAFit():
+        assert threads_for(work, 2) == 1 and threads_for(LARGE) == effective_n_threads()
 
 
 def test_negative_n_threads_counts_from_all():
