@@ -413,6 +413,13 @@ def streams(folder=None):
     run(table, folder)
 
 
+def paths():
+    """Paths of alpha, and searches along them."""
+    from asv_benchmarks.paths import run
+
+    run(table)
+
+
 SUITES = {
     "kernels": lambda: kernels(4_000_000, (1, 2)),
     "cached": lambda: kernels(16_000, (1,)),
@@ -425,6 +432,7 @@ SUITES = {
     "targets": targets,
     "peers": peers,
     "streams": streams,
+    "paths": paths,
 }
 
 
