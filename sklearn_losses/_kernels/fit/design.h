@@ -268,7 +268,8 @@ class Design {
         BLOCK_ROWS = 256,  // of what BLAS gets, and its most columns
         BLOCK_COLUMNS = 256,
         PAIR_COST = 25,     // numbers that BLAS multiplies while one pair of entries of a sparse row is added
-        WORK_TO_SHARE = 1 << 16  // numbers multiplied below which helpers are not called
+        SPARSE_COST = 8,           // numbers of dense rows that take as long as an entry of sparse ones
+        WORK_TO_SHARE = 1 << 20    // numbers multiplied below which helpers, which may be asleep, are not called
     };
     Pool pool;
 
@@ -284,12 +285,15 @@ class Design {
     template <class Run>
     void share(Index n_pieces, double work, const Run& run) {
         if (threads > 1 && n_pieces > 1 && work >= double(WORK_TO_SHARE)) {
-            pool.enlist(threads - 1);
+            pool.enlist(threads - 1, Pool::COOL);
             pool.share([](void* context, int i) { (*static_cast<const Run*>(context))(Index(i)); },
                        const_cast<Run*>(&run), int(n_pieces));
         } else {
             for (Index i = 0; i < n_pieces; ++i) run(i);
         }
+    }
+    double work_of_pass(Index n_outputs) const {
+        return double(entries) * double(n_outputs) * (x.table.sparse() ? double(SPARSE_COST) : 1.0);
     }
     double per_row() const { return double(entries) / double(x.table.n_rows > 0 ? x.table.n_rows : 1); }
     Index width() const { return x.table.n_features + 1; }
@@ -338,7 +342,7 @@ public:
     // out = (x - center) . w + b: (n_outputs, n).
     void scores(Index n_outputs, const double* w, const double* b, double* out) {
         const Index pieces = at_least_one(at_most(MOST_PIECES, entries * n_outputs / PIECE), x.n);
-        share(pieces, double(entries) * double(n_outputs),
+        share(pieces, work_of_pass(n_outputs),
               [&](Index i) { design_scores(piece(i, pieces, n_outputs), w, b, out, level); });
     }
     // Sums of pieces are added up in as much time as a piece of that size takes.
@@ -349,7 +353,7 @@ public:
     // u (x - center), or of the squares, of each piece: (pieces, n_outputs, n_features), zeros before.
     void sums(Index n_outputs, const double* u, bool squares, double* to) {
         const Index pieces = pieces_of_sums(n_outputs), size = n_outputs * x.table.n_features;
-        share(pieces, double(entries) * double(n_outputs),
+        share(pieces, work_of_pass(n_outputs),
               [&](Index i) { design_sums(piece(i, pieces, n_outputs), u, squares, to + i * size, level); });
     }
     bool by_pairs() const {
@@ -374,7 +378,7 @@ public:
         const Index pieces = pieces_of_gram(), size = width() * width();
         std::atomic<bool> done{true};
         if (by_pairs())
-            share(pieces, double(x.n) * per_row() * per_row(),
+            share(pieces, double(SPARSE_COST) * double(x.n) * per_row() * per_row(),
                   [&](Index i) { add_pairs(piece(i, pieces, 1), unit, h, to + i * size, level); });
         else
             share(pieces * pairs_of_tiles(), double(x.n) * double(size), [&](Index i) {

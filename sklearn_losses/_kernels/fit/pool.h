@@ -57,12 +57,11 @@ struct PoolState {
         __builtin_ia32_pause();
 #endif
     }
-    void serve() {
-        enum { SPINS = 20000 };  // some hundred microseconds: jobs of a pass follow each other faster
+    void serve(int patience) {
         for (int spins = 0; !quit.load(std::memory_order_acquire);) {
             if (take(true)) {
                 spins = 0;
-            } else if (++spins < SPINS) {
+            } else if (++spins < patience) {
                 pause();
             } else {
                 std::unique_lock<std::mutex> lock(mutex);
@@ -114,13 +113,16 @@ public:
         std::lock_guard<std::mutex> lock(state->mutex);
         state->wake.notify_all();
     }
+    // Looks for a job before a helper sleeps: `HOT` are some hundred microseconds, where jobs follow each other faster;
+    // `COOL` where they do not, as who looks takes of what the caller has, on two threads of one core.
+    enum Patience : int { COOL = 3000, HOT = 20000 };
     // Up to `n` helpers; fewer where the system gives no more threads. Detached: a forked child has none of them, and
     // could not wait for their ends.
-    void enlist(int n) {
+    void enlist(int n, Patience patience) {
         try {
             if (!state) state = std::make_shared<PoolState>();
             while (helpers < n) {
-                std::thread([held = state] { held->serve(); }).detach();
+                std::thread([held = state, patience] { held->serve(patience); }).detach();
                 ++helpers;
             }
         } catch (const std::system_error&) {

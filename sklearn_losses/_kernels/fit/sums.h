@@ -65,7 +65,7 @@ protected:
     // Call helpers for a pass of so much work.
     void enlist(double work) {
         const int useful = int(std::min(double(threads), work / LEAST_PASS));
-        if (useful > 1) pool.enlist(useful - 1);
+        if (useful > 1) pool.enlist(useful - 1, Pool::HOT);
     }
 
     void allocate_sums(Index batch_size) {
