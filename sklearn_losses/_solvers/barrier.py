@@ -279,10 +279,17 @@ class Barrier:
     def solve(self, allowed, stop=None):
         """All steps; `allowed` is the gap."""
         while not self.ended(allowed):
-            if stop is not None and stop.is_set():
-                raise KeyboardInterrupt
-            self.step()
-        return self
+            self.next(stop)
+
+    def approach(self, share, stop=None):
+        """Steps until the gap is at most a share of the objective, wherever that is."""
+        while not self.near(share * self.value) and self.since < STALLED:
+            self.next(stop)
+
+    def next(self, stop):
+        if stop is not None and stop.is_set():
+            raise KeyboardInterrupt
+        self.step()
 
 
 def reach(x, move):

@@ -13,6 +13,9 @@ MIDDLE = 1.0
 LEAST_TERMS, MOST_SHARE = 8000, 0.3
 # With more wrong signs than this share of the middle it was chosen too small.
 WRONG = 0.1
+# The gap over the objective at which a part of the rows has said what it can; and at which signs
+# are looked at before the end, in the first round and in others, when few are still wrong.
+PILOT, LOOSE, CLOSER = 1e-2, 1e-5, 1e-7
 SEED = 0
 
 
@@ -57,6 +60,7 @@ class Globs:
         self.size = middle_of(problem)
         self.of_rows = problem.terms[: problem.n_of_rows]
         self.middle = None  # whether each term is in it
+        self.rounds = 0
         self.best, self.value, self.floor = np.zeros(problem.width), math.inf, 0.0
         self.allowed, self.rounding, self.met = 0.0, 0.0, 0  # rounds in a row without a wrong sign
         if start is not None:
@@ -109,7 +113,7 @@ class Globs:
         nothing = Terms(*np.zeros((3, 0)))
         part = self.some(chosen, terms, np.zeros((0, self.problem.width)), nothing)
         barrier = Barrier(part)
-        barrier.solve(1e-3 * barrier.value, self.stop)
+        barrier.approach(PILOT, self.stop)
         self.propose(barrier.best)
         self.choose()
 
@@ -117,7 +121,14 @@ class Globs:
         beside, of_beside = self.outside()
         part = self.some(self.middle, self.of_rows[self.middle], beside, of_beside)
         barrier = Barrier(part, self.best)
-        barrier.solve(0.5 * self.allowed, self.stop)
+        barrier.approach(CLOSER if self.rounds else LOOSE, self.stop)
+        self.rounds += 1
+        if not self.takes_in(barrier):
+            barrier.solve(0.5 * self.allowed, self.stop)
+            self.met = 0 if self.takes_in(barrier) else self.met + 1
+
+    def takes_in(self, barrier):
+        """Take over where it stands; whether terms had wrong signs, which are in the middle now."""
         self.propose(barrier.best)
         self.floor, self.rounding = max(self.floor, barrier.floor), barrier.rounding()
         wrong = ~self.middle & (self.above != (self.r > 0)) & (self.r != 0)
@@ -126,7 +137,7 @@ class Globs:
             self.size = min(2 * self.size, len(self.r))
             self.choose()
         self.middle |= wrong
-        self.met = 0 if n_wrong else self.met + 1
+        return n_wrong > 0
 
     def outside(self):
         """Rows and terms that stand for those beside the middle, on each side."""

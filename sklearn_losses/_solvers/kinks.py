@@ -8,7 +8,8 @@ of a `Design`, a row beside it, or one coordinate of z, as L1 penalties and boun
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, lstsq, qr
+from scipy.linalg import lstsq, qr
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 # Added to the diagonal of a normal matrix whose diagonal is 1, so that a singular one has a
 # Cholesky factor; more, by this factor, where rounding is more. Solutions are refined.
@@ -163,18 +164,18 @@ class Normal:
         while True:
             made = self.matrix.copy()
             made[np.diag_indices(len(made))] += ridge
-            try:
-                self.factor = cho_factor(made, lower=True, overwrite_a=True, check_finite=False)
+            # By LAPACK itself: of matrices this small SciPy's own functions take as long again.
+            self.factor, failed = dpotrf(made.T, lower=False, overwrite_a=True, clean=False)
+            if not failed:
                 return
-            except LinAlgError:
-                ridge *= MORE_RIDGE
+            ridge *= MORE_RIDGE
 
     def solve(self, right):
         right = right * self.unit
-        x = cho_solve(self.factor, right, check_finite=False)
+        x, _ = dpotrs(self.factor, right)
         for _ in range(REFINEMENTS):
             left = right - self.matrix @ x
-            x += cho_solve(self.factor, left, check_finite=False)
+            x += dpotrs(self.factor, left)[0]
         return x * self.unit
 
 
