@@ -12,7 +12,6 @@ from sklearn_losses._solvers.coordinates import (
     LossUnits,
     Sample,
     center_of,
-    columns_of,
     curvature_coordinates,
     curvature_units,
     loss_units,
@@ -98,7 +97,7 @@ class Batches(Descent):
         self.snapshots = getattr(optimizer, "every", None)
         self.adapts = optimizer.recommended_rate is not None  # the length of each coordinate's step
         self.X = data.X
-        self.columns = columns_of(data)
+        self.columns = data.columns
         sample = Sample(data)
         self.units = units or loss_units(sample, reference.constants)
         self.center = center_of(data.X, self.columns, settings.fit_intercept)

@@ -1,10 +1,12 @@
 """What is learned from."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from sklearn_losses._array import array_namespace, in_namespace, to_host
+from sklearn_losses._solvers.coordinates import columns_of
 
 # What has an entry for each sample, and is None where there is none.
 BY_SAMPLE = ("X", "y", "sample_weight", "offset")
@@ -76,6 +78,11 @@ class Data:
         if not largest > 0:
             return 1.0
         return 1.0 / (float((weight / largest).mean()) * largest)
+
+    @cached_property
+    def columns(self):
+        """Moments of the columns of X: `Columns`."""
+        return columns_of(self)
 
     # ------------------------------------------------------------------------------ parts of it all
 

@@ -54,7 +54,11 @@ class Design:
         Rows.
     width : int
         Columns.
+    keeps_gram : bool
+        Whether `gram` keeps its last matrix: of outputs that have the same second derivatives.
     """
+
+    keeps_gram = False
 
     def __init__(self, data, center, unit, fit_intercept, n_threads):
         X = data.X
@@ -67,6 +71,7 @@ class Design:
         self.kernel = DesignKernel(X, data.training_rows(), in_kernel, self.unit, n_threads)
         self.n, self.n_features = self.kernel.n, X.shape[1]
         self.width = self.n_features + fit_intercept
+        self.last = (None, None)
 
     def products(self, v):
         """``A @ v``: ndarray of shape (n,), or (K, n) of v of shape (K, width)."""
@@ -106,6 +111,14 @@ class Design:
     def gram(self, h):
         """``A.T @ diag(h) @ A``: ndarray of shape (width, width). h may have any sign; rows where
         it is 0 are passed by."""
+        if self.last[0] is not None and np.array_equal(h, self.last[0]):
+            return self.last[1].copy()
+        made = self._gram(h)
+        if self.keeps_gram:
+            self.last = h.copy(), made.copy()
+        return made
+
+    def _gram(self, h):
         with one_thread_in_blas():
             made = self.kernel.gram(h)
         if self.moved:
@@ -117,8 +130,9 @@ class Design:
 
     def take(self, columns):
         """The design of some columns only, and of the last: a copy of these columns."""
-        X = self.data.X[:, columns]
-        data = self.data.with_X(X if self.sparse else np.ascontiguousarray(X))
+        X = self.data.X
+        # Of rows that lie side by side `take` makes such too, which indexing does not.
+        data = self.data.with_X(X[:, columns] if self.sparse else np.take(X, columns, axis=1))
         center = None if self.center is None else self.center[columns]
         return Design(data, center, self.unit[columns], self.fit_intercept, self.n_threads)
 

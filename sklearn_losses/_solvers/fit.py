@@ -168,6 +168,8 @@ class Descent:
         Whether its steps are of some samples each.
     on_host : bool
         Whether it takes arrays of the host alone.
+    exact : bool
+        Whether the objective that an epoch tells is that of the model that is shown.
     """
 
     options = ()
@@ -176,6 +178,7 @@ class Descent:
     own_criterion = False
     noisy = True
     on_host = False
+    exact = False
 
 
 class Fit:
@@ -368,6 +371,11 @@ class Fit:
         if self.restore_best and self.best_model is not None:
             return self.best_model
         return self.descent.public_model()
+
+    def objective(self):
+        """That of `public_model`, or None where no epoch has told it."""
+        known = self.descent.exact and self.curves.loss and self.best_model is None
+        return self.curves.loss[-1] if known else None
 
     def state(self):
         """What another fit needs to go on from here: a dict that can be pickled."""

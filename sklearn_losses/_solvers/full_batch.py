@@ -12,7 +12,6 @@ from scipy.optimize import minimize
 from sklearn_losses._array import to_host
 from sklearn_losses._solvers.coordinates import (
     Sample,
-    columns_of,
     curvature_coordinates,
     loss_units,
 )
@@ -70,7 +69,7 @@ class FullBatch(Descent):
         self.weight_factor = data.weight_factor()
         self.fixed_intercept = np.array(model.intercept, dtype=np.float64)
         length = loss_units(Sample(data), reference.constants).length
-        self.coordinates = curvature_coordinates(columns_of(data), length, settings)
+        self.coordinates = curvature_coordinates(data.columns, length, settings)
         unit = self.coordinates.unit
         sums = settings.sums()
         self.own = settings.own if sums is None else None  # sums need no operator of their own

@@ -6,7 +6,6 @@ import numpy as np
 
 from sklearn_losses._array import to_host
 from sklearn_losses._solvers.barrier import Barrier
-from sklearn_losses._solvers.coordinates import columns_of
 from sklearn_losses._solvers.design import Design, one_thread_in_blas
 from sklearn_losses._solvers.engines import make_problem
 from sklearn_losses._solvers.fit import Descent, Epoch, Model
@@ -35,13 +34,13 @@ class FrischNewton(Descent):
     needs = ("schedule", "kinks", "sums")
     own_criterion = True
     noisy = False
-    on_host = True
+    on_host = exact = True
 
     def __init__(self, data, settings, model, reference):
         self.data, self.settings, self.reference = data, settings, reference
         d = data.X.shape[1]
         self.intercept = np.array(to_host(model.intercept), dtype=np.float64)
-        columns = columns_of(data)
+        columns = data.columns
         self.center = columns.mean if settings.fit_intercept else None
         scale = columns.scales(0.0 if self.center is None else self.center, per_entry=False)
         low, high = settings.low, settings.high

@@ -11,7 +11,6 @@ import math
 import numpy as np
 
 from sklearn_losses._array import to_host
-from sklearn_losses._solvers.coordinates import columns_of
 from sklearn_losses._solvers.design import Design, one_thread_in_blas
 from sklearn_losses._solvers.fit import Descent, Epoch, Model
 from sklearn_losses._solvers.gap import rounding_of, tolerated
@@ -34,7 +33,7 @@ class ProximalNewton(Descent):
     """
 
     needs = ("schedule", "curvature")
-    on_host = True
+    on_host = exact = True
     own_criterion = True
     noisy = False
     rate = math.nan
@@ -45,13 +44,14 @@ class ProximalNewton(Descent):
         self.data, self.settings, self.reference = data, settings, reference
         self.dtype = data.X.dtype
         self.fixed_intercept = np.array(model.intercept, dtype=np.float64)
-        columns = columns_of(data)
+        columns = data.columns
         self.center = columns.mean if settings.fit_intercept else None
         scale = columns.scales(0.0 if self.center is None else self.center, per_entry=False)
         self.unit = 1.0 / np.where(scale > 0.0, scale, 1.0)
         design = Design(data, self.center, self.unit, settings.fit_intercept, settings.n_threads)
         held = holding_of(settings, self.unit, design.width)
         self.rows = rows_of(data, data.weight_factor(), settings.n_threads)
+        design.keeps_gram = len(self.rows) > 1
         self.made = design, held
         self.start = self.variables_of(model)
         self.begin()

@@ -51,7 +51,8 @@ class BaseSGD(Parameters, Validation, Judging, CallbackSupportMixin, BaseEstimat
         start = self._starting_weights(*start)
         validation = self._given_validation(validation)
         call = Call(samples, loss, optimizer, start, validation, classes)
-        with self._unchanged_on_error(), self._computing_on(samples, validation):
+        place = self._computing_on(samples, validation)
+        with self._unchanged_on_error(), place, DuringAFit():
             diagnosis = self._train(call)
         self._warn_after_fit(diagnosis)
         return self
@@ -64,7 +65,7 @@ class BaseSGD(Parameters, Validation, Judging, CallbackSupportMixin, BaseEstimat
             raise ValueError("early_stopping should be False with partial_fit")
         self._check_classes(samples.y, classes)
         call = Call(samples, loss, optimizer, classes=classes, going_on=going_on, stream=True)
-        with self._unchanged_on_error(), self._computing_on(samples):
+        with self._unchanged_on_error(), self._computing_on(samples), DuringAFit():
             self._train(call)
         return self
 
@@ -100,17 +101,14 @@ class BaseSGD(Parameters, Validation, Judging, CallbackSupportMixin, BaseEstimat
         """y, or None where it holds labels that are on the host by their nature."""
         return y
 
-    @contextmanager
     def _computing_on(self, samples, validation=None):
-        """The context of a fit, in which the device of the data, which must be one, is the current
-        one."""
+        """A context in which the device of the data, which must be one, is the current one."""
         given = samples._asdict()
         if validation is not None:
             given |= {f"{name}_val": part for name, part in validation._asdict().items()}
         if on_device(samples.X):
             given |= {name: self._labels_to_place(given[name]) for name in given if name[0] == "y"}
-        with computing_on(**given), DuringAFit():
-            yield
+        return computing_on(**given)
 
     def _given_validation(self, validation):
         """What `fit` was given to validate on, or None."""

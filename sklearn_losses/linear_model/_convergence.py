@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_losses._array import on_device, to_host
 from sklearn_losses._solvers import BATCHES, ONE_SAMPLE
-from sklearn_losses._solvers.coordinates import Sample, columns_of, loss_units, sampled
+from sklearn_losses._solvers.coordinates import Sample, loss_units, sampled
 from sklearn_losses._solvers.engines import make_problem
 from sklearn_losses._solvers.fit import NOISE, Fit
 from sklearn_losses._solvers.full_batch import GradientDescent, LimitedMemoryBFGS
@@ -23,6 +23,9 @@ LEAST, MOST = 0.1, 10.0
 # The penalty holds weights at 0 where its slope at a useful weight is above the loss's; of a
 # squared loss the ratio has no unit, and above this the user asks for much shrinkage.
 ASKED_FOR = 0.1
+# It leaves a loss with slopes of one size at most half of what there is to gain: a fit that has
+# gained this share is not held.
+FREE = 0.6
 # Two classes are separated where this share of the loss is left, with weights beyond this.
 SEPARATED, BEYOND = 1e-4, 10.0
 # Steps have ended short where so many iterations of L-BFGS gain this share of what the constant is
@@ -127,15 +130,14 @@ class Facts:
             data = sampled(data)
         self.sampled = data.n_training() < rows
         self.data, self.settings, self.kind = data, settings, kind
-        # The optimizer that ends at the minimum, with this penalty.
-        self.exact = "gd" if settings.sums() is None else "lbfgs"
         self.reference = reference_of(data, settings) if kind.noisy else fit.reference
         self.model = fit.public_model()
-        problem = make_problem(data, settings)
-        loss = problem.value_gradient(self.model.coef, self.model.intercept)[0]
         self.coef = to_host(self.model.coef).astype(np.float64)
-        self.objective = loss + sum(settings.penalties_at(self.coef))
-        reference = self.reference
+        self.objective, reference = fit.objective(), self.reference
+        if self.objective is None:
+            problem = make_problem(data, settings)
+            loss = problem.value_gradient(self.model.coef, self.model.intercept)[0]
+            self.objective = loss + sum(settings.penalties_at(self.coef))
         self.excess = excess_of(self.objective, reference.objective, reference.floor)
 
     def hidden(self):
@@ -159,8 +161,7 @@ class Facts:
 
     def columns(self):
         """Root mean squares of the columns that are not 0."""
-        columns = columns_of(self.data)
-        scales = columns.scales(0.0, per_entry=True)
+        scales = self.data.columns.scales(0.0, per_entry=True)
         return scales[scales > 0]
 
     def units(self):
@@ -179,22 +180,22 @@ class Facts:
                         f"Columns of X are of unlike size (root mean squares from {low:.3g} to "
                         f"{high:.3g}), and steps of scikit-learn's algorithm depend on it: use "
                         f"make_pipeline(StandardScaler(), {name}(...)), or "
-                        f"optimizer={self.exact!r}."
+                        "optimizer='auto'."
                     )
             if self.kind is ONE_SAMPLE:
                 spread = float(np.max(Sample(self.data).spreads()))
                 if not LEAST < spread < MOST:
                     found.append(
                         f"y varies by {spread:.3g}: use TransformedTargetRegressor(regressor="
-                        f"{name}(...), transformer=StandardScaler()), or optimizer={self.exact!r}."
+                        f"{name}(...), transformer=StandardScaler()), or optimizer='auto'."
                     )
             if not found:
                 found.append(
                     f"Its steps may be too long: try eta0={settings.eta0 / 10:g}, or "
-                    f"optimizer={self.exact!r}."
+                    "optimizer='auto'."
                     if settings.learning_rate != "optimal"
                     else f"Its steps may be too long: try a larger alpha than {settings.alpha:g}, "
-                    f"learning_rate='invscaling', or optimizer={self.exact!r}."
+                    "learning_rate='invscaling', or optimizer='auto'."
                 )
         if self.held_by_penalty():
             found.append(self.about_penalty())
@@ -203,7 +204,7 @@ class Facts:
                 f"{self.data.losses[0]!r} is not convex: try other parameters of it, or a start "
                 "from a fit of a convex loss (coef_init, intercept_init)."
             )
-        return found or [f"Consider more epochs (max_iter) or optimizer={self.exact!r}."]
+        return found or ["Consider more epochs (max_iter) or optimizer='auto'."]
 
     def _ratios(self):
         """The penalty's slope at a weight that matters, over the loss's, and what it would be with
@@ -221,7 +222,7 @@ class Facts:
         if self.settings.l2 == 0 or on_device(self.data.X):
             return False
         loss = self.data.losses[0]
-        if loss.task != "regression" or self.kind is ONE_SAMPLE:
+        if loss.task != "regression" or self.kind is ONE_SAMPLE or self.excess < -FREE:
             return False
         ratio, squared = self._ratios()
         return ratio > 1.0 and squared <= ASKED_FOR
@@ -249,16 +250,18 @@ class Facts:
         least = SHORT + self.coef.size / len(data.y) if self.sampled else SHORT
         if not self.objective - self.reference.floor > least * size:
             return []
+        kind, name = (LimitedMemoryBFGS, "lbfgs")
+        if settings.sums() is None:
+            kind, name = (GradientDescent, "gd")
         settings = replace(
             settings,
-            optimizer=get_optimizer(self.exact),
+            optimizer=get_optimizer(name),
             max_iter=FEW_ITERATIONS,
             tol=1e-2,
             average=0,
             verbose=0,
             clip_norm=None,
         )
-        kind = {"gd": GradientDescent, "lbfgs": LimitedMemoryBFGS}[self.exact]
         descent = kind(data, settings, self.model, self.reference)
         fit = Fit(descent, settings, data.losses[0], reference=self.reference).run()
         # Of the loss itself, where the last epochs were of a smooth neighbour.
@@ -266,10 +269,10 @@ class Facts:
         if not self.objective - lower > least * size:
             return []
         return [
-            f"The steps ended short of the minimum: a few iterations of {self.exact!r} lower the "
-            f"objective from {self.objective:.6g} to {lower:.6g}. Use optimizer="
-            f"{self.exact!r}, or a smaller tol with a larger max_iter, and look for outlying rows "
-            "or weights, and for columns far from 0 where there is no intercept or X is sparse."
+            f"The steps ended short of the minimum: a few iterations of {name!r} lower the "
+            f"objective from {self.objective:.6g} to {lower:.6g}. Use optimizer='auto', or a "
+            "smaller tol with a larger max_iter, and look for outlying rows or weights, and for "
+            "columns far from 0 where there is no intercept or X is sparse."
         ]
 
     def separated(self):

@@ -16,6 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_losses._array import array_namespace, to_host
+from sklearn_losses._kernels._threads import DuringAFit
 from sklearn_losses._parameters import check_integer
 from sklearn_losses._solvers.engines import make_problem
 from sklearn_losses._solvers.fit import Fit
@@ -112,7 +113,7 @@ class _Path:
         self.first = clone(estimator).set_params(alpha=1.0, warm_start=False)
         self.first._validate_params()
         loss, optimizer = self.first._check_parameters()
-        with self.first._computing_on(samples):
+        with self.first._computing_on(samples), DuringAFit():
             request = self.first._request(Call(samples, loss, optimizer))
             self.request = with_numbers(self.first, request)
 
@@ -165,7 +166,7 @@ class _Path:
 
     def models(self, alphas, n_alphas=100, eps=1e-3):
         alphas = self.alphas(alphas, n_alphas, eps)
-        with warnings.catch_warnings(), self.first._computing_on(self.samples):
+        with warnings.catch_warnings(), DuringAFit():
             warnings.simplefilter("ignore", ConvergenceWarning)
             way = self._followed if self.request.kind is ProximalNewton else self._one_by_one
             made = list(way(alphas))
