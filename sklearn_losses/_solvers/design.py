@@ -55,7 +55,8 @@ class Design:
     width : int
         Columns.
     keeps_gram : bool
-        Whether `gram` keeps its last matrix: of outputs that have the same second derivatives.
+        Whether `gram` keeps its last matrix: where outputs, or the fits of a path, may have the
+        same second derivatives.
     """
 
     keeps_gram = False

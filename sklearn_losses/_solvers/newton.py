@@ -67,6 +67,7 @@ class ProximalNewton(Descent):
         """Go on to another strength of the penalty, from where the last fit ended."""
         settings = self.occurring.narrowed(settings)
         before, self.settings = self.made[1], settings
+        self.made[0].keeps_gram = True
         self.made = self.made[0], holding_of(settings, self.unit, self.made[0].width)
         for part in self.parts:
             part.follow(settings, self.made[1], before)

@@ -15,6 +15,9 @@ ARMIJO, HALVINGS = 1e-4, 60
 MANY, FEWEST = 100, 128
 # Of sparse columns it has one in so many at least.
 SHARE_OF_SPARSE = 16
+# A model was exact where the gradient that it ended with is off by what can gain this share of the
+# view's goal.
+EXACT = 0.01
 # All columns are taken where a working set would have more than one in so many of them.
 MOST_OF_ALL = 2
 
@@ -87,6 +90,7 @@ class Part:
         self.view = None
         self.strong = None  # columns that screening leaves
         self.curvature = None  # where it was last looked at
+        self.known = (None, None)  # `u` and its sums by column
         self.evaluate()
 
     # ------------------------------------------------------------------------------- the objective
@@ -129,9 +133,15 @@ class Part:
     def objective(self):
         return self.value + self.penalty(self.v)
 
+    def slopes(self):
+        """The gradient of the loss, kept for as long as the part stands here."""
+        if self.known[0] is not self.u:
+            self.known = self.u, self.design.transposed(self.u)
+        return self.known[1]
+
     def gradient(self):
         """Of the smooth part: ndarray of shape (n_outputs, width)."""
-        return self.design.transposed(self.u) + self.l2 * self.v
+        return self.slopes() + self.l2 * self.v
 
     def gradient_square(self):
         """The square of the norm of the mean loss's gradient, by the weights and intercepts that
@@ -161,12 +171,14 @@ class Part:
         predicted, to = view.step(stop)
         fell = self.move(view, to, predicted, rounding)
         # Newton's method doubles the digits: what is left after the last step is less.
-        if fell is None or predicted <= view.goal:
-            self.gap = predicted
-            self.ended = "minimum" if predicted <= max(enough, view.goal) else "no step"
+        exact = fell is not None and self.length == 1.0 and view.was_exact(EXACT * view.goal)
+        left = CLOSE * view.goal if exact else predicted
+        if fell is None or left <= view.goal:
+            self.gap = left
+            self.ended = "minimum" if left <= max(enough, view.goal) else "no step"
             if self.columns is not None and self.ended == "minimum":
                 self.ended = None
-                self.choose(enough, fell is None or predicted <= CLOSE * enough)
+                self.choose(enough, fell is None or left <= CLOSE * enough)
 
     def choose(self, enough, inside_done=False):
         """The columns of the next steps; False where none is left that would gain. `inside_done`:
@@ -270,11 +282,14 @@ class Part:
         return self.penalty(v) - 0.5 * float(np.sum(self.l2 * v * v))
 
     def same_curvature(self):
-        """Whether second derivatives at the raw predictions are those at the last point asked for:
-        of a squared error, or where no row has passed a point at which they jump."""
-        if self.rows.n_outputs > 1:
+        """Whether second derivatives at the raw predictions are those of the last matrix: of a
+        squared error, or where no row has passed a point at which they jump."""
+        if self.rows.n_outputs > 1 or self.curvature is None:
             return False
         ((_, _, now),) = self.rows.blocks(self.raw, False)
-        same = self.curvature is not None and np.array_equal(now, self.curvature)
-        self.curvature = now
-        return same
+        return np.array_equal(now, self.curvature)
+
+    def note_curvature(self):
+        """That of the raw predictions is that of the matrix."""
+        if self.rows.n_outputs == 1:
+            ((_, _, self.curvature),) = self.rows.blocks(self.raw, False)

@@ -71,12 +71,14 @@ class View:
         self.matrix = None  # second derivatives
         self.aged = False  # whether they are of another point
         self.last = None  # point, gradient and predicted fall of the last step
+        self.modelled = None  # the gradient where it ends, by a model that may be exact
 
     def step(self, stop):
         """The fall that the model predicts, and where its minimum is (None: nowhere)."""
         part = self.part
         v = np.ascontiguousarray(part.v[:, self.variables])
         self.gradient, self.first = self.gradient_at(part.v), None
+        self.modelled = None
         if self.goes_by_columns():
             return self.by_columns(v, stop)
         if not self.forms_matrix():
@@ -92,8 +94,19 @@ class View:
     def gradient_at(self, v):
         """Of the smooth part, where the part stands."""
         if self.first is None:
-            self.first = self.design.transposed(self.part.u) + self.l2 * v[:, self.variables]
+            part = self.part
+            whole = self.design is part.design
+            slopes = part.slopes() if whole else self.design.transposed(part.u)
+            self.first = slopes + self.l2 * v[:, self.variables]
         return self.first
+
+    def was_exact(self, allowed):
+        """Whether the model of the last step, a whole one, was the objective itself: its gradient
+        ended where that of the objective is, but for what could gain so little."""
+        if self.modelled is None or self.aged or not self.part.same_curvature():
+            return False
+        miss = self.gradient_at(self.part.v).ravel() - self.modelled
+        return 0.5 * float(miss @ (miss / np.maximum(self.matrix.diagonal(), TINY))) <= allowed
 
     def goes_by_columns(self):
         """Whether coordinate descent takes sparse columns: where they have fewer entries than a
@@ -126,6 +139,7 @@ class View:
     def take_up(self, v):
         """The matrix for a step from v: that of the last, with what it has taught, or a new one."""
         same = self.part.same_curvature()
+        self.part.note_curvature()
         if self.matrix is None:
             self.renew()
         elif same:
@@ -191,6 +205,7 @@ class View:
         if step is None:
             return math.inf, None
         predicted = max(-0.5 * float(step @ gradient), 0.0)
+        self.modelled = gradient + self.matrix @ step
         return predicted, v + self.without_shift(step.reshape(v.shape))
 
     def by_descent(self, v, stop):
@@ -203,7 +218,10 @@ class View:
         else:
             descent = self.proximal_gradient(self.matrix.__matmul__, self.matrix.diagonal(), x)
         to = descent.run(CLOSE * self.goal, stop)
-        return self.fall(to - x, self.matrix @ (to - x)), to.reshape(v.shape)
+        bent = self.matrix @ (to - x)
+        if part.is_separable:
+            self.modelled = gradient + bent
+        return self.fall(to - x, bent), to.reshape(v.shape)
 
     def by_columns(self, v, stop):
         """With a penalty or bounds, on sparse columns."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 from joblib import Parallel, delayed
+from sklearn import config_context
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
@@ -408,4 +409,6 @@ def _scores(estimator, alphas, scorer, samples, train, test):
     given = {"sample_weight": of[1].sample_weight, "offset": of[1].offset}
     given = {name: array for name, array in given.items() if array is not None}
     models = _Path(estimator, of[0]).models(alphas)
-    return [scorer(model, of[1].X, of[1].y, **given) for model in models]
+    # The samples have been looked at.
+    with config_context(assume_finite=True, skip_parameter_validation=True):
+        return [scorer(model, of[1].X, of[1].y, **given) for model in models]

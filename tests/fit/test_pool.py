@@ -29,7 +29,7 @@ static void piece(void* context, int i) {
     ++job.runs[static_cast<std::size_t>(i)];
     if (std::this_thread::get_id() != job.caller) {
         job.helped.fetch_add(1, std::memory_order_relaxed);
-    } else if (i == 0 && job.runs.size() > 2) {  // the caller is held up until a helper has shown itself
+    } else if (i == 0 && job.runs.size() > 2) {  // held up until a helper has shown itself
         for (int j = 0; j < 20000 && job.helped.load(std::memory_order_relaxed) == 0; ++j)
             std::this_thread::sleep_for(std::chrono::microseconds(100));
     }
