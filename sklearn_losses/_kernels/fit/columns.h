@@ -7,17 +7,6 @@
 
 namespace sl {
 
-// X, and the rows of it that count: `at`, or the first n where it is null. Null weights are 1.
-struct Counted {
-    Table table;
-    const std::int32_t* at;
-    const double* weight;
-    Index n;
-
-    Index row(Index i) const { return at ? at[i] : i; }
-    double weight_of(Index i) const { return weight ? weight[i] : 1.0; }
-};
-
 // By column: weights of the entries that are not 0, and of all rows the weighted sums of what is above `shift`, and of
 // its square. CSR is not shifted.
 struct ColumnSums {

@@ -3,19 +3,13 @@
 import numpy as np
 
 cimport numpy as cnp
-from libc.stdint cimport int32_t
 
+from sklearn_losses._kernels.fit.table cimport Counted, checked, describe_rows, doubles
 from sklearn_losses._kernels.losses._pointwise cimport simd_level_in_use
-from sklearn_losses._kernels.fit.table cimport Table, describe
 
 cnp.import_array()
 
 cdef extern from "fit/columns.h" namespace "sl" nogil:
-    cdef cppclass Counted:
-        Table table
-        const int32_t* at
-        const double* weight
-        Py_ssize_t n
     cdef cppclass ColumnSums:
         const double* shift
         double* count
@@ -25,17 +19,6 @@ cdef extern from "fit/columns.h" namespace "sl" nogil:
     double squared_norm "sl::largest_squared_norm"(
         const Counted& x, const double* center, const double* unit, int level
     )
-
-
-cdef double* doubles(cnp.ndarray array):
-    return <double*> cnp.PyArray_DATA(array)
-
-
-cdef cnp.ndarray checked(array, dtype, shape):
-    array = np.ascontiguousarray(array, dtype)
-    if array.shape != shape:
-        raise ValueError(f"expected an array of shape {shape}; got {array.shape}")
-    return array
 
 
 cdef class Rows:
@@ -55,18 +38,11 @@ cdef class Rows:
 
     def __cinit__(self, X, rows, weight):
         self.keep = []
-        describe(&self.counted.table, X, self.keep)
-        self.counted.n = n = self.counted.table.n_rows
-        if rows is not None:
-            rows = checked(rows, np.int32, (len(rows),))
-            if len(rows) and not 0 <= rows.min() <= rows.max() < n:
-                raise ValueError(f"rows must be in the range [0, {n})")
-            self.counted.at = <const int32_t*> cnp.PyArray_DATA(<cnp.ndarray> rows)
-            self.counted.n = len(rows)
+        describe_rows(&self.counted, X, rows, self.keep)
         if weight is not None:
-            weight = checked(weight, np.float64, (self.counted.n,))
+            weight = checked(weight, cnp.NPY_FLOAT64, (self.counted.n,))
             self.counted.weight = doubles(weight)
-        self.keep += [rows, weight]
+            self.keep.append(weight)
 
 
 def column_sums(X, rows=None, weight=None):
@@ -120,7 +96,7 @@ def largest_squared_norm(X, center, unit, rows=None, weight=None):
     """
     cdef Rows table = Rows(X, rows, weight)
     cdef Py_ssize_t d = X.shape[1]
-    center, unit = checked(center, np.float64, (d,)), checked(unit, np.float64, (d,))
+    center, unit = checked(center, cnp.NPY_FLOAT64, (d,)), checked(unit, cnp.NPY_FLOAT64, (d,))
     cdef double* to_center = doubles(center)
     cdef double* to_unit = doubles(unit)
     cdef double largest

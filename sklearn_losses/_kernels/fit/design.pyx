@@ -3,10 +3,9 @@
 import numpy as np
 
 cimport numpy as cnp
-from libc.stdint cimport int32_t
 from scipy.linalg.cython_blas cimport dgemm, dsyrk
 
-from sklearn_losses._kernels.fit.table cimport Table, describe
+from sklearn_losses._kernels.fit.table cimport Counted, checked, describe_rows, doubles
 from sklearn_losses._kernels.losses._pointwise cimport simd_level_in_use
 
 from sklearn_losses._kernels._threads import effective_n_threads
@@ -14,10 +13,6 @@ from sklearn_losses._kernels._threads import effective_n_threads
 cnp.import_array()
 
 cdef extern from "fit/design.h" namespace "sl" nogil:
-    cdef cppclass Counted:
-        Table table
-        const int32_t* at
-        Py_ssize_t n
     ctypedef void (*Dsyrk)(char*, char*, int*, int*, double*, double*, int*, double*, double*, int*)
     ctypedef void (*Dgemm)(
         char*, char*, int*, int*, int*, double*, double*, int*, double*, int*, double*, double*, int*
@@ -37,15 +32,8 @@ cdef extern from "fit/design.h" namespace "sl" nogil:
     void mirror(double* matrix, Py_ssize_t n)
 
 
-cdef double* doubles(cnp.ndarray array):
-    return <double*> cnp.PyArray_DATA(array)
-
-
-cdef cnp.ndarray checked(array, shape):
-    array = np.ascontiguousarray(array, np.float64)
-    if array.shape != shape:
-        raise ValueError(f"expected an array of shape {shape}; got {array.shape}")
-    return array
+cdef cnp.ndarray numbers(array, shape):
+    return checked(array, cnp.NPY_FLOAT64, shape)
 
 
 cdef class DesignKernel:
@@ -70,19 +58,11 @@ cdef class DesignKernel:
 
     def __cinit__(self, X, rows, center, unit, n_threads):
         self.keep = []
-        describe(&self.design.x.table, X, self.keep)
-        self.n_features = self.design.x.table.n_features
-        self.n = self.design.x.table.n_rows
-        if rows is not None:
-            rows = np.ascontiguousarray(rows, np.int32)
-            if len(rows) and not 0 <= rows.min() <= rows.max() < self.n:
-                raise ValueError(f"rows must be in the range [0, {self.n})")
-            self.design.x.at = <const int32_t*> cnp.PyArray_DATA(<cnp.ndarray> rows)
-            self.n = len(rows)
-        self.design.x.n = self.n
-        center, unit = checked(center, (self.n_features,)), checked(unit, (self.n_features,))
+        describe_rows(&self.design.x, X, rows, self.keep)
+        self.n, self.n_features = self.design.x.n, self.design.x.table.n_features
+        center, unit = numbers(center, (self.n_features,)), numbers(unit, (self.n_features,))
         self.design.center, self.design.unit = doubles(center), doubles(unit)
-        self.keep += [rows, center, unit]
+        self.keep += [center, unit]
         self.entries = X.nnz if self.design.x.table.sparse() else X.shape[0] * X.shape[1]
         self.design.entries = self.entries
         self.design.threads = effective_n_threads(n_threads)
@@ -101,7 +81,7 @@ cdef class DesignKernel:
         b : ndarray of shape (n_outputs,)
         """
         cdef Py_ssize_t K = len(w)
-        w, b, out = checked(w, (K, self.n_features)), checked(b, (K,)), np.empty((K, self.n))
+        w, b, out = numbers(w, (K, self.n_features)), numbers(b, (K,)), np.empty((K, self.n))
         cdef double* to_w = doubles(w)
         cdef double* to_b = doubles(b)
         cdef double* to_out = doubles(out)
@@ -118,7 +98,7 @@ cdef class DesignKernel:
         squares : bool
         """
         cdef Py_ssize_t K = len(u)
-        u, sums = checked(u, (K, self.n)), np.zeros((self.design.pieces_of_sums(K), K, self.n_features))
+        u, sums = numbers(u, (K, self.n)), np.zeros((self.design.pieces_of_sums(K), K, self.n_features))
         cdef double* to_u = doubles(u)
         cdef double* to_sums = doubles(sums)
         with nogil:
@@ -135,7 +115,7 @@ cdef class DesignKernel:
             Of any sign; rows of 0 are passed by.
         """
         cdef Py_ssize_t width = self.n_features + 1
-        h, sums = checked(h, (self.n,)), np.zeros((self.design.pieces_of_gram(), width, width))
+        h, sums = numbers(h, (self.n,)), np.zeros((self.design.pieces_of_gram(), width, width))
         cdef double* to_h = doubles(h)
         cdef double* to_sums = doubles(sums)
         cdef bint done

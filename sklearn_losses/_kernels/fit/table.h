@@ -28,6 +28,17 @@ auto with_types(const Table& x, const Make& make) {
     return x.wide ? make(double(), std::int64_t()) : make(double(), std::int32_t());
 }
 
+// X, and the rows of it that count: `at`, or the first n where it is null. Null weights are 1.
+struct Counted {
+    Table table;
+    const std::int32_t* at;
+    const double* weight;
+    Index n;
+
+    Index row(Index i) const { return at ? at[i] : i; }
+    double weight_of(Index i) const { return weight ? weight[i] : 1.0; }
+};
+
 }  // namespace sl
 
 #endif

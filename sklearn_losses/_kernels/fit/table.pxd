@@ -1,5 +1,6 @@
 # X as kernels read it: dense in C order or CSR, of float32 or float64, int32 or int64 indices. Never copied.
 cimport numpy as cnp
+from libc.stdint cimport int32_t
 
 cdef extern from "fit/table.h" namespace "sl" nogil:
     cdef cppclass Table:
@@ -9,6 +10,11 @@ cdef extern from "fit/table.h" namespace "sl" nogil:
         const void* indices
         const void* indptr
         bint sparse()
+    cdef cppclass Counted:
+        Table table
+        const int32_t* at
+        const double* weight
+        Py_ssize_t n
 
 
 cdef inline object plain(object array, str name, tuple types, int ndim):
@@ -50,4 +56,33 @@ cdef inline int describe(Table* table, object X, list keep) except -1:
         keep.append(data)
     table.values = cnp.PyArray_DATA(<cnp.ndarray> data)
     table.single = data.itemsize == 4
+    return 0
+
+
+cdef inline double* doubles(cnp.ndarray array):
+    return <double*> cnp.PyArray_DATA(array)
+
+
+cdef inline cnp.ndarray checked(object array, int kind, tuple shape):
+    """An array of a type in C order; an error where its shape is another."""
+    cdef object made = cnp.PyArray_FROMANY(
+        array, kind, 0, 0, cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_FORCECAST
+    )
+    if made.shape != shape:
+        raise ValueError(f"expected an array of shape {shape}; got {made.shape}")
+    return made
+
+
+cdef inline int describe_rows(Counted* counted, object X, object rows, list keep) except -1:
+    """Describe X and the numbers of its rows that count; None: all."""
+    describe(&counted.table, X, keep)
+    counted.n = counted.table.n_rows
+    if rows is None:
+        return 0
+    rows = checked(rows, cnp.NPY_INT32, (len(rows),))
+    if len(rows) and not 0 <= rows.min() <= rows.max() < counted.n:
+        raise ValueError(f"rows must be in the range [0, {counted.n})")
+    counted.at = <const int32_t*> cnp.PyArray_DATA(<cnp.ndarray> rows)
+    counted.n = len(rows)
+    keep.append(rows)
     return 0
