@@ -23,8 +23,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_losses import OPTIMIZERS as ALL
 from sklearn_losses import SGDClassifierX, SGDRegressorX
 
-# But those of losses made of straight lines alone.
-OPTIMIZERS = [name for name in ALL if name != "interior-point"]
+# But that of losses made of straight lines alone, and what stands for others.
+OPTIMIZERS = [name for name in ALL if name not in ("interior-point", "auto")]
 BATCH = 64
 BEGIN, END = ".. begin of the tables of optimizers", ".. end of the tables of optimizers"
 MARKS = {"converged": "", "max_iter": "m", "line_search": "s", "no_progress": "n"}

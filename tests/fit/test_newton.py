@@ -268,6 +268,60 @@ def test_columns_without_entries(optimizer, bounds):
     assert (np.delete(model.coef_, columns) == 0.75).all()
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_model_that_was_exact_is_the_last(layout):
+    # Of a squared error one step is enough, and the gradient at its end is looked at.
+    X, signal, rng = samples(300, 8)
+    y = targets(get_loss("squared_error"), signal, rng)
+    x = LAYOUTS[layout](X)
+    for penalty in ("l2", "l1"):
+        model = fitted("squared_error", x, y, penalty=penalty, alpha=0.01)
+        assert model.n_iter_ == 1 and model.stop_reason_ == "converged"
+    assert fitted("log_cosh", x, y, alpha=0.01).n_iter_ > 2
+    # Outputs share the matrix: with the same weights, not with others.
+    both = fitted("squared_error", x, np.column_stack([y, -3.0 * y]), alpha=0.01)
+    one = fitted("squared_error", x, y, alpha=0.01)
+    np.testing.assert_allclose(both.coef_, [one.coef_, -3.0 * one.coef_], rtol=1e-9)
+    labels = (rng.uniform(size=300) * 3).astype(int)
+    several = fitted("log_loss", x, labels, alpha=0.01, class_weight={0: 5.0, 1: 1.0, 2: 1.0})
+    for k in range(3):
+        weight = {False: 1.0, True: 5.0 if k == 0 else 1.0}
+        alone = fitted("log_loss", x, labels == k, alpha=0.01, class_weight=weight)
+        np.testing.assert_allclose(several.coef_[k], alone.coef_[0], rtol=1e-6, atol=1e-8)
+
+
+def test_rounding_of_nearly_singular_columns_is_no_exact_model():
+    # The matrix has lost the digits that tell columns apart; the gradient at its minimum says so.
+    for apart in (1e-3, 1e-4, 1e-5, 1e-6):
+        rng = np.random.RandomState(0)
+        base = rng.standard_normal((200, 4))
+        X = np.column_stack([base, base + apart * rng.standard_normal((200, 4))])
+        y = X.sum(axis=1) + (X[:, 4] - X[:, 0]) / apart + 0.1 * rng.standard_normal(200)
+        model = fitted("squared_error", X, y, alpha=0.0)
+        A = np.column_stack([X, np.ones(200)])
+        least = np.mean((y - A @ np.linalg.lstsq(A, y, rcond=None)[0]) ** 2)
+        assert np.mean((y - model.predict(X)) ** 2) <= least + 1e-10 * np.var(y)
+
+
+def test_a_kink_that_rows_have_jumped_over_is_no_exact_model():
+    # All rows go from one slope of Huber's loss to the other: curvature is 0 at both ends.
+    X, loss = np.ones((50, 1)), get_loss("huber", delta=0.01)
+    rng = np.random.RandomState(0)
+    for spread in (1e-3, 1.0, 30.0):
+        y = 100.0 + spread * rng.standard_normal(50)
+        model = SGDRegressorX(loss, optimizer="newton", fit_intercept=False, alpha=1e-8)
+        model.fit(X, y, coef_init=np.array([1000.0]))
+        found = minimize(
+            lambda w, y: np.mean(loss.loss(y, np.full(50, w[0]))),
+            [np.median(y)],
+            (y,),
+            method="Nelder-Mead",
+            options={"xatol": 1e-10, "fatol": 1e-14},
+        )
+        value = loss.loss(y, model.predict(X)).mean()
+        assert value <= found.fun + 1e-8 * spread
+
+
 # --------------------------------------------------------------------------------------- the models
 
 
