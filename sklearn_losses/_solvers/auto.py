@@ -8,7 +8,7 @@ from sklearn_losses._array import on_device
 from sklearn_losses._solvers import NEEDS
 from sklearn_losses._solvers.interior import MOST as MOST_FEATURES
 from sklearn_losses._solvers.views import MOST_WIDTH
-from sklearn_losses.optimizers import GD, LBFGS, ImplicitAdaGrad, InteriorPoint, Newton
+from sklearn_losses.optimizers import GD, LBFGS, SAGA, ImplicitAdaGrad, InteriorPoint, Newton
 
 # Of a row-wise loss, classes times features beyond which second derivatives are not formed.
 MOST_PAIRS = 1024
@@ -92,7 +92,7 @@ RULES = (
         lambda f: f.meets("slope") and f.sums,
     ),
     Rule(GD, "a loss with a derivative, or smooth neighbours", lambda f: f.meets("slope")),
-    Rule(ImplicitAdaGrad, "other losses", lambda f: True),
+    Rule(SAGA, "other losses", lambda f: True),
 )
 
 

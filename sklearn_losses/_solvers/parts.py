@@ -11,6 +11,11 @@ from sklearn_losses._solvers.views import CLOSE, TINY, View
 
 # The least share of the slope by which a step must lower the objective, and how often it is halved.
 ARMIJO, HALVINGS = 1e-4, 60
+# Of columns with less than this share of the curvature of reweighted least squares, and something
+# to gain, it is that which makes the model, for so many steps, and twice as many the next time.
+STRAIGHT, FILLED = 0.1, 3
+# So is it after a step that the line search made as short as this.
+SHORT = 0.1
 # Columns from which on a working set is tried, and the least that it has.
 MANY, FEWEST = 100, 128
 # Of sparse columns it has one in so many at least.
@@ -86,6 +91,8 @@ class Part:
         self.gap, self.ended = math.inf, None
         self.clipped = 0  # iterations for which second derivatives are to be clipped
         self.length = 1.0  # of the last step
+        self.filled, self.patience = 0, FILLED  # steps whose second derivatives are filled up
+        self.stuck = 0  # steps in a row that found nothing lower
         self.columns = None  # those of the working set; None: all
         self.view = None
         self.strong = None  # columns that screening leaves
@@ -168,17 +175,56 @@ class Part:
             return
         view = self.view
         view.goal = CLOSE * max(view.outside, enough)
+        if self.filled == 0 and view.is_held and self.is_too_straight(enough):
+            self.fill()
         predicted, to = view.step(stop)
         fell = self.move(view, to, predicted, rounding)
+        was_filled, self.filled = self.filled > 0, max(self.filled - 1, 0)
+        if was_filled and self.filled == 0:
+            view.matrix = None
         # Newton's method doubles the digits: what is left after the last step is less.
-        exact = fell is not None and self.length == 1.0 and view.was_exact(EXACT * view.goal)
+        whole = fell is not None and self.length == 1.0 and not was_filled
+        exact = whole and view.was_exact(EXACT * view.goal)
         left = CLOSE * view.goal if exact else predicted
+        self.stuck = self.stuck + 1 if fell is None else 0
+        if fell is not None and fell > max(enough, 2.0 * predicted):
+            left = fell  # what fell by more than that was no step of this model
+        if self.length < SHORT and not was_filled and self.K == 1 and self.rows.has_flats(self.raw):
+            self.fill()
+            left = math.inf
         if fell is None or left <= view.goal:
+            if was_filled and self.stuck < 2:
+                self.filled = 0  # the objective's own model has the last word
+                view.matrix = None
+                return
+            straight = self.K == 1 and self.rows.has_flats(self.raw)
+            hidden = straight and (fell is None or self.is_too_straight(enough))
+            if hidden and not was_filled and self.stuck < 2:
+                self.fill()  # what the model does not see
+                return
             self.gap = left
             self.ended = "minimum" if left <= max(enough, view.goal) else "no step"
             if self.columns is not None and self.ended == "minimum":
                 self.ended = None
                 self.choose(enough, fell is None or left <= CLOSE * enough)
+
+    def fill(self):
+        self.filled, self.patience = self.patience, 2 * self.patience
+        self.view.matrix = None
+
+    def is_too_straight(self, enough):
+        """Whether second derivatives leave out what the objective can fall: those of straight parts
+        of a loss are 0."""
+        view = self.view
+        if self.K > 1 or not self.rows.has_flats(self.raw):
+            return False
+        (h,) = self.rows.diagonal(self.raw)
+        (more,) = self.rows.diagonal(self.raw, True)
+        l2 = view.l2
+        bend, full = (view.design.squares(one) + l2 for one in (h, more))
+        least = self.violation(self.gradient())[:, view.variables]
+        gain = least**2 / (2.0 * np.maximum(full, TINY))
+        return bool((gain[:, bend < STRAIGHT * full] > enough).any())
 
     def choose(self, enough, inside_done=False):
         """The columns of the next steps; False where none is left that would gain. `inside_done`:
@@ -227,6 +273,7 @@ class Part:
         self.held, self.l2 = holding
         self.sparse_solution = self.held.penalty is not None and self.is_separable
         self.gap, self.ended, self.length, self.clipped = math.inf, None, 1.0, 0
+        self.filled, self.patience, self.stuck = 0, FILLED, 0
         self.columns = self.view = self.curvature = self.strong = None
         if self.sparse_solution and self.held.l1 is not None and self.design.n_features >= MANY:
             # The sequential strong rule of Tibshirani et al. (2012), eq. 7.

@@ -11,6 +11,8 @@ from sklearn_losses.losses.rowwise import softmax_hessian_product
 
 # Steps of central differences, relative to what is differentiated by.
 STEP = 2.0**-18
+# Rows with less than this share of the curvature of reweighted least squares count as straight.
+FLAT = 1e-3
 
 
 def rows_of(data, weight_factor, n_threads):
@@ -92,33 +94,51 @@ class PointwiseRows(Rows):
         self.seen = raw, np.where(np.isfinite(found), found, 0.0)
         return self.seen[1].copy()
 
-    def blocks(self, raw, clipped):
+    def blocks(self, raw, clipped, filled=False):
         """Second derivatives by pairs of outputs: (k, l, ndarray of shape (n,)) with k <= l.
 
         With `clipped` none is negative: in place of those that are stands what makes a step go to
-        the target as reweighted least squares do, or their size.
+        the target as reweighted least squares do, or their size. With `filled` none is below that.
         """
         found = self._second(raw)
-        if clipped and not self.loss.convex:
+        if filled:
+            found = np.maximum(found, self.reweighted(raw))
+        elif clipped and not self.loss.convex:
             bent = found < 0.0
             instead = np.abs(found[bent])
             if self.loss.task == "regression" and bent.any():
-                distance = (raw[0] - self.loss.link.link(self.target))[bent]
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    least_squares = self._gradient(raw[0])[bent] / distance
+                least_squares = self._least_squares(raw)[bent]
                 known = np.isfinite(least_squares) & (least_squares >= 0.0)
                 instead = np.where(known, least_squares, instead)
             found[bent] = instead
         yield 0, 0, np.maximum(found, 0.0) if clipped else found
 
-    def product(self, raw):
+    def _least_squares(self, raw):
+        """Weights of least squares that have the same gradient."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self._gradient(raw[0]) / (raw[0] - self.loss.link.link(self.target))
+
+    def reweighted(self, raw):
+        """Curvature of steps where second derivatives are 0: that of reweighted least squares, or
+        such that a step is about as long as the raw prediction."""
+        about = np.abs(self._gradient(raw[0])) / (1.0 + np.abs(raw[0]))
+        if self.loss.task == "regression":
+            found = self._least_squares(raw)
+            about = np.where(np.isfinite(found) & (found >= 0.0), found, about)
+        return about
+
+    def has_flats(self, raw):
+        """Whether some rows have a slope, and next to no curvature."""
+        return bool((self._second(raw) < FLAT * self.reweighted(raw)).any())
+
+    def product(self, raw, filled=False):
         """The function that multiplies (1, n) by the second derivatives, none negative."""
-        ((_, _, found),) = self.blocks(raw, True)
+        ((_, _, found),) = self.blocks(raw, True, filled)
         return lambda vector: found * vector
 
-    def diagonal(self, raw):
+    def diagonal(self, raw, filled=False):
         """Of the second derivatives, none negative: ndarray of shape (1, n)."""
-        ((_, _, found),) = self.blocks(raw, True)
+        ((_, _, found),) = self.blocks(raw, True, filled)
         return found[None]
 
 
@@ -156,7 +176,10 @@ class RowwiseRows(Rows):
             return None
         return self.loss.gradient_proba(self.target, rows, n_threads=self.n_threads)[1]
 
-    def blocks(self, raw, clipped):
+    def has_flats(self, raw):
+        return False
+
+    def blocks(self, raw, clipped, filled=False):
         """Second derivatives by pairs of outputs: (k, l, ndarray of shape (n,)) with k <= l.
 
         With `clipped` a row's matrix has no negative eigenvalue.
@@ -181,7 +204,7 @@ class RowwiseRows(Rows):
             for k in range(j + 1):
                 yield k, j, np.ascontiguousarray(column[:, k])
 
-    def product(self, raw):
+    def product(self, raw, filled=False):
         """The function that multiplies (n_outputs, n) by the second derivatives."""
         rows = np.ascontiguousarray(raw.T)
         p = self._probability(rows)
@@ -189,7 +212,7 @@ class RowwiseRows(Rows):
             return lambda vector: (softmax_hessian_product(p, vector.T) * self.weight[:, None]).T
         return lambda vector: self._along(rows, np.ascontiguousarray(vector.T)).T
 
-    def diagonal(self, raw):
+    def diagonal(self, raw, filled=False):
         """Of the second derivatives, none negative: ndarray of shape (n_outputs, n)."""
         _, found = self.loss.gradient_hessian(
             self.target, np.ascontiguousarray(raw.T), self.weight, n_threads=self.n_threads

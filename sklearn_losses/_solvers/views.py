@@ -148,7 +148,7 @@ class View:
         """The matrix for a step from v: that of the last, with what it has taught, or a new one."""
         same = self.part.same_curvature()
         self.part.note_curvature()
-        if self.matrix is None:
+        if self.matrix is None or self.part.filled > 0:
             self.renew()
         elif same:
             self.aged = False
@@ -187,7 +187,7 @@ class View:
         """Second derivatives of the smooth part, by outputs and their variables."""
         part, width = self.part, self.width
         made = np.empty((part.K, width, part.K, width))
-        for k, j, weights in part.rows.blocks(part.raw, clipped):
+        for k, j, weights in part.rows.blocks(part.raw, clipped, part.filled > 0):
             block = self.design.gram(weights)
             if k == j:
                 block[np.diag_indices(width)] += self.l2
@@ -222,7 +222,7 @@ class View:
         x = v.ravel()
         if part.is_separable:
             held = self.held if part.K == 1 else self.held.repeated(part.K)
-            descent = CoordinateDescent(self.matrix, gradient, x, held)
+            descent = CoordinateDescent(self.matrix, gradient, x, held, exact=part.K == 1)
         else:
             descent = self.proximal_gradient(self.matrix.__matmul__, self.matrix.diagonal(), x)
         to = descent.run(CLOSE * self.goal, stop)
@@ -240,7 +240,7 @@ class View:
             self.columns = csc_array(X, dtype=np.float64)
             self.columns.indices = self.columns.indices.astype(np.int32, copy=False)
         center = np.zeros(design.n_features) if design.center is None else design.center
-        ((_, _, h),) = part.rows.blocks(part.raw, True)
+        ((_, _, h),) = part.rows.blocks(part.raw, True, part.filled > 0)
         x, gradient = v.ravel(), self.gradient.ravel()
         descent = SparseDescent(
             self.columns, design.fit_intercept, center, h, self.l2, gradient, x, self.held
@@ -278,8 +278,8 @@ class View:
     def by_products(self, v, stop):
         """Without a matrix."""
         part, shape = self.part, v.shape
-        times = part.rows.product(part.raw)
-        h = part.rows.diagonal(part.raw)
+        times = part.rows.product(part.raw, part.filled > 0)
+        h = part.rows.diagonal(part.raw, part.filled > 0)
         diagonal = np.stack([self.design.squares(hk) for hk in h]) + self.l2
 
         def product(flat):

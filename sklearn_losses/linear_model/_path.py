@@ -171,7 +171,8 @@ class _Path:
             warnings.simplefilter("ignore", ConvergenceWarning)
             way = self._followed if self.request.kind is ProximalNewton else self._one_by_one
             made = list(way(alphas))
-        failed = [m.alpha for m in made if m.stop_reason_ not in ("converged", "line_search")]
+        ends = ("converged",) if self.request.settings.tol is not None else ("line_search",)
+        failed = [m.alpha for m in made if m.stop_reason_ not in ("converged", *ends)]
         if failed:
             warnings.warn(
                 f"{len(failed)} of {len(made)} fits along the path did not converge, the first at "
@@ -197,6 +198,9 @@ class _Path:
             if settings.own is not None:
                 settings = replace(settings, own=replace(settings.own, alpha=alpha))
             model = copy.copy(self.first)
+            for name, value in self.first.get_params(deep=False).items():
+                if hasattr(value, "get_params"):  # objects may be changed in place
+                    setattr(model, name, clone(value))
             model.alpha, model.warm_start = alpha, self.estimator.warm_start
             now = replace(request, settings=settings)
             if descent is None:

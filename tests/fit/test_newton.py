@@ -9,9 +9,18 @@ import pytest
 from scipy import sparse
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import ElasticNet, LogisticRegression
+from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression
 
-from sklearn_losses import MCP, GroupLasso, MulticlassFocal, SGDClassifierX, SGDRegressorX, get_loss
+from sklearn_losses import (
+    L1,
+    MCP,
+    GroupLasso,
+    MulticlassFocal,
+    SGDClassifierX,
+    SGDRegressorX,
+    alpha_path,
+    get_loss,
+)
 from sklearn_losses._kernels.fit._penalties import PenaltyKernel
 from sklearn_losses._solvers import parts, views
 from sklearn_losses._solvers.data import Data
@@ -320,6 +329,76 @@ def test_a_kink_that_rows_have_jumped_over_is_no_exact_model():
         )
         value = loss.loss(y, model.predict(X)).mean()
         assert value <= found.fun + 1e-8 * spread
+
+
+STRAIGHT = ["huber", "smooth_l1", "smooth_quantile", "smooth_hinge", "log_cosh"]
+HOLDS = {
+    "l1": {"penalty": "l1"},
+    "elastic net": {"penalty": "elasticnet"},
+    "positive": {"penalty": "l2", "positive": True},
+    "bounds": {"penalty": "l1", "bounds": (-0.5, 0.5)},
+}
+
+
+def objective(model, X, y):
+    coef, raw = model.coef_.ravel(), X @ model.coef_.ravel() + np.ravel(model.intercept_)[0]
+    share = {"l1": 1.0, "l2": 0.0}.get(model.penalty, model.l1_ratio)
+    penalty = share * np.abs(coef).sum() + 0.5 * (1 - share) * coef @ coef
+    return model.loss_.loss(np.asarray(y, dtype=float), raw).mean() + model.alpha * penalty
+
+
+@pytest.mark.parametrize("hold", HOLDS)
+@pytest.mark.parametrize("loss", STRAIGHT)
+def test_straight_parts_of_a_loss_are_no_minimum(loss, hold):
+    # Most samples start where the second derivative is 0, and that of the model too.
+    classifies = get_loss(loss).task == "binary"
+    kind = SGDClassifierX if classifies else SGDRegressorX
+    for seed, size in ((0, 1.0), (1, 10.0), (2, 100.0)):
+        rng = np.random.RandomState(seed)
+        n, d = rng.randint(40, 200), rng.randint(2, 15)
+        X = rng.standard_normal((n, d)) * 10.0 ** rng.uniform(-1, 1, d)
+        signal = (X / X.std(axis=0))[:, :2].sum(axis=1) + rng.standard_t(2, n)
+        y = (signal > 0).astype(int) if classifies else size * signal
+        params = HOLDS[hold] | {"alpha": 1e-2}
+        with warnings.catch_warnings():  # of y in units in which the penalty holds the weights
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model = kind(loss, optimizer="newton", **params).fit(X, y)
+        assert model.stop_reason_ == "converged"
+        other = kind(loss, optimizer="lbfgs", tol=1e-7, max_iter=20_000, **params).fit(X, y)
+        constant = kind(loss, optimizer="lbfgs", penalty="l1", alpha=1e9).fit(X, y)
+        allowed = 1e-6 * objective(constant.set_params(alpha=0.0), X, y)
+        assert objective(model, X, y) <= objective(other, X, y) + allowed
+
+
+def test_straight_parts_along_a_path():
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((200, 5))
+    y = 10.0 * (X @ [1.0, 2.0, 3.0, 0.0, 0.0] + rng.standard_t(2, size=200))
+    shared = SGDRegressorX("huber", penalty=L1(), optimizer="newton")
+    models = alpha_path(shared, X, y, n_alphas=12)
+    assert models[0].penalty is not models[1].penalty
+    for model in models:
+        model.penalty = "l1"
+        other = SGDRegressorX("huber", penalty="l1", optimizer="lbfgs", tol=1e-6, alpha=model.alpha)
+        assert objective(model, X, y) <= objective(other.fit(X, y), X, y) + 1e-6
+
+
+@pytest.mark.parametrize("n, d", [(20, 50), (50, 100), (10, 10)])
+def test_fewer_samples_than_columns_and_next_to_no_penalty(n, d):
+    # Sweeps of coordinate descent gain little long before the end.
+    for seed in range(5):
+        rng = np.random.RandomState(seed)
+        X = rng.standard_normal((n, d))
+        y = X[:, :3].sum(axis=1) + rng.standard_normal(n)
+        model = fitted("squared_error", X, y, penalty="l1", alpha=1e-4, tol=1e-4)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            lasso = Lasso(1e-4, tol=1e-10, max_iter=100_000).fit(X, y)
+        values = [
+            0.5 * np.mean((y - m.predict(X)) ** 2) + 1e-4 * np.abs(m.coef_).sum()
+            for m in (model, lasso)
+        ]
+        assert values[0] <= values[1] * (1 + 1e-6)
 
 
 # --------------------------------------------------------------------------------------- the models
