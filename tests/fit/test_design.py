@@ -81,6 +81,27 @@ def test_threads_make_no_difference(layout):
     assert found[0] == found[1] == found[2]
 
 
+def test_the_last_matrix_is_that_of_its_weights():
+    design, A = made(50, 6)
+    design.keeps_gram = True
+    rng = np.random.RandomState(0)
+    h, other = rng.uniform(size=(2, design.n))
+    for weights in (h, h, other, h, h):
+        weights = weights.copy()
+        found = design.gram(weights)
+        close(found, (A.T * weights) @ A)
+        found[:] = 0.0  # the caller's own, as are the weights
+        weights[:] = 0.0
+
+
+def test_columns_that_are_taken():
+    for layout in DENSITIES:
+        design, A = made(30, 8, layout)
+        some = design.take(np.array([1, 4, 6]))
+        close(some.products(np.eye(4)), A[:, [1, 4, 6, 8]].T)
+        assert layout != "dense" or some.data.X.flags.c_contiguous
+
+
 def test_entries_in_any_order_and_twice():
     X = sparse.csr_matrix(
         (np.array([1.0, 2.0, 4.0, 8.0]), np.array([5, 0, 5, 2]), np.array([0, 3, 4])), (2, 40)
