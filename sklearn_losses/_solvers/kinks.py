@@ -265,6 +265,7 @@ def vertex(problem, z, r, slope, active):
     z = z.copy()
     z[fixed] = terms.kink[held]
     free = np.ones(len(z), dtype=bool)
+    free[: problem.design.n_features] = problem.design.unit != 0  # others have no effect
     free[fixed] = False
     active = active[active < m][: MOST_ACTIVE * int(free.sum()) + 1]
     of_rows, beside = active[active < n], active[active >= n]

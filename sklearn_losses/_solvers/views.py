@@ -13,8 +13,8 @@ from sklearn_losses._solvers.quadratic import (
     newton_step,
 )
 
-# Matrices of second derivatives have at most so many rows; beyond, and where forming one takes as
-# long as so many products with it, they are only multiplied by.
+# Matrices of second derivatives have at most so many rows; beyond, and where forming and factoring
+# one takes as long as so many products with it, they are only multiplied by.
 MOST_WIDTH = 4096
 PRODUCTS = 60
 # Numbers that BLAS multiplies in the time in which a product takes one number of X.
@@ -131,18 +131,24 @@ class View:
         part = self.part
         return part.K * (part.K + 1) / 2 * self.design.kernel.cost_of_gram()
 
+    def cost_of_products(self):
+        """That of two products with the design."""
+        return 2.0 * BLAS_SPEED * self.part.K * max(self.design.kernel.entries, 1)
+
+    def cost_of_factor(self):
+        return (self.part.K * self.width) ** 3 / 3.0
+
     def cost_of_step(self):
-        """That of two products with the design, and of a factorization."""
-        part = self.part
-        products = 2.0 * BLAS_SPEED * part.K * max(self.design.kernel.entries, 1)
-        return products + (part.K * self.width) ** 3 / 3.0
+        return self.cost_of_products() + self.cost_of_factor()
 
     def forms_matrix(self):
         """Whether the matrix is worth its cost."""
         width = self.width * self.part.K
         if width > MOST_WIDTH:
             return False
-        return self.is_held or self.cost_of_matrix() <= PRODUCTS * self.cost_of_step()
+        if self.is_held:
+            return True
+        return self.cost_of_matrix() + self.cost_of_factor() <= PRODUCTS * self.cost_of_products()
 
     def take_up(self, v):
         """The matrix for a step from v: that of the last, with what it has taught, or a new one."""

@@ -56,7 +56,11 @@ int main(int, char** given) {
 """
 
 
-@pytest.mark.parametrize("sanitizer", [[], ["-fsanitize=thread"]], ids=["plain", "tsan"])
+@pytest.mark.parametrize(
+    "sanitizer",
+    [[], pytest.param(["-fsanitize=thread"], marks=pytest.mark.slow)],
+    ids=["plain", "tsan"],
+)
 def test_the_pool_runs_each_piece_once(tmp_path, sanitizer):
     if shutil.which("g++") is None:
         pytest.skip("g++ is not installed")
@@ -76,7 +80,7 @@ def test_the_pool_runs_each_piece_once(tmp_path, sanitizer):
 
 
 @pytest.mark.skipif(not openmp_info()["enabled"], reason="this build has no OpenMP")
-@pytest.mark.parametrize("n_outputs", [70_000, 140_000])
+@pytest.mark.parametrize("n_outputs", [70_000, pytest.param(140_000, marks=pytest.mark.slow)])
 def test_fits_of_very_many_outputs_have_the_same_bits_on_two_threads(n_outputs):
     # Once each output was a piece, and pieces beyond 65,535 were lost, or waited for without end.
     # (An engine of its own: what an estimator does for each output beforehand takes minutes.)

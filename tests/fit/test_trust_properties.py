@@ -398,7 +398,9 @@ def test_steps_are_never_worse_than_the_constant(optimizer, data, scale, chunks)
 
 @pytest.mark.parametrize("chunks", [False, True], ids=["fit", "stream"])
 @pytest.mark.parametrize("scale", [False, True], ids=["raw", "scaled"])
-@pytest.mark.parametrize("data", CLASSES)
+@pytest.mark.parametrize(
+    "data", [pytest.param(n, marks=pytest.mark.slow) if n == "digits" else n for n in CLASSES]
+)
 @pytest.mark.parametrize("optimizer", STEPPING)
 def test_steps_on_classes_are_never_worse_than_the_constant(optimizer, data, scale, chunks):
     X, y = CLASSES[data](return_X_y=True)
