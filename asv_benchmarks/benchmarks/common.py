@@ -2,9 +2,14 @@
 
 import os
 import statistics
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
+
+# asv imports this folder alone. At the end of the path, so that what is installed comes first.
+sys.path.append(str(Path(__file__).parents[2]))
 
 # SKLEARN_LOSSES_BENCHMARKS=smoke runs everything once and small: that it runs, not how fast.
 SMOKE = os.environ.get("SKLEARN_LOSSES_BENCHMARKS") == "smoke"

@@ -1,12 +1,6 @@
 """Time to the optimum beside scikit-learn's solvers, for a few problems of ``compare optimum``."""
 
-import sys
-from pathlib import Path
-
-from .common import SMOKE
-
-# asv imports this folder alone. At the end of the path, so that what is installed comes first.
-sys.path.append(str(Path(__file__).parents[2]))
+from .common import SMOKE  # isort: split
 
 from asv_benchmarks.optimum.competitors import FAMILIES, our_competitors
 from asv_benchmarks.optimum.problems import PROBLEMS

@@ -1,12 +1,6 @@
 """Paths of alpha, and searches along them, beside scikit-learn: some tasks of ``compare paths``."""
 
-import sys
-from pathlib import Path
-
-from .common import SMOKE
-
-# asv imports this folder alone. At the end of the path, so that what is installed comes first.
-sys.path.append(str(Path(__file__).parents[2]))
+from .common import SMOKE  # isort: split
 
 from asv_benchmarks.paths import measure, tasks
 

@@ -33,7 +33,7 @@ class ProximalNewton(Descent):
     """
 
     needs = ("schedule", "curvature")
-    on_host = exact = True
+    on_host = True
     own_criterion = True
     noisy = False
     rate = math.nan
@@ -43,6 +43,7 @@ class ProximalNewton(Descent):
         data, settings, model = (getattr(self.occurring, x) for x in ("data", "settings", "model"))
         self.data, self.settings, self.reference = data, settings, reference
         self.dtype = data.X.dtype
+        self.exact = self.dtype == np.float64  # else the weights that are shown are rounded
         self.fixed_intercept = np.array(model.intercept, dtype=np.float64)
         columns = data.columns
         self.center = columns.mean if settings.fit_intercept else None

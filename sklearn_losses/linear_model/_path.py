@@ -171,8 +171,10 @@ class _Path:
             warnings.simplefilter("ignore", ConvergenceWarning)
             way = self._followed if self.request.kind is ProximalNewton else self._one_by_one
             made = list(way(alphas))
-        ends = ("converged",) if self.request.settings.tol is not None else ("line_search",)
-        failed = [m.alpha for m in made if m.stop_reason_ not in ("converged", *ends)]
+        ends = {"converged"}
+        if self.request.settings.tol is None:  # fits go on until nothing is lower
+            ends.add("line_search")
+        failed = [m.alpha for m in made if m.stop_reason_ not in ends]
         if failed:
             warnings.warn(
                 f"{len(failed)} of {len(made)} fits along the path did not converge, the first at "
