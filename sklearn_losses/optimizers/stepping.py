@@ -3,7 +3,7 @@ the solver of the finite-sum methods."""
 
 import numpy as np
 
-from sklearn_losses._interval import POSITIVE, UNIT_RIGHT_OPEN, Interval
+from sklearn_losses._interval import NON_NEGATIVE, POSITIVE, UNIT_RIGHT_OPEN, Interval
 from sklearn_losses._parameters import check_integer
 from sklearn_losses.optimizers.base import Optimizer
 
@@ -160,15 +160,18 @@ class ImplicitAdaGrad(Optimizer):
     A step takes the derivative of the loss where it leads, instead of where it starts, and so is a
     share tau of the explicit one::
 
-        h = tau * eta / sqrt(s)
+        h = tau * eta * min(max(1, growth * m), 10) / sqrt(s)
         w = (w - h * g) / (1 + h * l2)
         s += (tau * g)**2
+        m = max(m, abs(w))
 
     For one sample tau is the root of ``tau * l'(raw) = l'(raw - tau * q * l'(raw))``, with q the
     sum of ``eta / sqrt(s) * x**2``: the step ends where the loss stops falling, however long it
     would have been, as at the target of a squared error or at the kink of a hinge. One learning
-    rate then is right for data of any scale: 0.2, in coordinates of like size. s begins with the
-    square of `initial` times the size of a derivative at the best constant.
+    rate then is right for data of any scale: 0.1, in coordinates of like size, and as the best rate
+    is about the distance to the minimum, it grows with the largest weight m that the coordinate has
+    had. (An intercept starts at the best constant; its m is the distance from where it started.) s
+    begins with the square of `initial` times the size of a derivative at the best constant.
 
     The root is found by a safeguarded Newton iteration on the derivatives of the loss alone, of a
     loss in Python too (some more calls a batch): secants stand for second derivatives, which kinks
@@ -184,14 +187,16 @@ class ImplicitAdaGrad(Optimizer):
     last step. L1, L2 and bounds are taken by the proximal step of the coordinate's own
     length h; `clip_norm` clips the explicit gradient. On sparse data s of a feature that the batch
     does not have stays as it is; its weight moves by the penalty alone, as `SGD` says.
-    ``learning_rate="optimal"`` is 0.2: the sum of squares makes it fall.
+    ``learning_rate="optimal"`` is 0.1: the sum of squares makes it fall.
 
     Parameters
     ----------
-    initial : float, default=0.1
+    initial : float, default=0.07
         In (0, inf).
     averaging : float, default=2.0
         In [0, 10]: 0 is the plain mean, and the larger it is the fewer, and later, steps count.
+    growth : float, default=5.0
+        In [0, inf): 0 leaves the rate as it is.
 
     References
     ----------
@@ -199,7 +204,8 @@ class ImplicitAdaGrad(Optimizer):
     stochastic optimization. JMLR 12, 2121-2159. Kulis, B. and Bartlett, P. (2010). Implicit online
     learning. ICML, eq. 3. Toulis, P. and Airoldi, E. (2017). Asymptotic and finite-sample
     properties of estimators based on stochastic gradients. Annals of Statistics 45, 1694-1727,
-    algorithm 1. Shamir, O. and Zhang, T. (2013). Stochastic gradient descent for non-smooth
+    algorithm 1. Ivgi, M., Hinder, O. and Carmon, Y. (2023). DoG is SGD's best friend: a
+    parameter-free dynamic step size schedule. ICML, eq. 2 (of one coordinate). Shamir, O. and Zhang, T. (2013). Stochastic gradient descent for non-smooth
     optimization: convergence results and optimal averaging schemes. ICML, section 4.
 
     Examples
@@ -214,20 +220,24 @@ class ImplicitAdaGrad(Optimizer):
 
     name = "implicit_adagrad"
     _kernel = "ImplicitAdaGrad"
-    recommended_rate = 0.2
+    recommended_rate = 0.1
     # The averages' weights grow as t**averaging: a double holds them for as long as anyone steps.
-    _parameter_intervals = {"initial": POSITIVE, "averaging": Interval(0, 10, True, True)}
+    _parameter_intervals = {
+        "initial": POSITIVE,
+        "averaging": Interval(0, 10, True, True),
+        "growth": NON_NEGATIVE,
+    }
 
-    def __init__(self, initial=0.1, averaging=2.0):
+    def __init__(self, initial=0.07, averaging=2.0, growth=5.0):
         self.initial = initial
         self.averaging = averaging
+        self.growth = growth
 
     def _kernel_params(self):
-        self._numbers()
-        return self._kernel, np.empty(0)
+        return self._kernel, np.array([self._numbers()[2]])
 
     def _start(self):
-        initial, averaging = self._numbers()
+        initial, averaging, _ = self._numbers()
         return initial**2, averaging
 
     def _rate_decays(self, smooth):

@@ -46,6 +46,9 @@ class SGD:
     def step(self, w, g, s, rate, t, prox, l2):
         return prox(w - rate * g, rate), s
 
+    def step_intercepts(self, b, g, s, rate, t):
+        return self.step(b, g, s, rate, t, Prox(), 0.0)
+
     def length(self, s, rate, t):
         return rate
 
@@ -124,23 +127,30 @@ class AdaGrad(SGD):
 class ImplicitAdaGrad(SGD):
     """Duchi et al. (2011), eq. 4, with the gradient at the new weights: Kulis and Bartlett (2010),
     eq. 3, in the norm of H, which is that of the gradients before: `share` of the explicit step.
-    The penalty is taken where that leads.
+    The penalty is taken where that leads. The rate of a coordinate grows with its largest size so
+    far, that of an intercept with its distance from the start: Ivgi et al. (2023), eq. 2,
+    up to ten times.
     """
 
     share = 1.0
 
-    powers = (2,)
-    recommended = (0.2, False)
+    powers = (2, -1)
+    recommended = (0.1, False)
     rate = 0.3
     implicit = True
 
     def step(self, w, g, s, rate, t, prox, l2):
         share = np.reshape(self.share, (-1,) + (1,) * (w.ndim - 1))
         length = share * self.length(s, rate, t)
-        s = [s[0] + (share * g) ** 2]
-        return prox((w - length * g) / (1 + length * l2), length / (1 + length * l2)), s
+        to = prox((w - length * g) / (1 + length * l2), length / (1 + length * l2))
+        return to, [s[0] + (share * g) ** 2, np.maximum(s[1], abs(to))]
+
+    def step_intercepts(self, b, g, s, rate, t):
+        to, new = self.step(b, g, s, rate, t, Prox(), 0.0)
+        return to, [new[0], s[1] + to - b]
 
     def length(self, s, rate, t):
+        rate = rate * np.clip(self.params[0] * abs(s[1]), 1.0, 10.0)
         return np.where(s[0] > 0, rate / np.sqrt(np.where(s[0] > 0, s[0], 1.0)), 0.0)
 
     def catch_up(self, w, s, rate, t, prox, l2, missed):
@@ -381,7 +391,7 @@ class Descent:
         for kept, new in zip(self.s, s, strict=True):
             kept[:, touched] = new[:, touched]
         if self.fit_intercept:
-            self.b, self.s_b = optimizer.step(self.b, g_b, self.s_b, rate, t, Prox(), 0.0)
+            self.b, self.s_b = optimizer.step_intercepts(self.b, g_b, self.s_b, rate, t)
 
     def reduced_step(self, batch, touched, g, g_b, rate):
         """Defazio et al. (2014), algorithm 1, and Johnson and Zhang (2013), figure 1; for sparse

@@ -28,13 +28,13 @@ CONVEX = [
 ]
 
 
-def one_step(loss, y, raw, rate, *, weight=None, x=2.0):
+def one_step(loss, y, raw, rate, *, weight=None, x=2.0, growth=0.0):
     """The raw prediction of one row after a step that began at `raw`, and how far a derivative of 1
     would have moved it."""
     start = {"coef": np.array([[0.0]]), "intercept": np.array([raw])}
     if weight is not None:
         start["sample_weight"] = np.array([weight])
-    steps = {"optimizer": "ImplicitAdaGrad", "params": np.empty(0)}
+    steps = {"optimizer": "ImplicitAdaGrad", "params": np.array([growth])}
     engine = Engine(np.array([[x]]), np.array([y]), [loss], 1, **start, **steps)
     state = engine.get_state()
     state["s0"][:] = 1.0

@@ -21,7 +21,7 @@ SL_FN void reach_of(const Fit<T, I>* fit, const Moment& m) {
     const Fit<T, I> f = members(fit);
     const Part rows(f, -1, 0);
     const O<T> optimizer(m);
-    const O<double> of_intercept(m);
+    const O<double> of_intercept(moment_of_intercepts(m));
     const int K = int(f.n_outputs);
     for (long long b = (long long)(blockIdx.x) * WARPS + warp(); b < rows.n; b += (long long)(gridDim.x) * WARPS) {
         const long long row = rows.row(f, b);

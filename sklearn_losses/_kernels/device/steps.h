@@ -138,7 +138,7 @@ template <template <class> class O, bool CENTERED, class F>
 SL_FN void advance(const F& f, Moment m, double scale, double keep) {
     const double l1_so_far = m.l1_so_far, t = f.clock[CLOCK_T];
     const double share = average_share(t, double(f.average_from), f.average_power);
-    m.l2 = m.l1_so_far = 0.0;
+    m = moment_of_intercepts(m);
     const int K = int(f.n_outputs);
     for (int k = threadIdx.x; k < K; k += BLOCK) {
         if (f.fit_intercept) {

@@ -60,6 +60,7 @@ struct Decided {
 struct Moment {
     const double* params;
     double rate, t, l2, l1_so_far, power1, power2;
+    bool intercepts;  // whether the step is theirs: they start anywhere, and nothing pulls them to 0
     // The powers, where there are two parameters at least.
     SL_FN void set_powers(long long n_params) {
         power1 = n_params > 1 ? pow(params[0], t) : 0.0;
@@ -69,8 +70,14 @@ struct Moment {
 
 // Those of step t.
 SL_FN Moment moment_of(const double* params, int n_params, double rate, double t, double l2, double l1_so_far) {
-    Moment m = {params, rate, t, l2, l1_so_far, 0.0, 0.0};
+    Moment m = {params, rate, t, l2, l1_so_far, 0.0, 0.0, false};
     m.set_powers(n_params);
+    return m;
+}
+// Those of a step of intercepts, without penalty.
+SL_FN Moment moment_of_intercepts(Moment m) {
+    m.l2 = m.l1_so_far = 0.0;
+    m.intercepts = true;
     return m;
 }
 
@@ -165,19 +172,27 @@ struct AdaGrad {
 
 // AdaGrad with implicit steps: `share` of the explicit one, whose length must be known before it (implicit.h), and so is
 // that of the gradients so far. The penalty's share is the same, so that the fixed points are those of the objective; L2 is
-// taken by the proximal operator, as L1 is.
+// taken by the proximal operator, as L1 is. A coordinate that has gone far takes longer steps: the best rate is about the
+// distance to the minimum (Duchi et al., 2011, corollary 1), of which that is all one knows (Ivgi, Hinder and Carmon, 2023).
 template <class T>
 struct ImplicitAdaGrad {
-    enum { STATES = 1, DECOUPLED = 0, CUMULATIVE = 0, IMPLICIT = 1, POWER0 = 2, POWER1 = 0, POWER2 = 0 };
-    T rate, l2, share;
-    SL_FN explicit ImplicitAdaGrad(const Moment& m) : rate(T(m.rate)), l2(T(m.l2)), share(T(1)) {}
+    enum { STATES = 2, DECOUPLED = 0, CUMULATIVE = 0, IMPLICIT = 1, POWER0 = 2, POWER1 = -1, POWER2 = 0 };
+    enum { MOST_GROWTH = 10 };  // longer steps go farther, which would lengthen them again
+    T rate, l2, share, growth;
+    bool intercepts;
+    SL_FN explicit ImplicitAdaGrad(const Moment& m)
+        : rate(T(m.rate)), l2(T(m.l2)), share(T(1)), growth(T(m.params[0])), intercepts(m.intercepts) {}
     template <class P>
     SL_FN T operator()(T w, T g, T* s, const P& prox) const {
         const T step = share * length(s), shrunk = T(1) + step * (l2 * prox.unit * prox.unit);
         s[0] += (share * g) * (share * g);
-        return prox((w - step * g) / shrunk, step / shrunk);
+        const T to = prox((w - step * g) / shrunk, step / shrunk), size = abs_(to);
+        s[1] = intercepts ? s[1] + (to - w) : (size > s[1] ? size : s[1]);
+        return to;
     }
-    SL_FN T length(const T* s) const { return scaled_length(rate, s[0], T(0)); }
+    SL_FN T length(const T* s) const {
+        return scaled_length(rate * clamp_(growth * abs_(s[1]), T(1), T(MOST_GROWTH)), s[0], T(0));
+    }
 };
 // An optimizer for output k of a batch, whose shares these are.
 template <class O>

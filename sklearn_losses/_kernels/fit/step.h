@@ -68,7 +68,9 @@ class Batches final : public RowSums<T, I> {
     void begin_implicit(const Move& move) {
         tried.allocate(problem, chunk_rows, Base::most_pieces);
         const Slab<double> all = intercepts();
-        optimizer_mover<double>(int(optimizer), 0).lengths(&move, &all, tried.of_intercepts.data(), nullptr, all.n, 1);
+        Move own = move;
+        own.moment = moment_of_intercepts(move.moment);
+        optimizer_mover<double>(int(optimizer), 0).lengths(&own, &all, tried.of_intercepts.data(), nullptr, all.n, 1);
         if (!sparse())
             find_lengths(move, nullptr, size);
         else if (moves_all())
@@ -205,7 +207,8 @@ class Batches final : public RowSums<T, I> {
 
     // In double, without penalty or bounds.
     void update_intercepts(Move move) {
-        move.l1 = move.moment.l2 = move.moment.l1_so_far = 0.0;
+        move.l1 = 0.0;
+        move.moment = moment_of_intercepts(move.moment);
         const Slab<double> all = intercepts();
         if (reduces()) {
             Reduced<double> terms = {intercept_mean, reduced().keep, nullptr, nullptr, 1.0};
