@@ -21,8 +21,9 @@ CLOSE = 1e-5
 LESS = 0.97
 # What is left for rounding, of the size of the terms.
 ROUNDINGS = 32.0
-# The slopes' sum is set right where what it lacks is this part of the gap.
-PART = 0.1
+# The slopes' sum is set right where what it lacks is this part of the gap; where it is more than
+# this they say nothing of the minimum.
+PART, LITTLE = 0.1, 1e-2
 TINY = 1e-300
 
 
@@ -98,8 +99,8 @@ class Barrier:
         self.best, self.value, self.floor = start, math.inf, 0.0
         self.left = self.least_gap = math.inf
         self.at_vertex, self.tried, self.tries, self.since = False, False, 0, 0
-        self.look()
         self.propose(self.z)
+        self.look()
 
     # ------------------------------------------------------------------------------ where it stands
 
@@ -112,7 +113,7 @@ class Barrier:
         self.pull = -(problem.back(self.slope) + problem.bend * z)
         self.products = float(self.above @ (self.over * self.above_is))
         self.products += float(self.below @ (self.under * self.below_is))
-        self.floor = max(self.floor, self.bound(z, self.slope, self.pull))
+        self.raise_floor(z, self.slope, self.pull)
         left = self.products + float(self.lacking(z, self.pull).clip(0.0).sum())
         left += float(self.scale @ np.abs(self.apart))
         for name, now in (("left", left), ("least_gap", self.gap)):
@@ -120,11 +121,14 @@ class Barrier:
                 setattr(self, name, now)
                 self.since = 0
 
-    def bound(self, z, slope, pull):
-        """What the objective is at least, by slopes and the z that they go with."""
+    def raise_floor(self, z, slope, pull):
+        """By what the objective is at least, by slopes and the z that they go with: where their sum
+        lacks little, as the minimum may be much farther away than z."""
         problem = self.problem
-        bound = -float(slope @ problem.terms.kink) - 0.5 * float(z @ (problem.bend * z))
-        return bound - float(self.lacking(z, pull).sum())
+        lacking = float(self.lacking(z, pull).sum())
+        bound = -float(slope @ problem.terms.kink) - 0.5 * float(z @ (problem.bend * z)) - lacking
+        if lacking <= max(LITTLE * (self.value - bound), self.rounding()):
+            self.floor = max(self.floor, bound)
 
     def lacking(self, z, pull):
         """By coordinate, what the slopes' sum that is not 0 makes the bound too large by: exactly
@@ -257,7 +261,7 @@ class Barrier:
         self.at_vertex = self.propose(z, self.rounding())
         if self.at_vertex:
             pull = -(problem.back(slope) + problem.bend * z)
-            self.floor = max(self.floor, self.bound(z, slope, pull))
+            self.raise_floor(z, slope, pull)
 
     def near(self, allowed):
         """Whether the gap is at most `allowed`, or rounding."""
