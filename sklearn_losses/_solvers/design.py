@@ -155,7 +155,8 @@ class Design:
                 made += x @ x.T
             return made
         X = X if rows is None else X[rows]
-        weighed = X.astype(np.float64).multiply(f).tocsr()
+        weighed = X.astype(np.float64, copy=True)  # whose places may have several entries
+        weighed.data *= f[weighed.indices]
         made = (weighed @ X.T).toarray()
         if self.center is not None:
             moved = np.asarray(weighed @ self.center).ravel()

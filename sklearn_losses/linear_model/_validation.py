@@ -97,6 +97,16 @@ def _aligned(X):
     return type(X)(tuple(np.require(part, requirements="A") for part in parts), shape=X.shape)
 
 
+def _merged(X):
+    """X, or a copy where a sparse one has several entries at a place: products would add them up,
+    but not squares."""
+    if not hasattr(X, "indptr") or X.has_canonical_format:
+        return X
+    merged = X.copy()
+    merged.sum_duplicates()
+    return merged if merged.nnz < X.nnz else X  # unsorted alone may stay
+
+
 def _samples(X, estimator):
     """X of a device: C order, or CSR; float32 or float64; finite."""
     X = device_array(X)
@@ -154,7 +164,7 @@ class Validation:
             X, y = validate_data(self, _samples(X, self), y, skip_check_array=True, reset=reset)
             y = _targets(y, self)
             check_consistent_length(X, y)
-            return X, y
+            return _merged(X), y
         X, y = validate_data(
             self,
             _check_structure(X),
@@ -167,7 +177,7 @@ class Validation:
             reset=reset,
             **options,
         )
-        return _aligned(X), y
+        return _merged(_aligned(X)), y
 
     def _check_weights(self, sample_weight, X, name="sample_weight", may_be_zero=False):
         """`sample_weight` in float64, or None where all weights are 1; with `may_be_zero` all of
