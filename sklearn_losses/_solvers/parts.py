@@ -185,11 +185,11 @@ class Part:
         # Newton's method doubles the digits: what is left after the last step is less.
         whole = fell is not None and self.length == 1.0 and not was_filled
         exact = whole and view.was_exact(EXACT * view.goal)
-        left = CLOSE * view.goal if exact else predicted
+        left = CLOSE * view.goal if exact else (predicted if view.solved else math.inf)
         self.stuck = self.stuck + 1 if fell is None else 0
         if fell is not None and fell > max(enough, 2.0 * predicted):
             left = fell  # what fell by more than that was no step of this model
-        if self.length < SHORT and not was_filled and self.K == 1 and self.rows.has_flats(self.raw):
+        if self.length < SHORT and not was_filled and self.rows.has_flats(self.raw):
             self.fill()
             left = math.inf
         if fell is None or left <= view.goal:
@@ -197,8 +197,9 @@ class Part:
                 self.filled = 0  # the objective's own model has the last word
                 view.matrix = None
                 return
-            straight = self.K == 1 and self.rows.has_flats(self.raw)
+            straight = self.rows.has_flats(self.raw)
             hidden = straight and (fell is None or self.is_too_straight(enough))
+            hidden = hidden or view.leaves_pulled(enough)
             if hidden and not was_filled and self.stuck < 2:
                 self.fill()  # what the model does not see
                 return
@@ -215,16 +216,16 @@ class Part:
     def is_too_straight(self, enough):
         """Whether second derivatives leave out what the objective can fall: those of straight parts
         of a loss are 0."""
-        view = self.view
-        if self.K > 1 or not self.rows.has_flats(self.raw):
+        view, rows = self.view, self.rows
+        if not rows.has_flats(self.raw):
             return False
-        (h,) = self.rows.diagonal(self.raw)
-        (more,) = self.rows.diagonal(self.raw, True)
-        l2 = view.l2
-        bend, full = (view.design.squares(one) + l2 for one in (h, more))
+        bend, full = (
+            np.stack([view.design.squares(h) for h in rows.diagonal(self.raw, filled)]) + view.l2
+            for filled in (False, True)
+        )
         least = self.violation(self.gradient())[:, view.variables]
         gain = least**2 / (2.0 * np.maximum(full, TINY))
-        return bool((gain[:, bend < STRAIGHT * full] > enough).any())
+        return bool((gain[bend < STRAIGHT * full] > enough).any())
 
     def choose(self, enough, inside_done=False):
         """The columns of the next steps; False where none is left that would gain. `inside_done`:

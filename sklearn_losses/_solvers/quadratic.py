@@ -19,6 +19,11 @@ GROWTH, MOST_RIDGE = 1e3, 1e3
 ACTIVE_SWEEPS = 8
 MOST_DIRECT = 4096
 MOST_SWEEPS, MOST_STEPS = 300, 1000
+# Those on sparse columns are tried every so many sweeps, where factoring takes no more than this
+# times as many operations as the columns have entries.
+DIRECT_EVERY, DIRECT = 5, 600.0
+# The most direct steps in a row, between which variables come to 0 or to bounds.
+MOST_HITS = 100
 # Points from which the next is extrapolated.
 REMEMBERED = 5
 
@@ -146,6 +151,12 @@ class Holding:
         """That of the variables of several outputs."""
         return self.at(np.tile(np.arange(len(self.unit)), times))
 
+    def open(self, x, gradient, bend):
+        """The variables that a direct step may move: those that bend, and are not held where they
+        are."""
+        open_ = (self.least(x, gradient) != 0.0) & ((self.l1 == 0.0) | (x != 0.0))
+        return np.flatnonzero(open_ & (bend > 0.0))
+
     def least(self, x, gradient):
         """The least generalised gradient, where l1 is known."""
         bounds = (None, None) if self.low is None else (self.low / self.unit, self.high / self.unit)
@@ -172,7 +183,7 @@ class ProximalGradient:
     def __init__(self, product, diagonal, slope, x, prox, accelerated):
         self.product, self.slope, self.x, self.prox = product, slope, x, prox
         self.scale = np.where(diagonal > 0.0, diagonal, 1.0)
-        self.accelerated = accelerated
+        self.accelerated, self.solved = accelerated, False
 
     def run(self, allowed, stop, most=MOST_STEPS):
         """Until steps lower the function by no more than is allowed; the point."""
@@ -202,6 +213,7 @@ class ProximalGradient:
             moved, bent, t = to, bent_to, following
             # What a step gains, as often as the function is badly conditioned.
             if not steepness * (0.5 * steepness * float(np.sum(scale * move * move))) > allowed:
+                self.solved = True
                 break
         return self.x + moved
 
@@ -210,7 +222,10 @@ class CoordinateDescent:
     """The minimum of ``slope @ (u - x) + (u - x) @ bend @ (u - x) / 2`` plus what holds u.
 
     `exact`: whether bend has no negative eigenvalue, so that a direct step may be the last.
+    `solved`: whether `run` has come to its end, not to that of its sweeps.
     """
+
+    solved = False
 
     def __init__(self, bend, slope, x, held, exact=True):
         self.bend, self.held, self.exact = np.ascontiguousarray(bend), held, exact
@@ -225,6 +240,7 @@ class CoordinateDescent:
                 # Of columns that are nearly the same sweeps gain little long before the end.
                 if self.exact and self.on_active() > allowed:
                     continue
+                self.solved = True
                 break
             if stop is not None and stop.is_set():
                 raise KeyboardInterrupt
@@ -236,43 +252,64 @@ class CoordinateDescent:
         return self.x
 
     def on_active(self):
-        """Newton's step to the minimum on the variables that are not held, up to where one of them
-        comes to 0 or to a bound, as often as that takes. By how much the function fell."""
-        held, fell = self.held, 0.0
+        """Go to the minimum on the variables that are not held; by how much the function fell."""
+        held = self.held
         if held.l1 is None:
-            return fell
-        for _ in range(20):
-            free = held.least(self.x, self.slope) != 0.0
-            kinked = held.l1 > 0.0
-            free &= ~kinked | (self.x != 0.0)
-            free &= self.bend.diagonal() > 0.0
-            at = np.flatnonzero(free)
-            if not 0 < len(at) <= MOST_DIRECT:
-                return fell
-            x, signs = self.x[at], np.sign(self.x[at])
-            slope = self.slope[at] + held.l1[at] * signs
-            step, _ = newton_step(self.bend[np.ix_(at, at)], slope)
-            if step is None or not float(step @ slope) < 0.0:
-                return fell
-            to = np.where(kinked[at] & (step * signs < 0.0), 0.0, np.copysign(math.inf, step))
-            if held.low is not None:
-                bound = np.where(step < 0.0, held.low[at], held.high[at]) / held.unit[at]
-                to = np.where(np.abs(bound - x) < np.abs(to - x), bound, to)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                shares = np.where(step != 0.0, (to - x) / step, math.inf)
-            first = int(np.argmin(shares))
-            share = min(1.0, float(shares[first]))
-            moved = share * step
-            if share < 1.0:
-                moved[first] = to[first] - x[first]
-            fell -= float(step @ slope) * share * (1.0 - 0.5 * share)
-            self.slope += moved @ self.bend[at]
-            self.x[at] = x + moved
-            if share < 1.0:
-                self.x[at[first]] = to[first]
-            else:
-                return fell
+            return 0.0
+        at = held.open(self.x, self.slope, self.bend.diagonal())
+        if not 0 < len(at) <= MOST_DIRECT:
+            return 0.0
+        block = self.bend[np.ix_(at, at)]
+        to, fell = minimum_of(block, self.slope[at], self.x[at], held.at(at))
+        self.slope += (to - self.x[at]) @ self.bend[at]
+        self.x[at] = to
         return fell
+
+
+def minimum_of(bend, slope, x, held):
+    """The minimum of a quadratic and what holds its variables, by Newton's steps: those that pass 0
+    or a bound stay there, all where that is lower, else the first alone.
+
+    Returns
+    -------
+    x : ndarray of shape (n,)
+    fell : float
+        By how much the function did.
+    """
+    kinked, fell = held.l1 > 0.0, 0.0
+    x, slope, moving = x.copy(), slope.copy(), np.arange(len(x))
+    for _ in range(MOST_HITS):
+        if not len(moving):
+            break
+        at = x[moving]
+        signs = np.sign(at)
+        down = slope[moving] + held.l1[moving] * signs
+        step, _ = newton_step(bend[np.ix_(moving, moving)], down)
+        if step is None or not float(step @ down) < 0.0:
+            break
+        ends = np.where(kinked[moving] & (step * signs < 0.0), 0.0, np.copysign(math.inf, step))
+        if held.low is not None:
+            bound = np.where(step < 0.0, held.low[moving], held.high[moving]) / held.unit[moving]
+            ends = np.where(np.abs(bound - at) < np.abs(ends - at), bound, ends)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shares = np.where(step != 0.0, (ends - at) / step, math.inf)
+        met = shares < 1.0
+        to = np.where(met, ends, at + step)
+        change = bend[moving].T @ (to - at)
+        rise = float((to - at) @ down) + 0.5 * float(change[moving] @ (to - at))
+        if met.any() and not rise < 0.0:
+            first = int(np.argmin(shares))
+            met = np.arange(len(moving)) == first
+            to = np.where(met, ends, at + shares[first] * step)
+            change = bend[moving].T @ (to - at)
+            rise = float(step @ down) * shares[first] * (1.0 - 0.5 * shares[first])
+        x[moving] = to
+        slope += change
+        fell -= rise
+        if not met.any():
+            break
+        moving = moving[~met]
+    return x, fell
 
 
 class SparseDescent:
@@ -292,7 +329,10 @@ class SparseDescent:
     held : Holding
     """
 
+    solved = False
+
     def __init__(self, columns, intercept, center, h, ridge, slope, x, held):
+        self.columns, self.center, self.h = columns, center, h
         self.held, self.slope, self.ridge = held, slope, ridge
         self.start, self.x = x.copy(), x.copy()
         of_columns = columns, intercept, center, h, ridge
@@ -306,21 +346,71 @@ class SparseDescent:
     def run(self, allowed, stop):
         """Until a pass lowers the function by no more than is allowed; the point."""
         extrapolates = self.held.l1 is not None and self.held.low is None
-        for _ in range(MOST_SWEEPS):
-            fell = self.kernel.sweep(True)
+        fell = last = math.inf
+        for i in range(MOST_SWEEPS):
+            before, fell = min(fell, last), self.kernel.sweep(True)
             if not fell > allowed:
+                # What sweeps that shrink like this would still gain.
+                left = fell * fell / (before - fell) if fell < before else math.inf
+                if left > allowed and self.on_active() > allowed:
+                    continue
+                self.solved = True
                 break
             if stop is not None and stop.is_set():
                 raise KeyboardInterrupt
             points = [self._point()]
             for _ in range(REMEMBERED):
-                if not self.kernel.sweep(False) > max(allowed, 0.01 * fell):
+                last = self.kernel.sweep(False)
+                if not last > max(allowed, 0.01 * fell):
                     break
                 points.append(self._point())
             else:
                 if extrapolates:
                     self._extrapolate(points)
+                if i % DIRECT_EVERY == DIRECT_EVERY - 1:
+                    self.on_active()
         return self.x
+
+    def gradient(self):
+        """Of the quadratic, at the present point."""
+        d = len(self.center)
+        bent = self.h * (self.kernel.moved + self.kernel.shift)
+        made = self.slope + self.ridge * (self.x - self.start)
+        made[:d] += self.held.unit[:d] * (self.columns.T @ bent - self.center * bent.sum())
+        made[d:] += bent.sum()  # of the ones
+        return made
+
+    def on_active(self):
+        """As that of `CoordinateDescent`, with the matrix of these variables alone."""
+        held, d = self.held, len(self.center)
+        if held.l1 is None:
+            return 0.0
+        gradient = self.gradient()
+        at = held.open(self.x, gradient, self.kernel.bend)
+        if not 0 < len(at) <= min(MOST_DIRECT, (DIRECT * self.columns.nnz) ** (1.0 / 3.0)):
+            return 0.0
+        some = at[at < d]
+        columns = self.columns[:, some]
+        center, unit = np.zeros(len(at)), held.unit[at]
+        center[: len(some)] = self.center[some]
+        weight = np.full(len(at), self.h.sum())  # of the ones, where they are among them
+        weight[: len(some)] = columns.T @ self.h
+        bend = np.zeros((len(at), len(at)))
+        bend[: len(some), : len(some)] = (columns.T @ columns.multiply(self.h[:, None])).toarray()
+        bend[len(some) :] = weight
+        bend[:, len(some) :] = weight[:, None]
+        cross = np.outer(center, weight)
+        bend += np.outer(center, center) * self.h.sum() - cross - cross.T
+        bend *= np.outer(unit, unit)
+        bend[np.diag_indices(len(at))] += self.ridge[at]
+        to, fell = minimum_of(bend, gradient[at], self.x[at], held.at(at))
+        move = (to - self.x[at]) * unit
+        x = self.x.copy()
+        x[at] = to
+        moved = self.kernel.moved + columns @ move[: len(some)]
+        shift = self.kernel.shift - float(center @ move) + float(move[len(some) :].sum())
+        self.kernel.place(x, moved, shift)
+        return fell
 
     def _point(self):
         return self.x.copy(), self.kernel.moved.copy(), self.kernel.shift

@@ -176,14 +176,27 @@ class RowwiseRows(Rows):
             return None
         return self.loss.gradient_proba(self.target, rows, n_threads=self.n_threads)[1]
 
+    def _missing(self, raw):
+        """By output, what second derivatives lack of such that a step is about as long as the raw
+        predictions: of rows that saturate."""
+        gradient = np.abs(self._gradient(np.ascontiguousarray(raw.T))).T
+        return np.maximum(gradient / (1.0 + np.abs(raw).max(axis=0)) - self.diagonal(raw), 0.0)
+
     def has_flats(self, raw):
-        return False
+        """Whether some rows have a slope, and next to no curvature."""
+        return bool((FLAT * self._missing(raw) > self.diagonal(raw)).any())
 
     def blocks(self, raw, clipped, filled=False):
         """Second derivatives by pairs of outputs: (k, l, ndarray of shape (n,)) with k <= l.
 
-        With `clipped` a row's matrix has no negative eigenvalue.
+        With `clipped` a row's matrix has no negative eigenvalue; with `filled` none bends less than
+        steps about as long as the raw predictions.
         """
+        if filled:
+            missing = self._missing(raw)
+            for k, j, found in self.blocks(raw, clipped):
+                yield k, j, (found + missing[k] if k == j else found)
+            return
         rows = np.ascontiguousarray(raw.T)
         p = self._probability(rows)
         if p is not None:
@@ -206,6 +219,9 @@ class RowwiseRows(Rows):
 
     def product(self, raw, filled=False):
         """The function that multiplies (n_outputs, n) by the second derivatives."""
+        if filled:
+            times, missing = self.product(raw), self._missing(raw)
+            return lambda vector: times(vector) + missing * vector
         rows = np.ascontiguousarray(raw.T)
         p = self._probability(rows)
         if p is not None:
@@ -218,4 +234,5 @@ class RowwiseRows(Rows):
             self.target, np.ascontiguousarray(raw.T), self.weight, n_threads=self.n_threads
         )
         found = np.where(np.isfinite(found), found, 0.0)
-        return np.ascontiguousarray(np.maximum(found, 0.0).T)
+        found = np.ascontiguousarray(np.maximum(found, 0.0).T)
+        return found + self._missing(raw) if filled else found

@@ -25,6 +25,8 @@ SPARSER = 4.0
 SLOW = 0.5
 # Changes of the gradient teach the matrix where it bends by no less than this share of what it did.
 LEAST_BEND = 1e-8
+# Weights with less than this share of the curvature that would take them to 0 count as not bent.
+STRAIGHT = 1e-6
 # A ridge from which on a matrix counts as indefinite; second derivatives are clipped in so many
 # steps then.
 INDEFINITE, CLIPPED = 1e-10, 3
@@ -72,13 +74,14 @@ class View:
         self.aged = False  # whether they are of another point
         self.last = None  # point, gradient and predicted fall of the last step
         self.modelled = None  # the gradient where it ends, by a model that may be exact
+        self.solved = True  # whether the step ends where that of the model's minimum is
 
     def step(self, stop):
         """The fall that the model predicts, and where its minimum is (None: nowhere)."""
         part = self.part
         v = np.ascontiguousarray(part.v[:, self.variables])
         self.gradient, self.first = self.gradient_at(part.v), None
-        self.modelled = None
+        self.modelled, self.solved = None, True
         if self.goes_by_columns():
             return self.by_columns(v, stop)
         if not self.forms_matrix():
@@ -152,18 +155,15 @@ class View:
 
     def take_up(self, v):
         """The matrix for a step from v: that of the last, with what it has taught, or a new one."""
-        same = self.part.same_curvature()
-        self.part.note_curvature()
         if self.matrix is None or self.part.filled > 0:
             self.renew()
-        elif same:
-            self.aged = False
-        else:
+        elif not self.part.same_curvature():
             self.learn(v)
 
     def learn(self, v):
         """Broyden, Fletcher, Goldfarb and Shanno's update by the last step."""
         self.aged = True
+        self.part.curvature = None
         move, change = (v - self.last[0]).ravel(), (self.gradient - self.last[1]).ravel()
         along = self.matrix @ move
         bend, modelled = float(move @ change), float(move @ along)
@@ -183,11 +183,43 @@ class View:
 
     def renew(self):
         self.aged = False
+        self.part.note_curvature()
         self.matrix = self.matrix_of(clipped=not self.is_signed())
 
     def is_signed(self):
         """Whether second derivatives are taken as they are, though some may be negative."""
         return not (self.is_held or self.part.convex or self.part.clipped > 0)
+
+    def pull(self):
+        """By which curvature the penalty would take each weight to 0 in a step; of those at 0, and
+        others that it does not pull, 0: ndarray of shape (n_outputs, width)."""
+        part = self.part
+        if self.held.l1 is None or self.held.penalty is None:
+            return np.zeros((part.K, self.width))
+        least = np.abs(self.held.least(part.v[:, self.variables], self.gradient_at(part.v)))
+        size = np.abs(part.v[:, self.variables])
+        return np.where((self.held.l1 > 0.0) & (size > 0.0), least / np.maximum(size, TINY), 0.0)
+
+    def leaves_pulled(self, enough):
+        """Whether the penalty pulls at weights that the model does not bend, as where all rows are
+        beyond what a loss looks at: they stay where they are."""
+        part = self.part
+        if not self.is_held or part.filled > 0:
+            return False
+        pull = self.pull()
+        gain = 0.5 * pull * part.v[:, self.variables] ** 2
+        if not (gain > enough).any():
+            return False
+        bend = np.stack([self.design.squares(h) for h in part.rows.diagonal(part.raw)]) + self.l2
+        return bool((gain[bend < STRAIGHT * pull] > enough).any())
+
+    def ridge(self, bend):
+        """What is added to the diagonal: L2, and with second derivatives filled up the penalty's
+        pull where there is next to nothing else."""
+        if self.part.filled == 0:
+            return np.broadcast_to(self.l2, bend.shape)
+        pull = self.pull()
+        return self.l2 + np.where(bend + self.l2 < STRAIGHT * pull, pull, 0.0)
 
     def matrix_of(self, clipped):
         """Second derivatives of the smooth part, by outputs and their variables."""
@@ -195,12 +227,13 @@ class View:
         made = np.empty((part.K, width, part.K, width))
         for k, j, weights in part.rows.blocks(part.raw, clipped, part.filled > 0):
             block = self.design.gram(weights)
-            if k == j:
-                block[np.diag_indices(width)] += self.l2
             made[k, :, j] = block
             if k != j:
                 made[j, :, k] = block.T
-        return made.reshape(part.K * width, -1)
+        made = made.reshape(part.K * width, -1)
+        diagonal = made.diagonal().reshape(part.K, width)
+        made[np.diag_indices(part.K * width)] += self.ridge(diagonal).ravel()
+        return made
 
     # ---------------------------------------------------------------------------------- its minimum
 
@@ -228,12 +261,15 @@ class View:
         x = v.ravel()
         if part.is_separable:
             held = self.held if part.K == 1 else self.held.repeated(part.K)
-            descent = CoordinateDescent(self.matrix, gradient, x, held, exact=part.K == 1)
+            matrix = self.anchored()
+            descent = CoordinateDescent(matrix, gradient, x, held, exact=part.K == 1)
         else:
-            descent = self.proximal_gradient(self.matrix.__matmul__, self.matrix.diagonal(), x)
+            matrix = self.matrix
+            descent = self.proximal_gradient(matrix.__matmul__, matrix.diagonal(), x)
         to = descent.run(CLOSE * self.goal, stop)
-        bent = self.matrix @ (to - x)
-        if part.is_separable:
+        self.solved = descent.solved
+        bent = matrix @ (to - x)
+        if part.is_separable and self.solved:
             self.modelled = gradient + bent
         return self.fall(to - x, bent), to.reshape(v.shape)
 
@@ -248,10 +284,19 @@ class View:
         center = np.zeros(design.n_features) if design.center is None else design.center
         ((_, _, h),) = part.rows.blocks(part.raw, True, part.filled > 0)
         x, gradient = v.ravel(), self.gradient.ravel()
+        bend = design.squares(h)[None] if part.filled else v
         descent = SparseDescent(
-            self.columns, design.fit_intercept, center, h, self.l2, gradient, x, self.held
+            self.columns,
+            design.fit_intercept,
+            center,
+            h,
+            np.ascontiguousarray(self.ridge(bend)[0]),
+            gradient,
+            x,
+            self.held,
         )
         to = descent.run(CLOSE * self.goal, stop)
+        self.solved = descent.solved
         whole = part.v.copy()
         whole[:, self.variables] = to.reshape(v.shape)
         fall = -descent.rise() - (part.rest(whole) - part.rest(part.v))
@@ -298,15 +343,29 @@ class View:
             x = v.ravel()
             descent = self.proximal_gradient(product, diagonal, x)
             to = descent.run(CLOSE * self.goal, stop, MOST_ITERATIONS)
+            self.solved = descent.solved
             return self.fall(to - x, product(to - x)), to.reshape(shape)
         step = conjugate_gradients(product, gradient, diagonal, ENOUGH, MOST_ITERATIONS)
         predicted = max(-0.5 * float(step @ gradient), 0.0)
         return predicted, v + self.without_shift(step.reshape(shape))
 
+    def anchored(self):
+        """The matrix; where what all classes share is nothing to the loss, one that leaves the last
+        class's intercept where it is: rounding would carry them all away."""
+        if not (self.design.fit_intercept and self.shift_is_nothing()):
+            return self.matrix
+        matrix = self.matrix.copy()
+        matrix[-1] = matrix[:, -1] = 0.0
+        return matrix
+
+    def shift_is_nothing(self):
+        """Whether the loss does not see what all classes share."""
+        u = self.part.u
+        return len(u) > 1 and np.abs(u.sum(axis=0)).max() <= SHIFT * np.abs(u).max()
+
     def without_shift(self, step):
         """A step without what all classes share, where that is nothing to loss and penalty: what
         stands there is rounding."""
-        u = self.part.u
-        if len(u) > 1 and np.abs(u.sum(axis=0)).max() <= SHIFT * np.abs(u).max():
+        if self.shift_is_nothing():
             step[:, self.l2 == 0.0] -= step[:, self.l2 == 0.0].mean(axis=0)
         return step

@@ -184,3 +184,8 @@ cdef class SparseQuadraticKernel:
     @property
     def shift(self):
         return self.made.shift
+
+    @property
+    def bend(self):
+        """The diagonal of the second derivatives."""
+        return self.keep[6]
