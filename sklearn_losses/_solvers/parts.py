@@ -16,6 +16,8 @@ ARMIJO, HALVINGS = 1e-4, 60
 STRAIGHT, FILLED = 0.1, 3
 # So is it after a step that the line search made as short as this.
 SHORT = 0.1
+# Shares of the diagonal that are added to it.
+LEAST_DAMPING, MORE_DAMPING, MOST_DAMPING = 1e-3, 8.0, 1e3
 # Columns from which on a working set is tried, and the least that it has.
 MANY, FEWEST = 100, 128
 # Of sparse columns it has one in so many at least.
@@ -93,6 +95,7 @@ class Part:
         self.length = 1.0  # of the last step
         self.filled, self.patience = 0, FILLED  # steps whose second derivatives are filled up
         self.stuck = 0  # steps in a row that found nothing lower
+        self.damping = 0.0  # Levenberg and Marquardt's
         self.columns = None  # those of the working set; None: all
         self.view = None
         self.strong = None  # columns that screening leaves
@@ -192,6 +195,8 @@ class Part:
         if self.length < SHORT and not was_filled and self.rows.has_flats(self.raw):
             self.fill()
             left = math.inf
+        if self.K > 1 and predicted > 0.0 and self.damp(fell, left <= view.goal):
+            return
         if fell is None or left <= view.goal:
             if was_filled and self.stuck < 2:
                 self.filled = 0  # the objective's own model has the last word
@@ -209,8 +214,18 @@ class Part:
                 self.ended = None
                 self.choose(enough, fell is None or left <= CLOSE * enough)
 
+    def damp(self, fell, ends):
+        """Row-wise losses that saturate have steps that lead far beyond what their model is good
+        for: shorter ones after those, and at last one of the model alone. Whether to go on."""
+        before = self.damping
+        if fell is None or self.length < SHORT:
+            self.damping = max(MORE_DAMPING * before, LEAST_DAMPING)
+            return fell is None and self.damping < MOST_DAMPING and self.view.is_held
+        self.damping = before / MORE_DAMPING if before > LEAST_DAMPING and not ends else 0.0
+        return ends and before > 0.0
+
     def fill(self):
-        self.filled, self.patience = self.patience, 2 * self.patience
+        self.filled, self.patience, self.damping = self.patience, 2 * self.patience, 0.0
         self.view.matrix = None
 
     def is_too_straight(self, enough):
@@ -274,7 +289,7 @@ class Part:
         self.held, self.l2 = holding
         self.sparse_solution = self.held.penalty is not None and self.is_separable
         self.gap, self.ended, self.length, self.clipped = math.inf, None, 1.0, 0
-        self.filled, self.patience, self.stuck = 0, FILLED, 0
+        self.filled, self.patience, self.stuck, self.damping = 0, FILLED, 0, 0.0
         self.columns = self.view = self.curvature = self.strong = None
         if self.sparse_solution and self.held.l1 is not None and self.design.n_features >= MANY:
             # The sequential strong rule of Tibshirani et al. (2012), eq. 7.

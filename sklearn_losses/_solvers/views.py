@@ -174,7 +174,7 @@ class View:
     def is_worth_renewing(self, predicted):
         """Whether forming the matrix anew costs less than the steps that it would save."""
         before = self.last[2]
-        if self.part.length < 1.0 or not predicted < SLOW * before:
+        if self.part.length < 1.0 or not predicted < SLOW * before < math.inf:
             return True
         if predicted <= self.goal:
             return False
@@ -350,12 +350,19 @@ class View:
         return predicted, v + self.without_shift(step.reshape(shape))
 
     def anchored(self):
-        """The matrix; where what all classes share is nothing to the loss, one that leaves the last
-        class's intercept where it is: rounding would carry them all away."""
-        if not (self.design.fit_intercept and self.shift_is_nothing()):
+        """The matrix, damped; where what all classes share is nothing to the loss, one that leaves
+        the last class's intercept where it is: rounding would carry them all away."""
+        damping = self.part.damping
+        held = self.design.fit_intercept and self.shift_is_nothing()
+        if not (held or damping):
             return self.matrix
         matrix = self.matrix.copy()
-        matrix[-1] = matrix[:, -1] = 0.0
+        if damping:
+            full = self.part.rows.diagonal(self.part.raw, True)
+            full = np.stack([self.design.squares(h) for h in full])
+            matrix[np.diag_indices(len(matrix))] += damping * full.ravel()
+        if held:
+            matrix[-1] = matrix[:, -1] = 0.0
         return matrix
 
     def shift_is_nothing(self):
