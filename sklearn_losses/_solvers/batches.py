@@ -63,6 +63,13 @@ def share_of_rows(data):
     return counts / max(data.n_training(), 1)
 
 
+def overflow(what):
+    return ValueError(
+        f"Floating-point under-/overflow occurred at epoch #1: {what}. Targets in other units "
+        "might help."
+    )
+
+
 class Batches(Descent):
     """A descent by steps on batches.
 
@@ -100,6 +107,8 @@ class Batches(Descent):
         self.columns = data.columns
         sample = Sample(data)
         self.units = units or loss_units(sample, reference.constants)
+        if not math.isfinite(reference.objective):
+            raise overflow("the loss of the best constant overflows")
         self.center = center_of(data.X, self.columns, settings.fit_intercept)
         self.scale = self._scale()
         smoothness = None
@@ -180,12 +189,16 @@ class Batches(Descent):
             return
         slopes = self._slopes()
         slopes = np.where(slopes > 0, slopes, self.units.spread)
+        with np.errstate(over="ignore"):
+            squares = start[0] * slopes**2
+        if not np.isfinite(squares).all():
+            raise overflow("the squares of the loss's derivatives overflow")
         state = self.engine.get_state()
         sums = state["s0"]
         xp = array_namespace(sums)
-        sums[:, xp.asarray(features)] = xp.asarray(start[0] * slopes**2)[:, None]
+        sums[:, xp.asarray(features)] = xp.asarray(squares)[:, None]
         if features.all():
-            state["intercept_s0"][:] = xp.asarray(start[0] * slopes**2)
+            state["intercept_s0"][:] = xp.asarray(squares)
         self.engine.set_state(state)
 
     def _with_scaled_eps(self, optimizer, params):

@@ -205,8 +205,9 @@ class ImplicitAdaGrad(Optimizer):
     learning. ICML, eq. 3. Toulis, P. and Airoldi, E. (2017). Asymptotic and finite-sample
     properties of estimators based on stochastic gradients. Annals of Statistics 45, 1694-1727,
     algorithm 1. Ivgi, M., Hinder, O. and Carmon, Y. (2023). DoG is SGD's best friend: a
-    parameter-free dynamic step size schedule. ICML, eq. 2 (of one coordinate). Shamir, O. and Zhang, T. (2013). Stochastic gradient descent for non-smooth
-    optimization: convergence results and optimal averaging schemes. ICML, section 4.
+    parameter-free dynamic step size schedule. ICML, eq. 2 (of one coordinate). Shamir, O. and
+    Zhang, T. (2013). Stochastic gradient descent for non-smooth optimization: convergence results
+    and optimal averaging schemes. ICML, section 4.
 
     Examples
     --------

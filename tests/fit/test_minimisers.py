@@ -144,7 +144,13 @@ def settings(optimizer):
     }.get(optimizer, 0.05)
     epochs = 400 if optimizer == "implicit_adagrad" else 200  # its rates grow
     schedule = CosineRestarts(period=epochs)
-    return {"max_iter": epochs, "tol": None, "learning_rate": schedule, "eta0": eta0, "batch_size": 9}
+    return {
+        "max_iter": epochs,
+        "tol": None,
+        "learning_rate": schedule,
+        "eta0": eta0,
+        "batch_size": 9,
+    }
 
 
 # Of the objective, above its minimum, relative to what there is to gain; and of the optimality
