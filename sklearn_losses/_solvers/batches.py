@@ -107,7 +107,7 @@ class Batches(Descent):
         self.columns = data.columns
         sample = Sample(data)
         self.units = units or loss_units(sample, reference.constants)
-        if not math.isfinite(reference.objective):
+        if not (stream or math.isfinite(reference.objective)):
             raise overflow("the loss of the best constant overflows")
         self.center = center_of(data.X, self.columns, settings.fit_intercept)
         self.scale = self._scale()

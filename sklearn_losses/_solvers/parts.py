@@ -195,14 +195,16 @@ class Part:
         if self.length < SHORT and not was_filled and self.rows.has_flats(self.raw):
             self.fill()
             left = math.inf
-        if self.K > 1 and predicted > 0.0 and self.damp(fell, left <= view.goal):
+        ends = fell is None or left <= view.goal
+        straight = ends and self.rows.has_flats(self.raw)
+        damps = self.K > 1 or self.damping > 0.0 or (fell is None and not straight)
+        if damps and not predicted <= 0.0 and self.damp(fell, ends):
             return
-        if fell is None or left <= view.goal:
+        if ends:
             if was_filled and self.stuck < 2:
                 self.filled = 0  # the objective's own model has the last word
                 view.matrix = None
                 return
-            straight = self.rows.has_flats(self.raw)
             hidden = straight and (fell is None or self.is_too_straight(enough))
             hidden = hidden or view.leaves_pulled(enough)
             if hidden and not was_filled and self.stuck < 2:
@@ -215,12 +217,13 @@ class Part:
                 self.choose(enough, fell is None or left <= CLOSE * enough)
 
     def damp(self, fell, ends):
-        """Row-wise losses that saturate have steps that lead far beyond what their model is good
-        for: shorter ones after those, and at last one of the model alone. Whether to go on."""
+        """Where a loss saturates steps lead far beyond what their model is good for: shorter ones
+        after those, and at last one of the model alone. Whether to go on."""
         before = self.damping
         if fell is None or self.length < SHORT:
             self.damping = max(MORE_DAMPING * before, LEAST_DAMPING)
-            return fell is None and self.damping < MOST_DAMPING and self.view.is_held
+            on = fell is None and self.damping < MOST_DAMPING
+            return on and self.view.is_held and self.is_separable
         self.damping = before / MORE_DAMPING if before > LEAST_DAMPING and not ends else 0.0
         return ends and before > 0.0
 

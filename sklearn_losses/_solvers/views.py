@@ -290,7 +290,7 @@ class View:
             design.fit_intercept,
             center,
             h,
-            np.ascontiguousarray(self.ridge(bend)[0]),
+            np.ascontiguousarray((self.ridge(bend) + self.damping())[0]),
             gradient,
             x,
             self.held,
@@ -352,18 +352,23 @@ class View:
     def anchored(self):
         """The matrix, damped; where what all classes share is nothing to the loss, one that leaves
         the last class's intercept where it is: rounding would carry them all away."""
-        damping = self.part.damping
         held = self.design.fit_intercept and self.shift_is_nothing()
-        if not (held or damping):
+        if not (held or self.part.damping):
             return self.matrix
         matrix = self.matrix.copy()
-        if damping:
-            full = self.part.rows.diagonal(self.part.raw, True)
-            full = np.stack([self.design.squares(h) for h in full])
-            matrix[np.diag_indices(len(matrix))] += damping * full.ravel()
+        if self.part.damping:
+            matrix[np.diag_indices(len(matrix))] += self.damping().ravel()
         if held:
             matrix[-1] = matrix[:, -1] = 0.0
         return matrix
+
+    def damping(self):
+        """What is added to the diagonal so that steps are shorter: (n_outputs, width)."""
+        part = self.part
+        if part.damping == 0.0:
+            return np.zeros((part.K, self.width))
+        full = np.stack([self.design.squares(h) for h in part.rows.diagonal(part.raw, True)])
+        return part.damping * full
 
     def shift_is_nothing(self):
         """Whether the loss does not see what all classes share."""
