@@ -154,8 +154,11 @@ class Holding:
     def open(self, x, gradient, bend):
         """The variables that a direct step may move: those that bend, and are not held where they
         are."""
-        open_ = (self.least(x, gradient) != 0.0) & ((self.l1 == 0.0) | (x != 0.0))
-        return np.flatnonzero(open_ & (bend > 0.0))
+        open_ = ((self.l1 == 0.0) | (x != 0.0)) & (bend > 0.0)
+        if self.low is not None:
+            at_bound = (x * self.unit <= self.low) | (x * self.unit >= self.high)
+            open_ &= ~at_bound | (self.least(x, gradient) != 0.0)
+        return np.flatnonzero(open_)
 
     def least(self, x, gradient):
         """The least generalised gradient, where l1 is known."""
