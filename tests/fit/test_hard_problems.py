@@ -3,15 +3,21 @@ samples, classes that are nearly separated, losses that saturate, bounds on sing
 sparse rows with several entries at a place."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import sparse
 from scipy.optimize import linprog, lsq_linear, nnls
+from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_losses import SGDClassifierX, SGDRegressorX, get_loss, get_penalty
+from sklearn_losses._kernels.fit._penalties import PenaltyKernel
 from sklearn_losses._solvers import quadratic
+from sklearn_losses._solvers.data import Data
 from sklearn_losses._solvers.quadratic import CoordinateDescent, Holding, SparseDescent
+from sklearn_losses._solvers.rows import rows_of
+from sklearn_losses._solvers.views import View
 
 LAYOUTS = [np.asarray, sparse.csr_matrix]
 CONVERGED = pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
@@ -210,3 +216,109 @@ def test_a_model_that_was_not_solved_ends_no_fit(layout, monkeypatch):
     lasso.fit(layout(X), y)
     assert lasso.n_iter_ > steps
     assert objective(lasso, X, y) == pytest.approx(best, abs=1e-7)
+
+
+def test_sparse_columns_that_sweeps_crawl_along_are_solved():
+    """The last sweeps gain little long before the end; what they would still gain counts."""
+    penalty = PenaltyKernel("ElasticNet", 20, 1e-3, 1.0, [], None, None, True)
+    held = replace(holding(20, 1e-3), penalty=penalty)
+    for seed in range(30):
+        rng = np.random.RandomState(seed)
+        X = np.repeat(rng.randn(12, 4), 5, axis=1) * (rng.rand(12, 20) < 0.8)
+        h, center, ridge = np.full(12, 1 / 12), X.mean(axis=0), np.full(20, 1e-3)
+        A, x = X - center, np.zeros(20)
+        slope, bend = A.T @ rng.randn(12) / 12, A.T @ (h[:, None] * A) + np.diag(ridge)
+        best = CoordinateDescent(bend, slope, x, held).run(1e-14, None)
+        columns = sparse.csc_array(X)
+        columns.indices = columns.indices.astype(np.int32)
+        descent = SparseDescent(columns, False, center, h, ridge, slope, x, held)
+        found = descent.run(1e-10, None)
+        first, second = (
+            slope @ u + 0.5 * u @ bend @ u + 1e-3 * np.abs(u).sum() for u in (found, best)
+        )
+        assert descent.solved
+        assert first <= second + 1e-9
+
+
+@pytest.mark.parametrize("loss", ["multinomial", "multiclass_focal", "ldam"])
+def test_what_fills_up_second_derivatives_of_classes(loss):
+    rng = np.random.RandomState(0)
+    X, y = rng.randn(9, 2), np.arange(9.0) % 3
+    loss = get_loss(loss)._for_classes(3, np.full(3, 3.0))
+    (rows,) = rows_of(Data(X, y, [loss], 3), 1.0, None)
+    raw = 5.0 * rng.randn(3, 9)
+    least = np.abs(rows.value_gradient(raw)[1]) / (1.0 + np.abs(raw).max(axis=0))
+    whole = np.zeros((3, 3, 9))
+    for k, j, found in rows.blocks(raw, True, True):
+        whole[k, j] = whole[j, k] = found
+    of_itself = np.zeros((3, 3, 9))
+    for k, j, found in rows.blocks(raw, True):
+        of_itself[k, j] = of_itself[j, k] = found
+    diagonal = np.einsum("kkn->kn", whole)
+    assert rows.has_flats(raw)
+    assert (diagonal >= least * (1 - 1e-6)).all()
+    added = diagonal - np.einsum("kkn->kn", of_itself)
+    if loss.convex:  # of others what is added to has been clipped
+        np.testing.assert_allclose(
+            diagonal, np.maximum(diagonal - added, least), rtol=1e-6, atol=1e-12
+        )
+    vector = rng.randn(3, 9)
+    expected = np.einsum("kjn,jn->kn", of_itself, vector) + added * vector
+    if loss.convex:
+        np.testing.assert_allclose(rows.product(raw, True)(vector), expected, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("loss", ["squared_hinge", "smooth_hinge", "huber", "smooth_quantile"])
+def test_a_matrix_that_counts_as_present_is_that_of_its_rows(loss, monkeypatch):
+    compared = []
+    step = View.by_matrix
+
+    def by_matrix(view, *given):
+        if not view.aged and not view.part.filled:
+            compared.append(view)
+            present = view.matrix_of(clipped=not view.is_signed())
+            np.testing.assert_allclose(view.matrix, present, rtol=1e-9, atol=1e-12)
+        return step(view, *given)
+
+    monkeypatch.setattr(View, "by_matrix", by_matrix)
+    for seed in range(8):
+        rng = np.random.RandomState(seed)
+        X = rng.randn(30, 20)
+        y = X[:, :3].sum(axis=1) + rng.standard_t(2, 30)
+        kind = SGDRegressorX if get_loss(loss).task == "regression" else SGDClassifierX
+        y = y if kind is SGDRegressorX else (y > 0).astype(int)
+        kind(loss, optimizer="newton", alpha=1e-3).fit(X, y)
+    assert len(compared) > 8
+
+
+def test_bounds_on_a_model_without_direct_steps(monkeypatch):
+    """Sweeps that do not suffice are no minimum, of a model that is the objective itself too."""
+    monkeypatch.setattr(quadratic, "MOST_SWEEPS", 3)
+    monkeypatch.setattr(quadratic, "MOST_DIRECT", 0)
+    rng = np.random.RandomState(2)
+    X = rng.randn(6, 60) * 10.0 ** rng.uniform(-1, 1, 60) * (rng.rand(6, 60) < 0.3)
+    y = 50.0 * rng.randn(6)
+    settings = {"alpha": 6e-4, "positive": True, "fit_intercept": False, "max_iter": 20}
+    with pytest.warns(ConvergenceWarning, match="Maximum number"):
+        model = SGDRegressorX(optimizer="newton", **settings).fit(X, y)
+    assert model.stop_reason_ == "max_iter"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "implicit_adagrad"},
+        {"optimizer": "adam", "batch_size": 64},
+        {"optimizer": "sgd", "batch_size": 64},
+    ],
+    ids=lambda settings: settings["optimizer"],
+)
+def test_targets_whose_squares_overflow_are_named(settings):
+    rng = np.random.RandomState(0)
+    X = rng.randn(100, 3)
+    y = (X.sum(axis=1) + rng.randn(100)) * 1e160
+    with pytest.raises(ValueError, match=r"overflow occurred at epoch #1.*Targets in other units"):
+        SGDRegressorX(**settings).fit(X, y)
+    if settings["optimizer"] == "implicit_adagrad":  # whose sums are of squares of squares
+        with pytest.raises(ValueError, match=r"derivatives overflow.*Targets in other units"):
+            SGDRegressorX(**settings).fit(X, y * 1e-60)
