@@ -188,7 +188,7 @@ class Part:
         # Newton's method doubles the digits: what is left after the last step is less.
         whole = fell is not None and self.length == 1.0 and not was_filled
         exact = whole and view.was_exact(EXACT * view.goal)
-        left = CLOSE * view.goal if exact else (predicted if view.solved else math.inf)
+        left = CLOSE * view.goal if exact else predicted
         self.stuck = self.stuck + 1 if fell is None else 0
         if fell is not None and fell > max(enough, 2.0 * predicted):
             left = fell  # what fell by more than that was no step of this model

@@ -186,7 +186,7 @@ class ProximalGradient:
     def __init__(self, product, diagonal, slope, x, prox, accelerated):
         self.product, self.slope, self.x, self.prox = product, slope, x, prox
         self.scale = np.where(diagonal > 0.0, diagonal, 1.0)
-        self.accelerated, self.solved = accelerated, False
+        self.accelerated = accelerated
 
     def run(self, allowed, stop, most=MOST_STEPS):
         """Until steps lower the function by no more than is allowed; the point."""
@@ -216,7 +216,6 @@ class ProximalGradient:
             moved, bent, t = to, bent_to, following
             # What a step gains, as often as the function is badly conditioned.
             if not steepness * (0.5 * steepness * float(np.sum(scale * move * move))) > allowed:
-                self.solved = True
                 break
         return self.x + moved
 
@@ -332,8 +331,6 @@ class SparseDescent:
     held : Holding
     """
 
-    solved = False
-
     def __init__(self, columns, intercept, center, h, ridge, slope, x, held):
         self.columns, self.center, self.h = columns, center, h
         self.held, self.slope, self.ridge = held, slope, ridge
@@ -357,7 +354,6 @@ class SparseDescent:
                 left = fell * fell / (before - fell) if fell < before else math.inf
                 if left > allowed and self.on_active() > allowed:
                     continue
-                self.solved = True
                 break
             if stop is not None and stop.is_set():
                 raise KeyboardInterrupt

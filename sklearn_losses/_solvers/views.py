@@ -74,14 +74,13 @@ class View:
         self.aged = False  # whether they are of another point
         self.last = None  # point, gradient and predicted fall of the last step
         self.modelled = None  # the gradient where it ends, by a model that may be exact
-        self.solved = True  # whether the step ends where that of the model's minimum is
 
     def step(self, stop):
         """The fall that the model predicts, and where its minimum is (None: nowhere)."""
         part = self.part
         v = np.ascontiguousarray(part.v[:, self.variables])
         self.gradient, self.first = self.gradient_at(part.v), None
-        self.modelled, self.solved = None, True
+        self.modelled = None
         if self.goes_by_columns():
             return self.by_columns(v, stop)
         if not self.forms_matrix():
@@ -163,7 +162,6 @@ class View:
     def learn(self, v):
         """Broyden, Fletcher, Goldfarb and Shanno's update by the last step."""
         self.aged = True
-        self.part.curvature = None
         move, change = (v - self.last[0]).ravel(), (self.gradient - self.last[1]).ravel()
         along = self.matrix @ move
         bend, modelled = float(move @ change), float(move @ along)
@@ -267,9 +265,8 @@ class View:
             matrix = self.matrix
             descent = self.proximal_gradient(matrix.__matmul__, matrix.diagonal(), x)
         to = descent.run(CLOSE * self.goal, stop)
-        self.solved = descent.solved
         bent = matrix @ (to - x)
-        if part.is_separable and self.solved:
+        if part.is_separable and descent.solved:
             self.modelled = gradient + bent
         return self.fall(to - x, bent), to.reshape(v.shape)
 
@@ -296,7 +293,6 @@ class View:
             self.held,
         )
         to = descent.run(CLOSE * self.goal, stop)
-        self.solved = descent.solved
         whole = part.v.copy()
         whole[:, self.variables] = to.reshape(v.shape)
         fall = -descent.rise() - (part.rest(whole) - part.rest(part.v))
@@ -343,7 +339,6 @@ class View:
             x = v.ravel()
             descent = self.proximal_gradient(product, diagonal, x)
             to = descent.run(CLOSE * self.goal, stop, MOST_ITERATIONS)
-            self.solved = descent.solved
             return self.fall(to - x, product(to - x)), to.reshape(shape)
         step = conjugate_gradients(product, gradient, diagonal, ENOUGH, MOST_ITERATIONS)
         predicted = max(-0.5 * float(step @ gradient), 0.0)
