@@ -94,7 +94,9 @@ def test_steps_of_many_weights_are_the_papers_on_the_transformed_problem(name, l
     coordinates.check_coordinates(name, layout, setup, changes=True, side=side, **settings)
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "saga"])
+@pytest.mark.parametrize(
+    "name", ["adam", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sgd", "saga"))]
+)
 def test_columns_far_from_0_are_fitted_in_float32(name, side):
     coordinates.check_far_columns(name, side)
 

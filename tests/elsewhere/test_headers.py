@@ -239,7 +239,12 @@ def test_pointwise_kernels_compile_to_ptx(loss):
         assert (len(reads), len(writes)) == ((3, n_outputs) if vectors else (0, 0)), name
 
 
-@pytest.mark.parametrize("loss", ROWWISE)
+def one_now(names):
+    """The first among the fast tests, the others, which compile the same templates, among the slow."""
+    return [names[0], *(pytest.param(name, marks=pytest.mark.slow) for name in names[1:])]
+
+
+@pytest.mark.parametrize("loss", one_now(list(ROWWISE)))
 def test_rowwise_kernels_compile_to_ptx(loss):
     soft = rf"struct {loss} [^{{]*{{[^}}]*?soft = (true|false)"
     takes_soft = re.search(soft, text("losses/rowwise.h"))
@@ -303,7 +308,7 @@ def test_kernels_of_losses_in_the_engine_compile_to_ptx(loss):
         entries_of(problem.losses_text(loss, loss in ROWWISE, single, wide))
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", one_now(sorted(OPTIMIZERS, key="ImplicitAdaGrad".__ne__)))
 def test_kernels_of_steps_compile_to_ptx(optimizer):
     for layout in LAYOUTS:
         entries_of(steps.steps_text(optimizer, *layout))
