@@ -240,7 +240,7 @@ def test_pointwise_kernels_compile_to_ptx(loss):
 
 
 def one_now(names):
-    """The first among the fast tests, the others, which compile the same templates, among the slow."""
+    """The first among the fast tests; the others, of the same templates, among the slow ones."""
     return [names[0], *(pytest.param(name, marks=pytest.mark.slow) for name in names[1:])]
 
 
