@@ -11,8 +11,9 @@ SHARE = 0.9995
 # Of Gondzio's correctors: by how much a step is to become longer, and how far from the mean
 # products of slacks may be.
 BOLD, LONGER, SPREAD = 0.1, 0.01, 0.1
-# The distance from the boundary at the start, in mean residuals.
-APART = 0.1
+# The distance from the boundary at the start, in mean residuals; and where steps from there came to
+# a halt, as they may where the minimum is far beyond the residuals at the start.
+APART, FARTHER = 0.1, 10.0
 # Steps that try for a vertex after the gap is small enough; and steps without a smaller gap.
 TRIES, STALLED = 8, 8
 # The gap over the objective from which on a vertex is tried.
@@ -68,19 +69,32 @@ class Barrier:
         if start is None:
             weight = self.width / (self.width.mean() or 1.0)
             start = normal_of(problem, weight).solve(problem.back(weight * terms.kink))
-        self.z = start
-        self.r = problem.times(start) - terms.kink
-        total = float(self.width.sum()) or 1.0
-        apart = APART * float(self.width @ np.abs(self.r)) / total
-        apart = max(apart, APART**2 * float(self.width @ np.abs(terms.kink)) / total)
-        one_sided = np.where(both, 0.0, np.abs(self.r))
-        apart = max(apart, APART * float(one_sided.max(initial=0.0))) or APART
         # Sides that are not there: their products are 0, and stay so.
         self.above_is, self.below_is = has_above.astype(float), has_below.astype(float)
+        self.sides = max(int(has_above.sum()) + int(has_below.sum()), 1)
+        self.size = float(self.width @ np.abs(terms.kink))
+        self.best, self.value, self.floor = start, math.inf, 0.0
+        self.at_vertex, self.tried, self.tries = False, False, 0
+        self.begin(start, APART)
+        self.propose(start)
+        self.look()
+
+    def begin(self, z, share):
+        """Set out from z, with sides this share of the mean residual away from 0, and slopes in the
+        middle."""
+        problem, both = self.problem, self.problem.terms.bounded
+        terms, has_above, has_below = problem.terms, self.above_is > 0, self.below_is > 0
+        self.share, self.z = share, z
+        self.r = problem.times(z) - terms.kink
+        total = float(self.width.sum()) or 1.0
+        apart = share * float(self.width @ np.abs(self.r)) / total
+        apart = max(apart, APART * share * float(self.width @ np.abs(terms.kink)) / total)
+        one_sided = np.where(both, 0.0, np.abs(self.r))
+        apart = max(apart, share * float(one_sided.max(initial=0.0))) or share
         self.above = np.where(has_above, np.maximum(self.r, one_sided) + apart, TINY)
         self.below = np.where(has_below, np.maximum(-self.r, one_sided) + apart, TINY)
         self.slope = np.where(both, 0.5 * (terms.low + terms.high), 0.0) if len(both) else self.r
-        pull = np.abs(problem.back(self.slope) + problem.bend * start)
+        pull = np.abs(problem.back(self.slope) + problem.bend * z)
         price = max(float(pull.max(initial=0.0)), float(self.width.mean() or 1.0))
         self.scale = np.where(both, self.width, price)  # of slopes
         self.slope = np.where(
@@ -94,13 +108,8 @@ class Barrier:
         )
         self.over = np.where(has_above, terms.high - self.slope, 1.0)
         self.under = np.where(has_below, self.slope - terms.low, 1.0)
-        self.sides = max(int(has_above.sum()) + int(has_below.sum()), 1)
-        self.size = float(self.width @ np.abs(terms.kink))
-        self.best, self.value, self.floor = start, math.inf, 0.0
         self.left = self.least_gap = math.inf
-        self.at_vertex, self.tried, self.tries, self.since = False, False, 0, 0
-        self.propose(self.z)
-        self.look()
+        self.since = 0
 
     # ------------------------------------------------------------------------------ where it stands
 
@@ -216,13 +225,15 @@ class Barrier:
 
     def lengths(self, move):
         """How far both kinds of variables can go, at most 1."""
-        _, slope, above, below = move
+        z, slope, above, below = move
         primal = min(reach(self.above, above), reach(self.below, below))
         dual = min(
             reach(self.over, -slope * self.above_is), reach(self.under, slope * self.below_is)
         )
-        if self.squares:  # where z is in the slopes' sum
-            primal = dual = min(primal, dual)
+        if self.squares:  # where z is in the slopes' sum: a little apart is soon put right
+            off = abs(primal - dual) * np.abs(self.problem.bend * z).max()
+            if off > PART * np.abs(self.pull).max():
+                primal = dual = min(primal, dual)
         return primal, dual
 
     def centred(self, normal, weight, above, below, move, target):
@@ -278,6 +289,10 @@ class Barrier:
             self.polish()
         if self.near(allowed):
             return self.at_vertex or self.tries > TRIES or self.near(0.0)
+        if stalled and self.share < FARTHER:
+            self.begin(self.best, FARTHER)
+            self.look()
+            return False
         return stalled
 
     def solve(self, allowed, stop=None):
