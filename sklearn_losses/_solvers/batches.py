@@ -21,6 +21,7 @@ from sklearn_losses._solvers.engines import engine_class, problem_of
 from sklearn_losses._solvers.fit import Descent, Epoch, Model
 from sklearn_losses._solvers.gap import Gap, least_gradient, tolerated
 from sklearn_losses._solvers.rates import Rates, Smoothness, size_of_batches
+from sklearn_losses._solvers.reference import reference_of
 from sklearn_losses._states import (
     SEED,
     anything,
@@ -39,6 +40,9 @@ SHORTER = 4.0
 MOST_RETRIES = 30
 # An epoch blew up where its mean loss, above the floor, is so many times that of the best constant.
 BLOWN_UP = 4.0
+# A part of a stream on which steps lead to this many times the loss of the best constant is
+# refused: from where they lead no later part brings them back.
+ASTRAY = 1e8
 # A slope below this share of the spread of raw predictions is rounding.
 ROUNDING = 1e-10
 
@@ -103,7 +107,7 @@ class Batches(Descent):
         self.own_criterion = self.memory is not None
         self.snapshots = getattr(optimizer, "every", None)
         self.adapts = optimizer.recommended_rate is not None  # the length of each coordinate's step
-        self.X = data.X
+        self.X, self.data = data.X, data
         self.columns = data.columns
         sample = Sample(data)
         self.units = units or loss_units(sample, reference.constants)
@@ -259,8 +263,15 @@ class Batches(Descent):
         largest = BLOWN_UP * (reference.objective - reference.floor)
         return epoch.loss - reference.floor > max(largest, 1e-300)
 
+    def _went_astray(self, epoch):
+        size = float(np.max(self.units.slope * self.units.spread, initial=0.0))
+        if not (self.stream and epoch.loss > ASTRAY * size):
+            return False
+        here = reference_of(self.data, self.settings, self.reference.constants)
+        return epoch.loss - here.floor > ASTRAY * max(here.objective - here.floor, size)
+
     def _after(self, epoch):
-        if not (epoch.finite and self.engine.save()):
+        if not (epoch.finite and self.engine.save()) or self._went_astray(epoch):
             epoch.finite = False
             return epoch
         self.t += epoch.steps

@@ -124,9 +124,10 @@ def with_unseen(data):
 
 
 def floor_of(data):
-    """The least that the mean loss can be, of some of the training rows."""
-    data = sampled(data.without_columns()).training()
-    first = data.losses[0]
+    """The least that the mean loss can be; of classes by some of the training rows, as none is far
+    from the others."""
+    data, first = data.without_columns(), data.losses[0]
+    data = (data if first.task == "regression" else sampled(data)).training()
     if first.is_multiclass:
         return -mean_of(first.constant_to_optimal_zero(data.y), data.sample_weight)
     total = 0.0

@@ -59,17 +59,10 @@ def diagnosis_of(estimator, request, fits):
     reasons = {fit.stop_reason for fit in fits}
     if "interrupted" in reasons:
         return made
-    facts = [
-        Facts(data, fit, settings, kind) for data, fit in zip(request.datas, fits, strict=True)
-    ]
+    facts, objective, constant, floor = compared(request, fits)
+    if any(some.sampled for some in facts) and objective > constant:
+        facts, objective, constant, floor = compared(request, fits, on_all=True)
     worst = max(facts, key=lambda some: some.excess)
-    # Of all classes together, as one that is next to nothing is hard to beat.
-    objective, constant, floor = (
-        sum(part)
-        for part in zip(
-            *((f.objective, f.reference.objective, f.reference.floor) for f in facts), strict=True
-        )
-    )
     say = made.sentences
     if settings.tol is not None and "max_iter" in reasons:
         say.append(
@@ -104,6 +97,15 @@ def diagnosis_of(estimator, request, fits):
     return made
 
 
+def compared(request, fits, on_all=False):
+    """`Facts` of each fit, and the sums of their objectives, of the best constants' and of the
+    floors: of all classes together, as one that is next to nothing is hard to beat."""
+    pairs = zip(request.datas, fits, strict=True)
+    facts = [Facts(data, fit, request.settings, request.kind, on_all) for data, fit in pairs]
+    told = [(f.objective, f.reference.objective, f.reference.floor) for f in facts]
+    return facts, *map(sum, zip(*told, strict=True))
+
+
 def excess_of(objective, constant, floor):
     """By how much an objective exceeds that of the best constant, relative to what that is above
     the floor; 0 where that is nothing."""
@@ -122,11 +124,13 @@ class Facts:
     fit : Fit
     settings : Settings
     kind : type
+    on_all : bool
+        Whether a few rows will not do, as where large targets make all the difference.
     """
 
-    def __init__(self, data, fit, settings, kind):
+    def __init__(self, data, fit, settings, kind, on_all):
         rows, self.y = data.n_training(), data.y
-        if kind.noisy:  # some rows tell what is worth saying
+        if kind.noisy and not on_all:  # some rows tell what is worth saying
             data = sampled(data)
         self.sampled = data.n_training() < rows
         self.data, self.settings, self.kind = data, settings, kind

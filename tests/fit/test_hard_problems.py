@@ -144,6 +144,55 @@ def test_entries_at_a_place_are_their_sum(loss, optimizer):
     assert twice.nnz == 2 * once.nnz  # the user's matrix is as it was
 
 
+@CONVERGED
+def test_a_rare_class_far_from_the_others():
+    """The minimum of a hinge is then far beyond where an interior point starts."""
+    for seed in (1, 2, 5):
+        rng = np.random.default_rng(seed)
+        y = np.arange(2000) < 10
+        X = rng.normal(size=(2000, 2))
+        X[y] = 0.3 * X[y] + 4.0 * rng.normal(size=2)
+        model = SGDClassifierX("hinge", alpha=1e-5, optimizer="auto").fit(X, y)
+        slow = SGDClassifierX("hinge", alpha=1e-5, optimizer="lbfgs", max_iter=5000)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            slow.fit(X, y)
+        assert objective(model, X, y) <= objective(slow, X, y) + 1e-9
+
+
+@CONVERGED
+@pytest.mark.parametrize("optimizer", ["newton", "adam"])
+def test_a_few_large_counts_make_all_the_difference(optimizer):
+    """What a loss is at least, and whether a fit is worse than a constant, is not for some rows to
+    say: they once told of fits that were right."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20000, 4))
+    y = np.round(3.0 * np.exp(0.3 * X[:, 0] + 3.5 * rng.normal(size=20000)))
+    settings = {"optimizer": optimizer, "penalty": None, "random_state": 0}
+    if optimizer == "adam":
+        settings["batch_size"] = 64
+    model = SGDRegressorX("poisson", **settings).fit(X, y)
+    loss = get_loss("poisson")
+    constant = loss.loss(y, np.full(len(y), np.log(y.mean()))).mean()
+    assert loss.loss(y, X @ model.coef_ + model.intercept_).mean() < constant
+
+
+@pytest.mark.parametrize("optimizer", ["implicit_adagrad", "adam"])
+def test_a_part_of_a_stream_that_leads_astray_is_refused(optimizer):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1100, 3)) + 2.0
+    y = np.exp(X[:, 0] - 2.0)
+    model = SGDRegressorX("poisson", optimizer=optimizer, random_state=0)
+    for k in range(10):
+        model.partial_fit(X[100 * k : 100 * k + 100], y[100 * k : 100 * k + 100])
+    before = model.coef_.copy()
+    with pytest.raises(ValueError, match="under-/overflow"):
+        model.partial_fit(1000.0 * X[1000:], y[1000:])
+    np.testing.assert_array_equal(model.coef_, before)
+    model.partial_fit(X[1000:], y[1000:])
+    assert np.abs(model.coef_).max() < 2.0
+
+
 # ------------------------------------------------------------------------------------------ models
 
 
