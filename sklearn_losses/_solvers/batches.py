@@ -33,6 +33,7 @@ from sklearn_losses._states import (
     optional,
     units_of,
 )
+from sklearn_losses.links import IdentityLink
 from sklearn_losses.optimizers import SGD
 
 # A recommended rate is divided by this when a fit has blown up, so often at most.
@@ -40,9 +41,9 @@ SHORTER = 4.0
 MOST_RETRIES = 30
 # An epoch blew up where its mean loss, above the floor, is so many times that of the best constant.
 BLOWN_UP = 4.0
-# A part of a stream on which steps lead to this many times the loss of the best constant is
-# refused: from where they lead no later part brings them back.
-ASTRAY = 1e8
+# A part of a stream on which steps lead to this many times the loss of the constant, through a link
+# that grows without bound, is refused: from where they lead no later part brings them back.
+ASTRAY = 1e12
 # A slope below this share of the spread of raw predictions is rounding.
 ROUNDING = 1e-10
 
@@ -264,8 +265,10 @@ class Batches(Descent):
         return epoch.loss - reference.floor > max(largest, 1e-300)
 
     def _went_astray(self, epoch):
+        if not self.stream or self.data.losses[0].link == IdentityLink():
+            return False  # targets that come back to where they began make no sense of a size
         size = float(np.max(self.units.slope * self.units.spread, initial=0.0))
-        if not (self.stream and epoch.loss > ASTRAY * size):
+        if not epoch.loss > ASTRAY * size > 0.0:
             return False
         here = reference_of(self.data, self.settings, self.reference.constants)
         return epoch.loss - here.floor > ASTRAY * max(here.objective - here.floor, size)

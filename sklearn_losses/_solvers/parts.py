@@ -198,6 +198,7 @@ class Part:
         ends = fell is None or left <= view.goal
         straight = ends and self.rows.has_flats(self.raw)
         damps = self.K > 1 or self.damping > 0.0 or (fell is None and not straight)
+        damps = damps and view.is_held and self.is_separable  # where the step takes note of it
         if damps and not predicted <= 0.0 and self.damp(fell, ends):
             return
         if ends:
@@ -222,8 +223,7 @@ class Part:
         before = self.damping
         if fell is None or self.length < SHORT:
             self.damping = max(MORE_DAMPING * before, LEAST_DAMPING)
-            on = fell is None and self.damping < MOST_DAMPING
-            return on and self.view.is_held and self.is_separable
+            return fell is None and self.damping < MOST_DAMPING
         self.damping = before / MORE_DAMPING if before > LEAST_DAMPING and not ends else 0.0
         return ends and before > 0.0
 

@@ -176,15 +176,18 @@ class RowwiseRows(Rows):
             return None
         return self.loss.gradient_proba(self.target, rows, n_threads=self.n_threads)[1]
 
-    def _missing(self, raw):
-        """By output, what second derivatives lack of such that a step is about as long as the raw
-        predictions: of rows that saturate."""
+    def reweighted(self, raw):
+        """Curvature, by output, such that a step is about as long as the raw predictions."""
         gradient = np.abs(self._gradient(np.ascontiguousarray(raw.T))).T
-        return np.maximum(gradient / (1.0 + np.abs(raw).max(axis=0)) - self.diagonal(raw), 0.0)
+        return gradient / (1.0 + np.abs(raw).max(axis=0))
+
+    def _missing(self, raw):
+        """What second derivatives lack of that: of rows that saturate."""
+        return np.maximum(self.reweighted(raw) - self.diagonal(raw), 0.0)
 
     def has_flats(self, raw):
         """Whether some rows have a slope, and next to no curvature."""
-        return bool((FLAT * self._missing(raw) > self.diagonal(raw)).any())
+        return bool((self.diagonal(raw) < FLAT * self.reweighted(raw)).any())
 
     def blocks(self, raw, clipped, filled=False):
         """Second derivatives by pairs of outputs: (k, l, ndarray of shape (n,)) with k <= l.

@@ -166,7 +166,7 @@ class ImplicitAdaGrad(Optimizer):
         m = max(m, abs(w))
 
     For one sample tau is the root of ``tau * l'(raw) = l'(raw - tau * q * l'(raw))``, with q the
-    sum of ``eta / sqrt(s) * x**2``: the step ends where the loss stops falling, however long it
+    sum of ``h / tau * x**2``: the step ends where the loss stops falling, however long it
     would have been, as at the target of a squared error or at the kink of a hinge. One learning
     rate then is right for data of any scale: 0.1, in coordinates of like size, and as the best rate
     is about the distance to the minimum, it grows with the largest weight m that the coordinate has
@@ -196,7 +196,7 @@ class ImplicitAdaGrad(Optimizer):
     averaging : float, default=2.0
         In [0, 10]: 0 is the plain mean, and the larger it is the fewer, and later, steps count.
     growth : float, default=5.0
-        In [0, inf): 0 leaves the rate as it is.
+        In [0, inf), by which m lengthens steps, up to ten times: 0 leaves the rate as it is.
 
     References
     ----------

@@ -193,6 +193,16 @@ def test_a_part_of_a_stream_that_leads_astray_is_refused(optimizer):
     assert np.abs(model.coef_).max() < 2.0
 
 
+def test_a_stream_whose_targets_come_back_is_not_refused():
+    """Of a part of one target a constant leaves nothing, whatever the weights have come to."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3))
+    model = SGDRegressorX(optimizer="implicit_adagrad", random_state=0)
+    for y in (np.full(100, 5.0), 5.0 + 1e6 * X[100:200, 0], np.full(100, 5.0)):
+        model.partial_fit(X[:100], y)
+    assert np.isfinite(model.coef_).all()
+
+
 # ------------------------------------------------------------------------------------------ models
 
 
