@@ -193,14 +193,26 @@ def test_a_part_of_a_stream_that_leads_astray_is_refused(optimizer):
     assert np.abs(model.coef_).max() < 2.0
 
 
-def test_a_stream_whose_targets_come_back_is_not_refused():
-    """Of a part of one target a constant leaves nothing, whatever the weights have come to."""
+@pytest.mark.parametrize("loss, noise", [("squared_error", 1e-9), ("poisson", 0.0)])
+def test_a_stream_whose_targets_come_back_is_not_refused(loss, noise):
+    """A constant leaves nothing of a part of next to one target, whatever the weights are by then."""
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(300, 3))
-    model = SGDRegressorX(optimizer="implicit_adagrad", random_state=0)
-    for y in (np.full(100, 5.0), 5.0 + 1e6 * X[100:200, 0], np.full(100, 5.0)):
-        model.partial_fit(X[:100], y)
+    X = rng.normal(size=(100, 3))
+    one = 5.0 + noise * rng.normal(size=100)
+    model = SGDRegressorX(loss, optimizer="implicit_adagrad", random_state=0)
+    for y in (one, 5.0 + 1e3 * np.abs(X[:, 0]), one):
+        model.partial_fit(X, y)
     assert np.isfinite(model.coef_).all()
+
+
+@CONVERGED
+def test_what_counts_are_at_least_is_for_all_rows_to_say():
+    rng = np.random.default_rng(0)
+    X, exposure = rng.normal(size=(100_000, 5)), rng.lognormal(0, 1, 100_000)
+    y = rng.poisson(np.exp(0.3 * X[:, 0] + 2.0) * exposure)
+    model = SGDRegressorX("poisson", penalty=None, optimizer="auto")
+    model.fit(X, y, offset=np.log(exposure))
+    np.testing.assert_allclose(model.coef_, [0.3, 0, 0, 0, 0], atol=0.01)
 
 
 # ------------------------------------------------------------------------------------------ models
