@@ -195,7 +195,7 @@ def test_a_part_of_a_stream_that_leads_astray_is_refused(optimizer):
 
 @pytest.mark.parametrize("loss, noise", [("squared_error", 1e-9), ("poisson", 0.0)])
 def test_a_stream_whose_targets_come_back_is_not_refused(loss, noise):
-    """A constant leaves nothing of a part of next to one target, whatever the weights are by then."""
+    """A constant leaves nothing of a part of next to one target, whatever the weights are."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(100, 3))
     one = 5.0 + noise * rng.normal(size=100)
