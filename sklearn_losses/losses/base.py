@@ -43,6 +43,8 @@ class Loss(Parametric):
         "binary": `y_true` is the probability of the positive class, 0, 1 or in between.
     is_multiclass : bool
         Whether raw predictions have the shape (n_samples, n_classes).
+    is_joint : bool
+        Whether it is a loss of all samples together, and no mean over samples.
     n_classes : int or None
         The number of classes; None for regression.
     differentiable : bool
@@ -64,6 +66,7 @@ class Loss(Parametric):
     interval_y_true = Interval()
     task = "regression"
     is_multiclass = False
+    is_joint = False
     n_classes = None
     differentiable = True
     constant_hessian = False

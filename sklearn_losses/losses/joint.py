@@ -1,0 +1,173 @@
+"""What the joint losses share: losses of all samples together, which are no means over samples."""
+
+import numpy as np
+
+from sklearn_losses._array import kernel_array, on_device
+from sklearn_losses.losses.base import Loss, _finite, _shaped_weight
+
+
+class JointLoss(Loss):
+    """Base class of the losses of all samples together.
+
+    The total is a function of all raw predictions; derivatives are those of the total, as a sample
+    has no loss of its own. What is called and minimised is the total over `Joint.mass`.
+
+    Two methods make a joint loss: `read_target`, and `_joint`, which sorts and counts what does not
+    depend on the raw predictions, once.
+    """
+
+    is_joint = True
+    # Whether adding one number to all raw predictions changes nothing: then there is no intercept.
+    shift_is_nothing = False
+
+    def read_target(self, y_true):
+        """The targets as numbers, checked.
+
+        Parameters
+        ----------
+        y_true : array-like
+            As the class says.
+
+        Returns
+        -------
+        target : ndarray of shape (n_samples, n_columns), float64
+            Unchanged where it was read already.
+        """
+        raise NotImplementedError
+
+    def _joint(self, target, weight):
+        """`Joint` of checked targets and weights, (n_samples,) float64 or None."""
+        raise NotImplementedError
+
+    def on(self, y_true, sample_weight=None):
+        """The loss of given targets as a function of raw predictions; for many calls.
+
+        Parameters
+        ----------
+        y_true : array-like
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+
+        Returns
+        -------
+        joint : Joint
+        """
+        target = self.read_target(y_true)
+        return self._joint(target, _checked_weight(sample_weight, len(target)))
+
+    def __call__(self, y_true, raw_prediction, sample_weight=None, n_threads=None):
+        """The total over the mass, with every input checked.
+
+        Parameters
+        ----------
+        y_true : array-like
+        raw_prediction : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+        n_threads : int or None, default=None
+
+        Returns
+        -------
+        loss : float
+        """
+        joint = self.on(y_true, sample_weight)
+        return joint.value_gradient(self._checked_raw(raw_prediction, joint))[0] / joint.mass
+
+    def loss_gradient(self, y_true, raw_prediction, sample_weight=None):
+        """Total, and its first derivative.
+
+        Parameters
+        ----------
+        y_true : array-like
+        raw_prediction : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+
+        Returns
+        -------
+        loss : float
+        gradient : ndarray of shape (n_samples,)
+        """
+        joint = self.on(y_true, sample_weight)
+        return joint.value_gradient(self._checked_raw(raw_prediction, joint))
+
+    def gradient(self, y_true, raw_prediction, sample_weight=None):
+        """First derivative of the total.
+
+        Parameters
+        ----------
+        y_true, raw_prediction, sample_weight
+            As in `loss_gradient`.
+
+        Returns
+        -------
+        gradient : ndarray of shape (n_samples,)
+        """
+        return self.loss_gradient(y_true, raw_prediction, sample_weight)[1]
+
+    def gradient_hessian(self, y_true, raw_prediction, sample_weight=None):
+        """First derivative of the total, and the diagonal of the second.
+
+        Parameters
+        ----------
+        y_true, raw_prediction, sample_weight
+            As in `loss_gradient`.
+
+        Returns
+        -------
+        gradient : ndarray of shape (n_samples,)
+        hessian : ndarray of shape (n_samples,)
+        """
+        joint = self.on(y_true, sample_weight)
+        return joint.gradient_hessian(self._checked_raw(raw_prediction, joint))
+
+    @staticmethod
+    def _checked_raw(raw_prediction, joint):
+        if on_device(raw_prediction):
+            raise ValueError("raw_prediction must be an array on the host; got one of a device")
+        raw = _finite(kernel_array(raw_prediction, "raw_prediction"), "raw_prediction")
+        if raw.ndim == 2 and raw.shape[1] == 1:
+            raw = raw[:, 0]
+        if raw.shape != (joint.n,):
+            raise ValueError(f"raw_prediction must have shape ({joint.n},); got {raw.shape}")
+        return raw.astype(np.float64, copy=False)
+
+
+class Joint:
+    """A joint loss of given targets: what `JointLoss._joint` returns.
+
+    Attributes
+    ----------
+    n : int
+        Of samples.
+    mass : float
+        What the total is divided by.
+    """
+
+    n = 0
+    mass = 1.0
+
+    def value_gradient(self, raw):
+        """Total and first derivative: float and ndarray of shape (n,).
+
+        Parameters
+        ----------
+        raw : ndarray of shape (n,), float64
+        """
+        raise NotImplementedError
+
+    def gradient_hessian(self, raw):
+        """First derivative and the diagonal of the second: ndarrays of shape (n,)."""
+        raise NotImplementedError
+
+
+def _checked_weight(sample_weight, n_samples):
+    if sample_weight is None:
+        return None
+    weight = _finite(kernel_array(sample_weight, "sample_weight"), "sample_weight")
+    weight = _shaped_weight(weight, n_samples).astype(np.float64, copy=False)
+    if (weight < 0).any():
+        first = int((weight < 0).argmax())
+        raise ValueError(
+            f"sample_weight must not be negative; got {weight[first]} at index {first}"
+        )
+    if not weight.any():
+        raise ValueError("sample_weight must not be all zero")
+    return weight
