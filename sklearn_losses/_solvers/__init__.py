@@ -30,7 +30,9 @@ def _has_slope(loss, settings):
 def _has_kinks(loss, settings):
     # A parameter that is found with the fit has no value yet.
     loss = loss if loss.is_multiclass else loss._with_scale(1.0)
-    return all(m._terms(np.zeros(1)) is not None for m in loss._members())
+    return _is_a_mean(loss, settings) and all(
+        m._terms(np.zeros(1)) is not None for m in loss._members()
+    )
 
 
 def _has_alpha(loss, settings):
@@ -50,8 +52,12 @@ def _is_a_sum(loss, settings):
     return settings.sums() is not None
 
 
+def _is_a_mean(loss, settings):
+    return not loss.is_joint
+
+
 def _has_curvature(loss, settings):
-    return all(member.differentiable for member in loss._members())
+    return _is_a_mean(loss, settings) and all(member.differentiable for member in loss._members())
 
 
 # What a descent's `needs` names: whether it is there, and what is said where it is not.
@@ -62,6 +68,11 @@ NEEDS = {
         "counterpart (`_smoothed`): {loss!r} has no derivative, and no smooth counterpart. Use "
         "optimizer='interior-point' for a loss made of straight lines (`_terms`), or an optimizer "
         "that steps, such as optimizer='adagrad'",
+    ),
+    "mean": (
+        _is_a_mean,
+        "optimizer={optimizer!r} needs a loss that is a mean over samples: {loss!r} is one of all "
+        "samples together. Use optimizer='auto', 'lbfgs' or 'gd'",
     ),
     "kinks": (
         _has_kinks,

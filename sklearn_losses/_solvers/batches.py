@@ -95,7 +95,7 @@ class Batches(Descent):
     """
 
     options = ("seed", "units", "stream")
-    needs = ("schedule", "decay")
+    needs = ("mean", "schedule", "decay")
 
     def __init__(self, data, settings, model, reference, *, seed, units=None, stream=False):
         optimizer = settings.optimizer

@@ -165,7 +165,8 @@ class Sample:
     """
 
     def __init__(self, data):
-        rows = some_rows(data)
+        # What is a loss of all samples together is another of some.
+        rows = some_rows(data, len(data.y) if data.losses[0].is_joint else MOST_ROWS)
         self.X, self.rows = data.X, rows
         self.data = data.beside_X(rows)
         self.n_outputs = data.n_outputs
@@ -210,6 +211,11 @@ class Sample:
         if data.losses[0].is_multiclass:
             gradient, hessian = data.losses[0].gradient_hessian(data.y, raw)
             weight = np.broadcast_to(self.weights(0)[:, None], raw.shape)
+        elif data.losses[0].is_joint:
+            joint = data.losses[0].on(data.y, data.sample_weight)
+            found = joint.gradient_hessian(raw[:, 0])
+            gradient, hessian = (part[:, None] * (joint.n / joint.mass) for part in found)
+            weight = np.ones(raw.shape)
         else:
             gradient, hessian = np.empty((2, *raw.shape))
             weight = np.empty(raw.shape)
@@ -228,7 +234,8 @@ class Sample:
         is the identity, else 1."""
         data = self.data
         loss = data.losses[0]
-        if loss.task != "regression" or loss.link != IdentityLink() or data.target == "codes":
+        natural = loss.is_joint or loss.task != "regression" or loss.link != IdentityLink()
+        if natural or data.target == "codes":
             return np.ones(self.n_outputs)
         return np.array([self._spread(k) for k in range(self.n_outputs)])
 

@@ -4,6 +4,7 @@ they are told of the data."""
 from dataclasses import fields
 
 from sklearn_losses._array import on_device
+from sklearn_losses._solvers.joint import JointProblem
 
 
 def problem_class(X):
@@ -60,6 +61,8 @@ def problem_of(data, settings, *, batch_size, rows=None, weight_factor=None):
 
 def make_problem(data, settings, *, rows=None, weight_factor=None):
     """`Problem` of all rows at a time; arguments as of `problem_of`."""
+    if data.losses[0].is_joint:
+        return JointProblem(data if rows is None else data.rows(rows), settings.n_threads)
     n_rows = data.n_training() if rows is None else len(rows)
     given = problem_of(data, settings, batch_size=n_rows, rows=rows, weight_factor=weight_factor)
     return problem_class(data.X)(data.X, **given)

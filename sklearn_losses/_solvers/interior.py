@@ -31,7 +31,7 @@ class FrischNewton(Descent):
     reference : Reference
     """
 
-    needs = ("schedule", "kinks", "sums")
+    needs = ("mean", "schedule", "kinks", "sums")
     own_criterion = True
     noisy = False
     on_host = exact = True

@@ -32,7 +32,7 @@ class ProximalNewton(Descent):
     reference : Reference
     """
 
-    needs = ("schedule", "curvature")
+    needs = ("mean", "schedule", "curvature")
     on_host = True
     own_criterion = True
     noisy = False

@@ -28,7 +28,7 @@ class OneSample(Descent):
     """
 
     options = ("seed", "averages", "t")
-    needs = ("alpha",)
+    needs = ("mean", "alpha")
 
     def __init__(self, data, settings, model, reference, *, seed, averages=None, t=1.0):
         def factor(given):

@@ -79,7 +79,7 @@ def constants_of(data, method="_start_constant"):
     """
     data = data.without_columns().training()
     first = data.losses[0]
-    if first.is_multiclass:
+    if first.is_multiclass or first.is_joint:
         found = getattr(first, method)(data.y, data.sample_weight, data.offset)
         return np.asarray(to_host(found), dtype=np.float64)
     found = np.empty(data.n_outputs)
@@ -127,6 +127,8 @@ def floor_of(data):
     """The least that the mean loss can be; of classes by some of the training rows, as none is far
     from the others."""
     data, first = data.without_columns(), data.losses[0]
+    if first.is_joint:
+        return first.floor
     data = (data if first.task == "regression" else sampled(data)).training()
     if first.is_multiclass:
         return -mean_of(first.constant_to_optimal_zero(data.y), data.sample_weight)

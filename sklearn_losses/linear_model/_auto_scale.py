@@ -61,7 +61,7 @@ def with_numbers(estimator, request):
         scikit-learn's.
     """
     loss, start, data = request.loss, request.start, request.datas[0]
-    if loss.is_multiclass or not loss._auto():
+    if loss.is_multiclass or not loss._auto():  # of no joint loss
         return request
     members = loss._members()
     members = members * data.n_outputs if len(members) == 1 else members

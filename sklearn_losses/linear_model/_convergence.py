@@ -147,7 +147,7 @@ class Facts:
     def hidden(self):
         """Why a constant seems to meet targets that it does not, or that none can."""
         y, loss = self.y, self.data.losses[0]
-        if loss.task != "regression" or on_device(y):
+        if loss.task != "regression" or loss.is_joint or on_device(y):
             return []
         low, high, interval = float(y.min()), float(y.max()), loss.interval_y_pred
         if low == high == interval.low == 0 and not interval.low_inclusive:
@@ -226,7 +226,8 @@ class Facts:
         if self.settings.l2 == 0 or on_device(self.data.X):
             return False
         loss = self.data.losses[0]
-        if loss.task != "regression" or self.kind is ONE_SAMPLE or self.excess < -FREE:
+        natural = loss.is_joint or loss.task != "regression"
+        if natural or self.kind is ONE_SAMPLE or self.excess < -FREE:
             return False
         ratio, squared = self._ratios()
         return ratio > 1.0 and squared <= ASKED_FOR

@@ -191,6 +191,8 @@ class Parameters:
 
     def _settings(self, max_iter, optimizer, n_features, loss):
         low, high = self._bounds(n_features)
+        # What a loss does not see is free to make up for where columns are seen from.
+        sees_no_shift = loss.is_joint and loss.shift_is_nothing
         penalty, l1_ratio, own = self.penalty, self.l1_ratio, None
         if penalty not in BUILT_IN:
             penalty = get_penalty(penalty)
@@ -201,7 +203,7 @@ class Parameters:
             penalty=penalty,
             alpha=float(self.alpha),
             l1_ratio=0.0 if l1_ratio is None else float(l1_ratio),
-            fit_intercept=bool(self.fit_intercept),
+            fit_intercept=bool(self.fit_intercept) or sees_no_shift,
             max_iter=max_iter,
             tol=self.tol,
             shuffle=bool(self.shuffle),

@@ -193,7 +193,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
 
     def _accept_loss(self, loss):
         name = type(loss).__name__
-        if loss.is_multiclass:
+        if loss.task == "multiclass":
             raise ValueError(f"{name} is a loss for classes; use SGDClassifierX")
         if loss.task == "binary" and not loss.gives_probability:
             raise ValueError(f"{name} gives margins, not predictions of y; use SGDClassifierX")
@@ -204,6 +204,8 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
     def _data(self, samples, loss, suffix="", may_be_zero=False):
         """Checked y, weights and offset, as the solvers take them."""
         X = samples.X
+        if loss.reads_target:
+            return self._read_data(samples, loss, suffix)
         y = array_namespace(X).ascontiguousarray(one_column(samples.y), dtype=np.float64)
         if self.non_crossing and y.ndim == 2:
             raise ValueError(
@@ -228,11 +230,35 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             offset=self._check_offset(samples.offset, X, n_outputs, f"offset{suffix}"),
         )
 
+    def _read_data(self, samples, loss, suffix):
+        """The same for a loss that has its own kind of targets."""
+        if self.non_crossing:
+            raise ValueError(f"non_crossing=True orders the quantiles of a loss; {loss!r} has none")
+        X, y = samples.X, samples.y
+        n_outputs = loss.n_heads
+        return Data(
+            X,
+            y,
+            [loss],
+            n_outputs,
+            target="separate" if y.ndim == 2 else "shared",
+            sample_weight=self._check_weights(samples.sample_weight, X, f"sample_weight{suffix}"),
+            offset=self._check_offset(samples.offset, X, n_outputs, f"offset{suffix}"),
+        )
+
+    def _validate_pair(self, samples, loss, reset, **options):
+        """X and y as the loss takes them."""
+        if not loss.reads_target:
+            return self._validate(samples.X, samples.y, reset=reset, **options)
+        if on_device(samples.X):
+            raise ValueError(f"{loss!r} is for arrays on the host; X is on a device")
+        return self._validate(samples.X, loss.read_target(samples.y), reset, own_target=True)
+
     def _request(self, call):
         """What a call asks for, checked; None where no sample counts."""
         loss = call.loss
         reset = not self._has_met(call)
-        X, y = self._validate(call.samples.X, call.samples.y, reset=reset, y_numeric=True)
+        X, y = self._validate_pair(call.samples, loss, reset, y_numeric=True)
         data = self._data(call.samples._replace(X=X, y=y), loss, may_be_zero=call.stream)
         waiting = call.stream and self._is_waiting()
         if waiting and data.n_outputs != np.size(self.intercept_):
@@ -271,7 +297,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
 
     def _read_validation(self, samples, data, loss):
         """Checked samples to validate on, with the outputs of those that are learned from."""
-        X, y = self._validate(samples.X, samples.y, reset=False)
+        X, y = self._validate_pair(samples, loss, False)
         read = self._data(samples._replace(X=X, y=y), loss, "_val")
         if read.n_outputs != data.n_outputs or read.y.ndim != data.y.ndim:
             raise ValueError(
@@ -287,6 +313,9 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         return seed
 
     def _public_weights(self, coef, intercept):
+        loss = self._resolve_loss()
+        if loss.is_joint and loss.shift_is_nothing:
+            intercept = 0.0 * intercept
         return coef[0] if len(coef) == 1 else coef, intercept
 
     def _dense_coef(self):
@@ -378,8 +407,12 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         y_pred : ndarray of shape (n_samples,), or (n_samples, n_outputs) for several outputs
         """
         with computing_on(X=X):
-            raw = self._raw(X, offset)  # first: it says so when the estimator is not fitted
-            return self._prediction_of(raw[:, 0] if raw.shape[1] == 1 else raw)
+            return self._prediction_of(self._one_raw(X, offset))
+
+    def _one_raw(self, X, offset):
+        """Raw predictions, of shape (n_samples,) where there is one a sample."""
+        raw = self._raw(X, offset)
+        return raw[:, 0] if raw.shape[1] == 1 else raw
 
     def _prediction_of(self, raw):
         """What `predict` returns, in the array namespace of the raw predictions."""
@@ -432,6 +465,10 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             raise ValueError(f"metric must be 'r2', 'd2' or None; got {metric!r}")
         check_is_fitted(self)
         self._warn_without_offset(offset)
+        if self.loss_.reads_target:
+            if metric is not None:
+                raise ValueError(f"metric must be None with {self.loss_!r}; got {metric!r}")
+            return self.loss_._score(y, self._one_raw(X, offset), sample_weight)
         with self._computing_on(Samples(X, y, sample_weight, offset)) as xp:
             one_target = len(shape_of(y)) == 1
             if metric is None:

@@ -158,25 +158,26 @@ class Validation:
             return validate_data(self, _check_structure(X), accept_sparse="csr", reset=reset)
         return validate_data(self, _samples(X, self), skip_check_array=True, reset=reset)
 
-    def _validate(self, X, y, reset, **options):
-        """X as the solvers take it, and y, whose numbers of columns are not checked."""
+    def _validate(self, X, y, reset, own_target=False, **options):
+        """X as the solvers take it, and y, whose numbers of columns are not checked; with
+        `own_target` nothing of it but its length."""
         if on_device(X):
             X, y = validate_data(self, _samples(X, self), y, skip_check_array=True, reset=reset)
             y = _targets(y, self)
             check_consistent_length(X, y)
             return _merged(X), y
-        X, y = validate_data(
-            self,
-            _check_structure(X),
-            y,
-            accept_sparse="csr",
-            dtype=list(FLOATS),
-            order="C",
-            accept_large_sparse=True,
-            multi_output=True,
-            reset=reset,
-            **options,
-        )
+        shared = {
+            "accept_sparse": "csr",
+            "dtype": list(FLOATS),
+            "order": "C",
+            "accept_large_sparse": True,
+            "reset": reset,
+        }
+        if own_target:
+            X = validate_data(self, _check_structure(X), **shared)
+            check_consistent_length(X, y)
+            return _merged(_aligned(X)), y
+        X, y = validate_data(self, _check_structure(X), y, multi_output=True, **shared, **options)
         return _merged(_aligned(X)), y
 
     def _check_weights(self, sample_weight, X, name="sample_weight", may_be_zero=False):

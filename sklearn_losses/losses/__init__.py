@@ -58,7 +58,7 @@ from sklearn_losses.losses.robust import (
     Welsch,
 )
 
-# The losses of one raw prediction a sample, and those of a row of them.
+# The losses of one raw prediction a sample, those of a row of them, and those of all samples.
 POINTWISE = [
     HalfSquaredError,
     SquaredError,

@@ -45,6 +45,8 @@ class Loss(Parametric):
         Whether raw predictions have the shape (n_samples, n_classes).
     is_joint : bool
         Whether it is a loss of all samples together, and no mean over samples.
+    reads_target : bool
+        Whether its targets are of a kind of its own, which its `read_target` makes numbers of.
     n_classes : int or None
         The number of classes; None for regression.
     differentiable : bool
@@ -67,6 +69,7 @@ class Loss(Parametric):
     task = "regression"
     is_multiclass = False
     is_joint = False
+    reads_target = False
     n_classes = None
     differentiable = True
     constant_hessian = False

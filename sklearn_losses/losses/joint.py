@@ -1,9 +1,14 @@
 """What the joint losses share: losses of all samples together, which are no means over samples."""
 
 import numpy as np
+from scipy.optimize import brentq
 
 from sklearn_losses._array import kernel_array, on_device
 from sklearn_losses.losses.base import Loss, _finite, _shaped_weight
+from sklearn_losses.losses.constants import checked_offset
+
+# Best constants are looked for up to here.
+FURTHEST = 2.0**60
 
 
 class JointLoss(Loss):
@@ -16,9 +21,12 @@ class JointLoss(Loss):
     depend on the raw predictions, once.
     """
 
-    is_joint = True
+    is_joint = reads_target = True
+    n_heads = 1
     # Whether adding one number to all raw predictions changes nothing: then there is no intercept.
     shift_is_nothing = False
+    # What a total is never below.
+    floor = 0.0
 
     def read_target(self, y_true):
         """The targets as numbers, checked.
@@ -38,6 +46,52 @@ class JointLoss(Loss):
     def _joint(self, target, weight):
         """`Joint` of checked targets and weights, (n_samples,) float64 or None."""
         raise NotImplementedError
+
+    def _resolve(self):
+        """Checks the parameters."""
+        self._numbers()
+
+    def _auto(self):
+        return False
+
+    def _with_scale(self, scale, n=None, d=None):
+        return self
+
+    def fit_intercept_only(self, y_true, sample_weight=None, offset=None):
+        """The constant raw prediction with the least loss.
+
+        Parameters
+        ----------
+        y_true : array-like
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+        offset : array-like of shape (n_samples,) or None, default=None
+            Added to the constant.
+
+        Returns
+        -------
+        raw_prediction : float
+            0 where the loss does not see it.
+        """
+        if self.shift_is_nothing:
+            return 0.0
+        joint = self.on(y_true, sample_weight)
+        beside = np.zeros(joint.n)
+        if offset is not None:
+            shapes = [beside.shape, (joint.n, 1)]
+            beside = checked_offset(offset, shapes, {}).reshape(joint.n)
+        return root_of(lambda constant: float(joint.value_gradient(beside + constant)[1].sum()))
+
+    def _start_constant(self, y_true, sample_weight=None, offset=None):
+        return np.atleast_1d(self.fit_intercept_only(y_true, sample_weight, offset))
+
+    def _score(self, y_true, raw_prediction, sample_weight=None):
+        """What an estimator's `score` returns: the share of the loss of equal predictions that is
+        saved."""
+        joint = self.on(y_true, sample_weight)
+        equal = np.full(joint.n, self.fit_intercept_only(y_true, sample_weight))
+        before = joint.value_gradient(equal)[0]
+        after = joint.value_gradient(self._checked_raw(raw_prediction, joint))[0]
+        return 1.0 - after / before if before > 0 else 0.0
 
     def on(self, y_true, sample_weight=None):
         """The loss of given targets as a function of raw predictions; for many calls.
@@ -156,6 +210,28 @@ class Joint:
     def gradient_hessian(self, raw):
         """First derivative and the diagonal of the second: ndarrays of shape (n,)."""
         raise NotImplementedError
+
+
+def root_of(slope):
+    """Where a function that does not fall is 0.
+
+    Parameters
+    ----------
+    slope : callable
+        Of a float.
+
+    Returns
+    -------
+    root : float
+    """
+    low, high = -1.0, 1.0
+    while slope(low) > 0 and low > -FURTHEST:
+        low *= 2.0
+    while slope(high) < 0 and high < FURTHEST:
+        high *= 2.0
+    if slope(low) > 0 or slope(high) < 0:
+        return low if slope(low) > 0 else high
+    return float(brentq(slope, low, high, xtol=1e-12, rtol=1e-14)) if low < high else low
 
 
 def _checked_weight(sample_weight, n_samples):
