@@ -22,7 +22,7 @@ __all__ = [
     "AlphaSearchCV",
     "SGDClassifierX",
     "SGDRegressorX",
-    *(name for name in losses.__all__ if name not in ("POINTWISE", "REDUCED", "ROWWISE")),
+    *(name for name in losses.__all__ if name not in losses.LISTS),
     *optimizers.__all__,
     *penalties.__all__,
     *plotting.__all__,

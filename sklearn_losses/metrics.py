@@ -46,6 +46,11 @@ def raw_from_prediction(loss, y_pred):
     ValueError
         Where a prediction is not one that the link can give.
     """
+    if loss.reads_target and not loss.is_joint:
+        raise ValueError(
+            f"{type(loss).__name__}: y_pred must be raw predictions, a column for each of "
+            f"{', '.join(loss.heads)}, with raw=True: what decision_function returns"
+        )
     # Of the type that rounded the probabilities, which may be one that the kernels do not take.
     eps = _eps(y_pred)
     y_pred = _columns_for(loss, _finite(kernel_array(y_pred, "y_pred"), "y_pred"), "y_pred")
@@ -180,7 +185,7 @@ def _inputs(loss, y_true, y_pred, raw, labels):
 def _outputs(loss, y_pred):
     """The losses of the columns of `y_pred`, and the columns: one of each, unless a parameter of
     the loss holds several values."""
-    if loss.is_multiclass or not loss._holds_several():
+    if loss.is_multiclass or loss.is_joint or not loss._holds_several():
         return [loss], [y_pred]
     members = loss._members()
     y_pred = kernel_array(y_pred, "y_pred")
@@ -378,6 +383,8 @@ class LossScorer(BaseScorer):
     def __init__(self, loss, response_method=None):
         if response_method is not None:
             methods = [response_method]
+        elif loss.reads_target:
+            methods = ["decision_function"]
         elif loss.task == "regression":
             methods = ["predict"]
         elif not loss.gives_probability:

@@ -56,6 +56,10 @@ def _is_a_mean(loss, settings):
     return not loss.is_joint
 
 
+def _has_equal_heads(loss, settings):
+    return loss.is_joint or not loss.reads_target or bool(loss._sees_features().all())
+
+
 def _has_curvature(loss, settings):
     return _is_a_mean(loss, settings) and all(member.differentiable for member in loss._members())
 
@@ -73,6 +77,11 @@ NEEDS = {
         _is_a_mean,
         "optimizer={optimizer!r} needs a loss that is a mean over samples: {loss!r} is one of all "
         "samples together. Use optimizer='auto', 'lbfgs' or 'gd'",
+    ),
+    "heads": (
+        _has_equal_heads,
+        "optimizer={optimizer!r} steps along all features of every head, and {loss!r} has constant "
+        "ones. Use optimizer='auto', 'newton', 'lbfgs' or 'gd'",
     ),
     "kinks": (
         _has_kinks,

@@ -95,7 +95,7 @@ class Batches(Descent):
     """
 
     options = ("seed", "units", "stream")
-    needs = ("mean", "schedule", "decay")
+    needs = ("mean", "heads", "schedule", "decay")
 
     def __init__(self, data, settings, model, reference, *, seed, units=None, stream=False):
         optimizer = settings.optimizer

@@ -234,7 +234,7 @@ class Sample:
         is the identity, else 1."""
         data = self.data
         loss = data.losses[0]
-        natural = loss.is_joint or loss.task != "regression" or loss.link != IdentityLink()
+        natural = loss.reads_target or loss.task != "regression" or loss.link != IdentityLink()
         if natural or data.target == "codes":
             return np.ones(self.n_outputs)
         return np.array([self._spread(k) for k in range(self.n_outputs)])
@@ -280,7 +280,10 @@ def loss_units(sample, start):
         mean = np.where(known > 0, hessian, 0.0) * known
         mean = mean.sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), 1.0)
         mean = np.where(known.mean(axis=0) > 0.5, mean, 0.0)
-        newton, plain = 1.0 / mean, spread / slope
+        newton = 1.0 / mean
+        if sample.data.losses[0].reads_target:  # likelihoods: a standard error of one sample
+            spread = np.where(mean > 0, np.sqrt(newton), 1.0)
+        plain = spread / slope
         believed = np.isfinite(newton) & ~(newton > BELIEVED * plain)
         length = np.where(believed, newton, plain)
     return LossUnits(spread, slope, np.where(np.isfinite(length) & (length > 0), length, 1.0))

@@ -79,6 +79,17 @@ class Data:
             return 1.0
         return 1.0 / (float((weight / largest).mean()) * largest)
 
+    def moving(self, width):
+        """Which variables a fit moves, where some heads of a loss see no features: ndarray of shape
+        (n_outputs, width) of 0 and 1, else None; `width`: n_features, and 1 with an intercept."""
+        loss = self.losses[0]
+        sees = None if loss.is_joint or not loss.reads_target else loss._sees_features()
+        if sees is None or sees.all():
+            return None
+        made = np.ones((self.n_outputs, width))
+        made[~sees, : self.X.shape[1]] = 0.0
+        return made
+
     @cached_property
     def columns(self):
         """Moments of the columns of X: `Columns`."""

@@ -208,7 +208,8 @@ class FullBatch(Descent):
     def model(self):
         z = self.z if self.best[1] is None else self.best[1]
         coef, intercept = self.objectives[0].split(z)
-        if self.data.losses[0].is_multiclass and self.has_l2 and not self.has_l1:
+        loss = self.data.losses[0]
+        if loss.is_multiclass and loss.shift_is_nothing and self.has_l2 and not self.has_l1:
             if not self.bounded:
                 # What all classes share is nothing to the loss: along it the penalty bends alone,
                 # too little for the gap to be seen there.

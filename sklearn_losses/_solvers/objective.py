@@ -70,6 +70,11 @@ class Objective:
         self.low, self.high = settings.low, settings.high
         self.loss = self.gradient_norm = math.nan
         self.fixed_intercept = fixed_intercept
+        moves = data.moving(self.shape[1] + 1)
+        self.moves = 1.0
+        if moves is not None:
+            parts = [moves[:, :-1].ravel(), moves[:, -1]]
+            self.moves = np.concatenate(parts if self.fit_intercept else parts[:1])
 
     def split(self, z):
         """Weights, in X's type, and the intercepts that go with what they were rounded to."""
@@ -96,7 +101,7 @@ class Objective:
             if made.center is not None:
                 intercept = intercept + coef @ made.center
             parts.append(intercept / made.intercept_unit)
-        return np.concatenate(parts)
+        return np.concatenate(parts) * self.moves
 
     def __call__(self, z):
         """Value and gradient; the value is infinite where the loss is not finite."""
@@ -126,6 +131,7 @@ class Objective:
         if self.fit_intercept:
             parts.append(of_intercept * made.intercept_unit)
         whole = np.concatenate(parts) if len(parts) > 1 else parts[0]
+        whole *= self.moves
         if not (math.isfinite(loss) and np.isfinite(whole).all()):
             loss = math.inf
         return loss, whole

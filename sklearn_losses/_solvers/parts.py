@@ -86,6 +86,9 @@ class Part:
         if not self.settings.fit_intercept:
             self.fixed = newton.fixed_intercept[first : first + self.K, None]
         self.v = np.ascontiguousarray(v)
+        self.moves = design.data.moving(design.width) if self.K > 1 else None
+        if self.moves is not None:
+            self.v *= self.moves
         self.convex = rows.loss.convex
         own = self.settings.own
         self.is_separable = self.held.l1 is not None or is_separable(own)
@@ -146,8 +149,12 @@ class Part:
     def slopes(self):
         """The gradient of the loss, kept for as long as the part stands here."""
         if self.known[0] is not self.u:
-            self.known = self.u, self.design.transposed(self.u)
+            self.known = self.u, self.moved(self.design.transposed(self.u))
         return self.known[1]
+
+    def moved(self, vectors, variables=slice(None)):
+        """Vectors by output, 0 at what no step moves."""
+        return vectors if self.moves is None else vectors * self.moves[:, variables]
 
     def gradient(self):
         """Of the smooth part: ndarray of shape (n_outputs, width)."""
@@ -167,7 +174,8 @@ class Part:
 
     def shared_is_free(self):
         """Whether what all classes share is nothing to the loss and bent by the penalty alone."""
-        return bool(np.any(self.l2)) and self.held.penalty is None and self.held.low is None
+        free = self.rows.loss.shift_is_nothing and self.held.penalty is None
+        return bool(np.any(self.l2)) and free and self.held.low is None
 
     # ----------------------------------------------------------------------------------- iterations
 

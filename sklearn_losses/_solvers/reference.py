@@ -169,9 +169,11 @@ def reference_of(data, settings, constants=None):
         best = constants_of(data, "fit_intercept_only")
         value = min(value, problem.value_gradient(zeros, best)[0])
     floor = floor_of(data)
-    if not math.isfinite(floor) or not floor <= value:
+    natural = data.losses[0].link != IdentityLink() or data.losses[0].reads_target
+    if floor == -math.inf:  # of densities: chance makes a loss of 1
+        floor = value - 1.0
+    elif not math.isfinite(floor) or not floor <= value:
         floor = min(0.0, value)
-    natural = data.losses[0].link != IdentityLink()
     step = ROUNDINGS * float(np.finfo(data.X.dtype).eps) * np.abs(constants)
     rounding = abs(problem.value_gradient(zeros, constants + step)[0] - at_start)
     rounding = rounding if math.isfinite(rounding) else 0.0

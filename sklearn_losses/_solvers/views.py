@@ -98,7 +98,11 @@ class View:
         if self.first is None:
             part = self.part
             whole = self.design is part.design
-            slopes = part.slopes() if whole else self.design.transposed(part.u)
+            slopes = (
+                part.slopes()
+                if whole
+                else part.moved(self.design.transposed(part.u), self.variables)
+            )
             self.first = slopes + self.l2 * v[:, self.variables]
         return self.first
 
@@ -229,6 +233,9 @@ class View:
             if k != j:
                 made[j, :, k] = block.T
         made = made.reshape(part.K * width, -1)
+        if part.moves is not None:
+            moves = part.moves[:, self.variables].ravel()
+            made = made * np.outer(moves, moves) + np.diag(1.0 - moves)
         diagonal = made.diagonal().reshape(part.K, width)
         made[np.diag_indices(part.K * width)] += self.ridge(diagonal).ravel()
         return made
@@ -332,6 +339,7 @@ class View:
         def product(flat):
             of = flat.reshape(shape)
             made = self.design.transposed(np.ascontiguousarray(times(self.design.products(of))))
+            made = part.moved(made, self.variables)
             return (made + self.l2 * of).ravel()
 
         gradient, diagonal = self.gradient.ravel(), diagonal.ravel()

@@ -87,6 +87,7 @@ class Judging:
         if judged.classes is not None:
             judge.classes_ = judged.classes
             judge._rowwise, judge._multilabel = self._rowwise, self._multilabel
+        judge._target_unit = getattr(self, "_target_unit", 1.0)
         xp = array_namespace(data.X)
         numbers = np.flatnonzero(data.held_out).astype(np.int32)
         rows = in_namespace(numbers, xp)

@@ -81,8 +81,11 @@ def enter_counts(estimator, request, fits):
     # scikit-learn's algorithm counts as scikit-learn does: rows held out take part.
     one_sample = request.kind is ONE_SAMPLE
     estimator.t_ += n_iter * request.X.shape[0] if one_sample else longest.steps
+    unit = getattr(estimator, "_target_unit", 1.0)
     for name, (series, combine) in CURVES.items():
         new = longest.curves.rate if combine is None else by_epoch(fits, series, combine)
+        if unit != 1.0 and series in ("loss", "validation"):
+            new = [request.loss._in_units_of_y(value, unit) for value in new]
         setattr(estimator, name, getattr(estimator, name) + new)
 
 

@@ -67,6 +67,33 @@ def gives_probability(estimator):
     return True
 
 
+def reads_target(estimator):
+    """Whether the estimator's loss has targets of its own kind; an AttributeError that says so
+    where not."""
+    try:
+        given = estimator._resolve_loss().reads_target
+    except ValueError:  # an unknown name: `fit` says which there are
+        given = False
+    if not given:
+        raise AttributeError(f"predict gives all that loss={estimator.loss!r} has")
+    return True
+
+
+def gives_distribution(estimator):
+    """Whether the estimator's loss is that of a distribution; an AttributeError that says so where
+    not."""
+    try:
+        given = hasattr(estimator._resolve_loss(), "distribution")
+    except ValueError:
+        given = False
+    if not given:
+        raise AttributeError(
+            f"loss={estimator.loss!r} predicts no distribution; 'gaussian_nll' and others of "
+            "sklearn_losses.losses.DISTRIBUTIONS do"
+        )
+    return True
+
+
 class Parameters:
     """Mixin: checks and readings of the parameters."""
 

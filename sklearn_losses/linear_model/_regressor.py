@@ -21,10 +21,16 @@ from sklearn_losses._sklearn_compat import fit_context
 from sklearn_losses._solvers import ONE_SAMPLE
 from sklearn_losses._solvers.data import Data
 from sklearn_losses._solvers.reference import in_range
+from sklearn_losses._states import number
 from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
 from sklearn_losses.linear_model._docs import documented
+from sklearn_losses.linear_model._heads import moved, offset_of_heads, over_unit, read_data
 from sklearn_losses.linear_model._outcome import wait
-from sklearn_losses.linear_model._parameters import takes_streams
+from sklearn_losses.linear_model._parameters import (
+    gives_distribution,
+    reads_target,
+    takes_streams,
+)
 from sklearn_losses.linear_model._request import Judged, Request, Samples
 from sklearn_losses.linear_model._scores import d2, r2, summable
 from sklearn_losses.linear_model._validation import one_column, shape_of, with_offset
@@ -197,7 +203,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             raise ValueError(f"{name} is a loss for classes; use SGDClassifierX")
         if loss.task == "binary" and not loss.gives_probability:
             raise ValueError(f"{name} gives margins, not predictions of y; use SGDClassifierX")
-        if self.non_crossing and not hasattr(loss, "quantile"):
+        if self.non_crossing and (loss.reads_target or not hasattr(loss, "quantile")):
             raise ValueError(f"non_crossing=True orders the quantiles of a loss; {loss!r} has none")
         return loss
 
@@ -205,7 +211,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         """Checked y, weights and offset, as the solvers take them."""
         X = samples.X
         if loss.reads_target:
-            return self._read_data(samples, loss, suffix)
+            return read_data(self, samples, loss, suffix)
         y = array_namespace(X).ascontiguousarray(one_column(samples.y), dtype=np.float64)
         if self.non_crossing and y.ndim == 2:
             raise ValueError(
@@ -230,21 +236,20 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             offset=self._check_offset(samples.offset, X, n_outputs, f"offset{suffix}"),
         )
 
-    def _read_data(self, samples, loss, suffix):
-        """The same for a loss that has its own kind of targets."""
-        if self.non_crossing:
-            raise ValueError(f"non_crossing=True orders the quantiles of a loss; {loss!r} has none")
-        X, y = samples.X, samples.y
-        n_outputs = loss.n_heads
-        return Data(
-            X,
-            y,
-            [loss],
-            n_outputs,
-            target="separate" if y.ndim == 2 else "shared",
-            sample_weight=self._check_weights(samples.sample_weight, X, f"sample_weight{suffix}"),
-            offset=self._check_offset(samples.offset, X, n_outputs, f"offset{suffix}"),
-        )
+    def _shown_offset(self, offset, X, n_outputs):
+        if self.loss_.reads_target:
+            return offset_of_heads(self, offset, X, self.loss_)
+        return super()._shown_offset(offset, X, n_outputs)
+
+    def _unit_of(self, data, going_on):
+        """What targets are divided by in fits; that of a stream is its first part's."""
+        loss = data.losses[0]
+        if not loss.reads_target:
+            return 1.0
+        if going_on:
+            return number(0, above=True)(self._target_unit, "_target_unit")
+        training = data.without_columns().training()
+        return loss._unit_of(training.y, training.sample_weight)
 
     def _validate_pair(self, samples, loss, reset, **options):
         """X and y as the loss takes them."""
@@ -280,8 +285,11 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             data = replace(data, held_out=self._held_out(data.y, data.sample_weight))
         else:
             validations = (self._read_validation(call.validation, data, loss),)
+        unit = self._target_unit = self._unit_of(data, call.going_on)
+        if validations is not None:
+            validations = tuple(over_unit(each, unit) for each in validations)
         return Request(
-            datas=(data,),
+            datas=(over_unit(data, unit),),
             validations=validations,
             judged=(Judged(data.y, data.sample_weight),),
             loss=loss,
@@ -316,7 +324,15 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         loss = self._resolve_loss()
         if loss.is_joint and loss.shift_is_nothing:
             intercept = 0.0 * intercept
+        if not loss.is_joint and loss.reads_target:
+            coef, intercept = moved(loss, coef, intercept, self._target_unit)
         return coef[0] if len(coef) == 1 else coef, intercept
+
+    def _inner_weights(self, coef, intercept):
+        loss = self._resolve_loss()
+        if loss.is_joint or not loss.reads_target:
+            return coef, intercept
+        return moved(loss, coef, intercept, 1.0 / self._target_unit)
 
     def _dense_coef(self):
         dense = self.coef_.toarray()
@@ -393,21 +409,64 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         """
         return self._partial_fit(Samples(X, y, sample_weight, offset))
 
-    def predict(self, X, offset=None):
-        """Predictions of y: the inverse link of the linear model.
+    def predict(self, X, offset=None, *, return_std=False):
+        """Predictions of y: the inverse link of the linear model; of the losses of a distribution
+        its mean.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, CuPy array} of shape (n_samples, n_features)
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs) or None, default=None
-            Added to the raw predictions.
+            Added to the raw predictions; of several heads one number a sample is the first's.
+        return_std : bool, default=False
+            Whether to return the distributions' standard deviations too, of a loss that has them.
 
         Returns
         -------
         y_pred : ndarray of shape (n_samples,), or (n_samples, n_outputs) for several outputs
+        y_std : ndarray of shape (n_samples,)
+            Only with `return_std`.
         """
+        if return_std:
+            distribution = self.predict_distribution(X, offset)
+            return distribution.mean(), distribution.std()
         with computing_on(X=X):
             return self._prediction_of(self._one_raw(X, offset))
+
+    @available_if(gives_distribution)
+    def predict_distribution(self, X, offset=None):
+        """The distributions that are predicted for y. Only for the losses of a distribution.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_heads) or None, default=None
+
+        Returns
+        -------
+        distribution : scipy.stats frozen distribution
+            Of n_samples distributions: its `mean`, `std`, `ppf`, `cdf`, `logpdf` and so on give
+            arrays of shape (n_samples,).
+        """
+        check_is_fitted(self)
+        return self.loss_.distribution(self._raw(X, offset))
+
+    @available_if(reads_target)
+    def decision_function(self, X, offset=None):
+        """Raw predictions, in link space. Only for the losses that read their targets themselves:
+        those of a distribution, and of all samples together.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,) or (n_samples, n_heads) or None, default=None
+
+        Returns
+        -------
+        raw_prediction : ndarray of shape (n_samples,), or (n_samples, n_heads) of several heads
+        """
+        check_is_fitted(self)
+        return self._one_raw(X, offset)
 
     def _one_raw(self, X, offset):
         """Raw predictions, of shape (n_samples,) where there is one a sample."""

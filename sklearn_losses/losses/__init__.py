@@ -17,6 +17,7 @@ from sklearn_losses.losses.classification import (
     SquaredHinge,
 )
 from sklearn_losses.losses.custom import CompiledLoss, CustomLoss, FunctionLoss
+from sklearn_losses.losses.distribution import GaussianNLL, StudentTNLL
 from sklearn_losses.losses.glm import (
     HalfGammaLoss,
     HalfPoissonLoss,
@@ -106,16 +107,18 @@ ROWWISE = [
     LDAM,
     MulticlassKLDivergence,
 ]
+# The losses of a row of parameters of a distribution.
+DISTRIBUTIONS = [GaussianNLL, StudentTNLL]
 # Not a mean over samples: they measure, and cannot be trained with.
 REDUCED = [RootMeanSquaredError]
 
-LOSSES = {cls.name: cls for cls in [*POINTWISE, *ROWWISE, *REDUCED]}
+LOSSES = {cls.name: cls for cls in [*POINTWISE, *ROWWISE, *DISTRIBUTIONS, *REDUCED]}
+
+LISTS = ("DISTRIBUTIONS", "POINTWISE", "REDUCED", "ROWWISE")
 
 __all__ = [
     "LOSSES",
-    "POINTWISE",
-    "REDUCED",
-    "ROWWISE",
+    *LISTS,
     "CompiledLoss",
     "CustomLoss",
     "FunctionLoss",

@@ -23,6 +23,10 @@ class JointLoss(Loss):
 
     is_joint = reads_target = True
     n_heads = 1
+
+    def _unit_of(self, y, weight):
+        return 1.0
+
     # Whether adding one number to all raw predictions changes nothing: then there is no intercept.
     shift_is_nothing = False
     # What a total is never below.

@@ -36,6 +36,8 @@ class RowwiseLoss(Loss):
     is_multiclass = True
     link = SoftmaxLink()
     takes_probabilities = False
+    # Whether adding one number to a row changes nothing.
+    shift_is_nothing = True
 
     # Names of the parameters of shape (n_classes,).
     _class_parameters = ()

@@ -202,7 +202,7 @@ def test_what_takes_no_list_says_where_lists_are_for():
 
 def test_a_torch_module_of_a_list_is_refused():
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    with pytest.raises(ValueError, match="here one value makes a loss; got the list quantile="):
+    with pytest.raises(ValueError, match="takes a loss of one output; got PinballLoss with quant"):
         sl.as_torch(sl.PinballLoss(quantile=[0.1, 0.9]))
 
 

@@ -1,43 +1,12 @@
 // Every row-wise loss: a row of K raw predictions in; a value, K gradients and K diagonal hessian entries out.
 //
-// A struct works on as many rows at once as `V` holds numbers, class by class: element (k, r) of a tile stands at
-// [k * stride + r]. On a device V is one number, and the tile may be the row itself. Targets are class codes, or (SOFT)
-// rows of probabilities. A code that is not one of 0 ... K - 1 gives NaN: no loss is silently computed for it.
+// Targets are class codes, or (SOFT) rows of probabilities. A code that is not one of 0 ... K - 1 gives NaN: no loss is silently computed for it.
 #ifndef SKLEARN_LOSSES_ROWWISE_H
 #define SKLEARN_LOSSES_ROWWISE_H
 
-#include "losses/outputs.h"
-#include "math/twofold.h"
+#include "losses/distributions.h"
 
 namespace sl {
-
-// Memory that is needed next, or null: the bytes from a row to the next, and from a piece to the next.
-struct Ahead {
-    const char* at;
-    long row, step;
-};
-
-template <class T>
-struct Tile {
-    int n_classes;
-    long stride;  // between classes, in every (K, R) array
-    const T* raw;
-    const T* code;    // (R,), or null
-    const T* target;  // (K, R), or null
-    T* value;         // (R,)
-    T* gradient;      // (K, R); holds exp(z - max z) between the passes
-    T* hessian;       // (K, R): the hessian's diagonal or the probabilities
-    Ahead ahead[3];
-    // A piece a class, so that the requests spread over the computation: all at once they would wait for each other.
-    SL_FN void prefetch(int k) const {
-#if defined(__GNUC__) && !SL_DEVICE
-        for (const Ahead& a : ahead)
-            if (a.at) __builtin_prefetch(a.at + k * a.step);
-#else
-        (void)k;
-#endif
-    }
-};
 
 // 0 for a valid code and NaN for any other.
 template <class V>
@@ -126,8 +95,9 @@ SL_FN void softmax_tile(const Loss& loss, const Tile<Real<V>>& t) {
 template <class V>
 struct CrossEntropy {
     using T = Real<V>;
-    static constexpr bool split = false;       // whether logits have a low part
-    static constexpr bool uses_value = false;  // whether the derivatives need the cross-entropy's value
+    static constexpr bool probabilities = true;  // whether it gives them
+    static constexpr bool split = false;         // whether logits have a low part
+    static constexpr bool uses_value = false;    // whether the derivatives need the cross-entropy's value
     SL_FN DoubleDouble<V> logit(int, V raw, V) const { return {raw, V(0)}; }
     SL_FN DoubleDouble<V> stretch(DoubleDouble<V> difference) const { return difference; }
     SL_FN V target(V y) const { return y; }
@@ -294,7 +264,7 @@ struct MulticlassFocal : CrossEntropy<V> {
 template <class V>
 struct MulticlassHinge {
     using T = Real<V>;
-    static constexpr bool soft = false;
+    static constexpr bool soft = false, probabilities = false;
     SL_FN MulticlassHinge(const double*, int) {}
     template <int OUT, bool SOFT, class Self>
     static SL_FN void run(const Self&, const Tile<T>& t) {
@@ -334,7 +304,9 @@ struct MulticlassHinge {
     X(MulticlassFocal)      \
     X(LogitAdjusted)        \
     X(LDAM)                 \
-    X(MulticlassKLDivergence)
+    X(MulticlassKLDivergence) \
+    X(GaussianNLL)          \
+    X(StudentTNLL)
 
 }  // namespace sl
 

@@ -136,7 +136,8 @@ TileFunction<T> tile_of(int outputs, bool soft, int level) {
         case VALUE | GRADIENT: return tile_for<Loss, T, VALUE | GRADIENT>(soft, level);
         case GRADIENT | HESSIAN: return tile_for<Loss, T, GRADIENT | HESSIAN>(soft, level);
         default:
-            if constexpr (Loss<T>::soft) return tile_for<Loss, T, GRADIENT | PROBABILITY>(soft, level);
+            if constexpr (Loss<T>::soft && Loss<T>::probabilities)
+                return tile_for<Loss, T, GRADIENT | PROBABILITY>(soft, level);
             return nullptr;
     }
 }

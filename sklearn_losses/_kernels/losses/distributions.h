@@ -1,0 +1,109 @@
+// Losses of several heads: a row of raw predictions is the parameters of a distribution, and the loss minus the logarithm of
+// its density, or a score of it, at the target.
+//
+// A formula computes one row: `HEADS` raw predictions in; a value, HEADS derivatives and HEADS diagonal second derivatives
+// out. Where `PAIR` is set the target is a pair of numbers, in the first two columns of a row of targets.
+#ifndef SKLEARN_LOSSES_DISTRIBUTIONS_H
+#define SKLEARN_LOSSES_DISTRIBUTIONS_H
+
+#include "losses/tile.h"
+
+namespace sl {
+
+template <class T, int K>
+struct HeadsOut {
+    T value, gradient[K], hessian[K];
+};
+
+// What makes a row-wise loss of a formula: rows one after the other, which the compiler packs into registers.
+template <class V, template <class> class Formula>
+struct Heads {
+    using T = Real<V>;
+    using F = Formula<T>;
+    static constexpr bool soft = F::PAIR, probabilities = false;
+    F formula;
+    SL_FN Heads(const double* a, int) : formula(a) {}
+    template <int OUT, bool SOFT, class Self>
+    static SL_FN void run(const Self& self, const Tile<T>& t) {
+        enum { N = Register<V>::N, K = F::HEADS };
+        T y[N], other[N], raw[K][N], value[N], gradient[K][N], hessian[K][N];
+        store(y, load<V>(SOFT ? t.target : t.code));
+        store(other, load<V>(SOFT ? t.target + t.stride : t.code));
+        for (int k = 0; k < K; ++k) {
+            t.prefetch(k);
+            store(raw[k], load<V>(t.raw + k * t.stride));
+        }
+        for (int r = 0; r < N; ++r) {
+            T row[K];
+            for (int k = 0; k < K; ++k) row[k] = raw[k][r];
+            const HeadsOut<T, K> o = self.formula(y[r], other[r], row);
+            value[r] = o.value;
+            for (int k = 0; k < K; ++k) {
+                gradient[k][r] = o.gradient[k];
+                hessian[k][r] = o.hessian[k];
+            }
+        }
+        if constexpr ((OUT & VALUE) != 0) store(t.value, load<V>(value));
+        if constexpr (OUT != VALUE)
+            for (int k = 0; k < K; ++k) {
+                store(t.gradient + k * t.stride, load<V>(gradient[k]));
+                if constexpr ((OUT & HESSIAN) != 0) store(t.hessian + k * t.stride, load<V>(hessian[k]));
+            }
+    }
+};
+
+// ------------------------------------------------------------------------------------------- location and log of a scale
+
+// log(sqrt(2 pi))
+template <class T>
+SL_FN T half_log_two_pi() { return T(0.91893853320467274178); }
+
+template <class T>
+struct GaussianFormula {
+    enum { HEADS = 2, PAIR = 0 };
+    SL_FN explicit GaussianFormula(const double*) {}
+    SL_FN HeadsOut<T, 2> operator()(T y, T, const T* raw) const {
+        const T s = raw[1];
+        const Exponential<T> inverse({-s, T(0)});
+        const T z = inverse(raw[0] - y), square = z * z;
+        return {s + (T(0.5) * square + half_log_two_pi<T>()),
+                {inverse(z), T(1) - square},
+                {unless_nan(inverse(inverse(T(1))), z), T(2) * square}};
+    }
+};
+
+// params: degrees of freedom, and the logarithm of the density at its middle.
+template <class T>
+struct StudentTFormula {
+    enum { HEADS = 2, PAIR = 0 };
+    T df, more, constant;
+    SL_FN explicit StudentTFormula(const double* a) : df(T(a[0])), more(T(a[0] + 1.0)), constant(T(a[1])) {}
+    SL_FN HeadsOut<T, 2> operator()(T y, T, const T* raw) const {
+        const T s = raw[1], r = raw[0] - y;
+        const Exponential<T> inverse({-s, T(0)}), scale({s, T(0)});
+        const T z = inverse(r), square = z * z, size = abs_(z);
+        // Far out everything is written in 1 / z: its square, and z itself, may be infinite.
+        const bool far = size > T(1), over = square > Format<T>::max;
+        const T back = T(1) / (far ? z : T(1)), bent = T(1) / (df + (far ? T(1) : square));
+        const T share = far ? T(1) / (T(1) + df * back * back) : square * bent;
+        const T log_part = over ? T(2) * (log_(abs_(r)) - s) - log_(df) : log1p_(square / df);
+        const T slope = far ? more / (r + df * scale(back)) : more * inverse(z * bent);
+        const T bend = far ? share / r / r : inverse(inverse(bent));
+        return {s + (T(0.5) * more * log_part - constant),
+                {slope, T(1) - more * share},
+                {more * bend * (T(1) - T(2) * share), T(2) * more * share * (far ? df * back * back * share : df * bent)}};
+    }
+};
+
+template <class V>
+struct GaussianNLL : Heads<V, GaussianFormula> {
+    using Heads<V, GaussianFormula>::Heads;
+};
+template <class V>
+struct StudentTNLL : Heads<V, StudentTFormula> {
+    using Heads<V, StudentTFormula>::Heads;
+};
+
+}  // namespace sl
+
+#endif

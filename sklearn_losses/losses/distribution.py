@@ -1,0 +1,331 @@
+"""Losses of a whole distribution: a row of raw predictions is its parameters, each a linear model
+of its own or one number for all samples, and the loss is minus the logarithm of its density."""
+
+import numpy as np
+from scipy import stats
+from scipy.special import gammaln
+
+from sklearn_losses._array import (
+    array_namespace,
+    computing_on,
+    kernel_array,
+    on_its_device,
+    to_host,
+)
+from sklearn_losses._interval import POSITIVE, Interval
+from sklearn_losses.links import IdentityLink
+from sklearn_losses.losses import constants
+from sklearn_losses.losses._scales import spread, weighted_median
+from sklearn_losses.losses.base import _finite
+from sklearn_losses.losses.rowwise import RowwiseLoss
+
+LINEAR, CONSTANT = "linear", "constant"
+
+
+class DistributionLoss(RowwiseLoss):
+    """Base class of the losses of the parameters of a distribution.
+
+    Attributes
+    ----------
+    heads : tuple of str
+        What the columns of a row of raw predictions are.
+    """
+
+    task = "regression"
+    reads_target = True
+    shift_is_nothing = False
+    link = IdentityLink()
+    interval_y_true = Interval()
+    convex = False
+    heads = ()
+    # Names of the parameters that say whether a head is "linear" or "constant", and its number.
+    _head_parameters = {}
+
+    @property
+    def n_heads(self):
+        """The number of heads."""
+        return len(self.heads)
+
+    @property
+    def n_classes(self):
+        """The columns of a row of raw predictions."""
+        return self.n_heads
+
+    def _for_classes(self, n_classes, class_counts=None):
+        return self
+
+    def _classes(self, n_classes):
+        if n_classes not in (None, self.n_heads):
+            raise ValueError(
+                f"{type(self).__name__}: raw_prediction must have {self.n_heads} columns, "
+                f"{', '.join(self.heads)}; got {n_classes}"
+            )
+        return self.n_heads
+
+    def _numbers(self):
+        for name in self._head_parameters:
+            if getattr(self, name) not in (LINEAR, CONSTANT):
+                raise ValueError(
+                    f"{type(self).__name__}: {name} must be 'linear' or 'constant'; "
+                    f"got {getattr(self, name)!r}"
+                )
+        return super()._numbers()
+
+    def _sees_features(self):
+        """Of each head, whether it is a linear model of X: ndarray of shape (n_heads,), bool."""
+        sees = np.ones(self.n_heads, dtype=bool)
+        for name, head in self._head_parameters.items():
+            sees[head] = getattr(self, name) == LINEAR
+        return sees
+
+    # ------------------------------------------------------------------------------------- targets
+
+    def read_target(self, y_true):
+        """The targets as numbers, checked.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_samples,)
+
+        Returns
+        -------
+        target : array of shape (n_samples,), float64
+        """
+        y = _finite(kernel_array(y_true, "y_true"), "y_true")
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        if y.ndim != 1:
+            raise ValueError(
+                f"{type(self).__name__}: y_true must have shape (n_samples,); got {y.shape}"
+            )
+        self._check_y(y)
+        return array_namespace(y).ascontiguousarray(y, dtype=np.float64)
+
+    def _shaped(self, raw_prediction):
+        if raw_prediction.ndim != 2 or raw_prediction.shape[1] != self.n_heads:
+            raise ValueError(
+                f"{type(self).__name__}: raw_prediction must have shape (n_samples, "
+                f"{self.n_heads}), {', '.join(self.heads)}; got {raw_prediction.shape}"
+            )
+        return raw_prediction
+
+    def _shaped_target(self, y_true, raw_prediction):
+        n_samples = raw_prediction.shape[0]
+        if y_true.shape == (n_samples, 1):
+            y_true = y_true[:, 0]
+        if y_true.shape != (n_samples,):
+            raise ValueError(
+                f"{type(self).__name__}: y_true must have shape ({n_samples},); got {y_true.shape}"
+            )
+        return y_true
+
+    def _checked_target(self, y_true, raw_prediction):
+        y_true = self._shaped_target(y_true, raw_prediction)
+        self._check_y(y_true)
+        return y_true
+
+    def _minus_best_value(self, y):
+        # A density has no largest value.
+        return array_namespace(y).full(y.shape[0], np.inf, dtype=y.dtype)
+
+    # ----------------------------------------------------------------------------------- constants
+
+    def fit_intercept_only(self, y_true, sample_weight=None, offset=None):
+        """The constant row of raw predictions with the least loss.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+        offset : array-like of shape (n_samples, n_heads) or None, default=None
+            What is added to the row.
+
+        Returns
+        -------
+        raw_prediction : ndarray of shape (n_heads,)
+        """
+        y = self.read_target(y_true)
+        with computing_on(y_true=y, sample_weight=sample_weight) as xp:
+            beside = xp.zeros((y.shape[0], self.n_heads))
+            y, _, weight = self._checked(y, beside, sample_weight)
+            weight = constants.scaled_weight(weight)
+            if offset is not None:
+                beside = constants.checked_offset(offset, [beside.shape], {"y_true": y})
+            start, unit = self._start(y, weight)
+            sums = _InUnits(constants.RowSums(self, y, weight, beside), start, unit)
+            return start + unit * constants.lowest_row(sums, np.zeros(self.n_heads))
+
+    def _start_constant(self, y_true, sample_weight=None, offset=None):
+        return self.fit_intercept_only(y_true, sample_weight, offset)
+
+    # Which head is the logarithm of a scale in the units of y, where there is one.
+    log_scale_head = None
+
+    def _unit_of(self, y, weight):
+        """What a fit divides targets by, so that a penalty has no units."""
+        if self.log_scale_head is None:
+            return 1.0
+        return spread(y - weighted_median(y, weight), weight) or _moments(y, weight)[1]
+
+    def _in_units_of_y(self, value, unit):
+        """A mean loss of targets over a unit, as one of the targets."""
+        return value + np.log(unit)
+
+    def _start(self, y, weight):
+        """A row near the best constant one, and about how far the best may be from it."""
+        raise NotImplementedError
+
+    # --------------------------------------------------------------------------------- predictions
+
+    @on_its_device
+    def predict(self, raw_prediction):
+        """The means of the distributions.
+
+        Parameters
+        ----------
+        raw_prediction : array-like of shape (n_samples, n_heads)
+
+        Returns
+        -------
+        mean : ndarray of shape (n_samples,)
+        """
+        return self._mean(raw_prediction)
+
+    def distribution(self, raw_prediction):
+        """The distributions that rows of raw predictions stand for.
+
+        Parameters
+        ----------
+        raw_prediction : array-like of shape (n_samples, n_heads)
+
+        Returns
+        -------
+        distribution : scipy.stats frozen distribution
+            Of n_samples distributions: its `mean`, `std`, `ppf`, `cdf`, `logpdf`, ... work on all.
+        """
+        raw = np.asarray(to_host(raw_prediction), dtype=np.float64)
+        return self._frozen(self._shaped(raw))
+
+    def _score(self, y_true, raw_prediction, sample_weight=None):
+        """What an estimator's `score` returns: the coefficient of determination of the means."""
+        from sklearn.metrics import r2_score
+
+        y = self.read_target(y_true)
+        return float(r2_score(y, self.predict(raw_prediction), sample_weight=sample_weight))
+
+
+class _InUnits:
+    """Sums as a function of distances from a start, in units."""
+
+    def __init__(self, sums, start, unit):
+        self.sums, self.start, self.unit, self.loss = sums, start, unit, sums.loss
+
+    def __call__(self, x):
+        value, gradient = self.sums(self.start + self.unit * x)
+        return value, gradient * self.unit
+
+    def gradient(self, x):
+        return self(x)[1]
+
+
+def _moments(y, weight):
+    """Mean and standard deviation; the deviation is not 0."""
+    middle = constants.mean(y, weight)
+    spread = np.sqrt(constants.mean((y - middle) ** 2, weight))
+    return middle, float(spread) or max(abs(middle) * 1e-8, 1e-300)
+
+
+class _LocationScale(DistributionLoss):
+    """A location and the logarithm of a scale."""
+
+    heads = ("location", "log_scale")
+    log_scale_head = 1
+    _head_parameters = {"scale": 1}
+
+    def _start(self, y, weight):
+        middle, spread = _moments(y, weight)
+        return np.array([middle, np.log(spread)]), np.array([spread, 1.0])
+
+    def _mean(self, raw):
+        return raw[:, 0]
+
+
+class GaussianNLL(_LocationScale):
+    """Minus the log-likelihood of a normal distribution, whose mean and standard deviation are both
+    predicted.
+
+    - Domain: y_true any real number.
+    - Raw predictions: a row of the mean and the logarithm of the standard deviation; `predict`
+      gives the mean.
+    - Formula: ``log_scale + z**2 / 2 + log(2 * pi) / 2`` with ``z = (y_true - location) *
+      exp(-log_scale)``.
+
+    Parameters
+    ----------
+    scale : {"linear", "constant"}, default="linear"
+        Whether the logarithm of the standard deviation is a linear model of X, as the mean is, or
+        one number, fitted too.
+
+    References
+    ----------
+    Nix, D. A. and Weigend, A. S. (1994). Estimating the mean and variance of the target probability
+    distribution. ICNN, equation 5.
+
+    Examples
+    --------
+    >>> from sklearn_losses import GaussianNLL
+    >>> round(GaussianNLL()([1.0, 3.0], [[2.0, 0.0], [2.0, 0.0]]), 6)
+    1.418939
+    """
+
+    name = "gaussian_nll"
+
+    def __init__(self, scale="linear"):
+        self.scale = scale
+
+    def _frozen(self, raw):
+        return stats.norm(raw[:, 0], np.exp(raw[:, 1]))
+
+
+class StudentTNLL(_LocationScale):
+    """Minus the log-likelihood of Student's t distribution, whose location and scale are predicted:
+    outliers count little.
+
+    - Domain: y_true any real number.
+    - Raw predictions: a row of the location and the logarithm of the scale; `predict` gives the
+      location, which is the mean where `df` is above 1, and the median.
+    - Formula: ``log_scale + (df + 1) / 2 * log1p(z**2 / df) - log(density at 0)`` with ``z =
+      (y_true - location) * exp(-log_scale)``.
+
+    Parameters
+    ----------
+    df : float, default=4.0
+        Degrees of freedom, in (0, inf).
+    scale : {"linear", "constant"}, default="linear"
+        As that of `GaussianNLL`.
+
+    References
+    ----------
+    Lange, K. L., Little, R. J. A. and Taylor, J. M. G. (1989). Robust statistical modeling using
+    the t distribution. Journal of the American Statistical Association 84, 881-896.
+
+    Examples
+    --------
+    >>> from sklearn_losses import StudentTNLL
+    >>> round(StudentTNLL()([1.0, 300.0], [[2.0, 0.0], [2.0, 0.0]]), 6)
+    7.634889
+    """
+
+    name = "student_t_nll"
+    _parameter_intervals = {"df": POSITIVE}
+
+    def __init__(self, df=4.0, scale="linear"):
+        self.df = df
+        self.scale = scale
+
+    def _row_params(self, n_classes):
+        (df,) = self._numbers()
+        return [df, gammaln((df + 1) / 2) - gammaln(df / 2) - np.log(df * np.pi) / 2]
+
+    def _frozen(self, raw):
+        return stats.t(float(self.df), raw[:, 0], np.exp(raw[:, 1]))
