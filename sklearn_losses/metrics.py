@@ -18,7 +18,7 @@ from sklearn_losses._array import (
 )
 from sklearn_losses._sklearn_compat import BaseScorer
 from sklearn_losses.losses import get_loss
-from sklearn_losses.losses.base import _finite, relative_weight
+from sklearn_losses.losses._arrays import finite, relative_weight
 
 __all__ = ["d2_loss_score", "make_loss_scorer", "mean_loss"]
 
@@ -53,7 +53,7 @@ def raw_from_prediction(loss, y_pred):
         )
     # Of the type that rounded the probabilities, which may be one that the kernels do not take.
     eps = _eps(y_pred)
-    y_pred = _columns_for(loss, _finite(kernel_array(y_pred, "y_pred"), "y_pred"), "y_pred")
+    y_pred = _columns_for(loss, finite(kernel_array(y_pred, "y_pred"), "y_pred"), "y_pred")
     interval = loss.interval_y_pred
     if not loss.gives_probability:
         _check_inside(loss, y_pred, interval.contains(y_pred), f"lie in {interval}")

@@ -1,7 +1,6 @@
 """What every loss object is and does. No arithmetic of a loss stands here: the kernels do it."""
 
 import numpy as np
-from scipy.special import xlogy
 
 from sklearn_losses._array import (
     array_namespace,
@@ -17,7 +16,10 @@ from sklearn_losses._interval import Interval
 from sklearn_losses._kernels.losses import _pointwise, _rowwise
 from sklearn_losses._parameters import Parametric
 from sklearn_losses.links import IdentityLink
+from sklearn_losses.losses._arrays import finite, relative_weight, shaped_weight
 
+# Below, the digits of a sum of weights, or of weighted losses, run out.
+_LEAST_MASS = 1e-30
 # Methods that a kernel's `_evaluate` serves, and that fits and means go past.
 _IN_ONE_PASS = ("loss", "gradient", "loss_gradient", "gradient_hessian")
 
@@ -479,7 +481,7 @@ class Loss(Parametric):
             raw = self._shaped(raw)
             y = self._shaped_target(kernel_array(y, "y_true"), raw)
             if weight is not None:
-                weight = _shaped_weight(kernel_array(weight, "sample_weight"), raw.shape[0])
+                weight = shaped_weight(kernel_array(weight, "sample_weight"), raw.shape[0])
             total, mass, fault = to_host(self._report(y, raw, weight)).tolist()
             lost = not (np.isfinite(total) and _LEAST_MASS < mass < np.inf)
             if fault or (weight is not None and lost):
@@ -490,12 +492,12 @@ class Loss(Parametric):
 
     def _checked(self, y_true, raw_prediction, sample_weight):
         """The three arrays, every element checked; the weights up to a common factor."""
-        raw_prediction = _finite(kernel_array(raw_prediction, "raw_prediction"), "raw_prediction")
+        raw_prediction = finite(kernel_array(raw_prediction, "raw_prediction"), "raw_prediction")
         raw_prediction = self._shaped(raw_prediction)
         y_true = kernel_array(y_true, "y_true")
         if type(y_true) is not type(raw_prediction):
             common_namespace(y_true=y_true, raw_prediction=raw_prediction)
-        y_true = _finite(y_true, "y_true")
+        y_true = self._numbers_of(y_true)
         n_samples = raw_prediction.shape[0]
         if n_samples == 0:
             raise ValueError("raw_prediction must hold at least one sample; got 0")
@@ -504,7 +506,7 @@ class Loss(Parametric):
             sample_weight = kernel_array(sample_weight, "sample_weight")
             if type(sample_weight) is not type(raw_prediction):
                 common_namespace(sample_weight=sample_weight, raw_prediction=raw_prediction)
-            sample_weight = _shaped_weight(_finite(sample_weight, "sample_weight"), n_samples)
+            sample_weight = shaped_weight(finite(sample_weight, "sample_weight"), n_samples)
             negative = sample_weight < 0
             if negative.any():
                 first = int(negative.argmax())
@@ -516,6 +518,10 @@ class Loss(Parametric):
                 raise ValueError("sample_weight must not be all zero")
             sample_weight = relative_weight(sample_weight)
         return y_true, raw_prediction, sample_weight
+
+    def _numbers_of(self, y_true):
+        """Targets, none of which is NaN or, where that is no target, infinite."""
+        return finite(y_true, "y_true")
 
     def _shaped(self, raw_prediction):
         if raw_prediction.ndim == 2 and raw_prediction.shape[1] == 1:
@@ -540,64 +546,3 @@ class Loss(Parametric):
         y_true = self._shaped_target(y_true, raw_prediction)
         self._check_y(y_true)
         return y_true
-
-
-# Below, the digits of a sum of weights, or of weighted losses, run out.
-_LEAST_MASS = 1e-30
-
-
-def relative_weight(sample_weight):
-    """Weights divided by a power of two, so that the largest lies in [0.5, 1): neither their sum
-    nor float32 loses them. Where it is near 1 already, they are returned as they are.
-
-    Parameters
-    ----------
-    sample_weight : array of shape (n_samples,)
-        Not negative, not all zero.
-
-    Returns
-    -------
-    relative_weight : array of the same shape
-    """
-    exponent = int(np.frexp(float(to_host(sample_weight.max())))[1])
-    if -8 <= exponent <= 8:
-        return sample_weight
-    return array_namespace(sample_weight).ldexp(sample_weight, -exponent)
-
-
-def _shaped_weight(sample_weight, n_samples):
-    if sample_weight.shape != (n_samples,):
-        raise ValueError(f"sample_weight must have shape ({n_samples},); got {sample_weight.shape}")
-    return sample_weight
-
-
-def _finite(x, name):
-    """`x`, or the error that says where it is not finite."""
-    xp = array_namespace(x)
-    # A sum is finite only if every term is; it may overflow, and then the elements decide.
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = x.sum(dtype=np.float64)
-    if not xp.isfinite(total):
-        bad = ~xp.isfinite(x)
-        if bad.any():
-            first = np.unravel_index(int(bad.argmax()), x.shape)
-            at = int(first[0]) if len(first) == 1 else tuple(int(i) for i in first)
-            raise ValueError(f"{name} must be finite; got {to_host(x[first])} at index {at}")
-    return x
-
-
-def x_log_x(x):
-    """``x * log(x)``, and its limit 0 at 0.
-
-    Parameters
-    ----------
-    x : array or float
-
-    Returns
-    -------
-    x_log_x : array of the same shape
-    """
-    if not on_device(x):
-        return xlogy(x, x)
-    xp = array_namespace(x)
-    return x * xp.log(xp.where(x == 0, xp.ones_like(x), x))

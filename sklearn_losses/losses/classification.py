@@ -20,7 +20,7 @@ from sklearn_losses.links import (
     LogitLink,
 )
 from sklearn_losses.losses import constants
-from sklearn_losses.losses.base import x_log_x
+from sklearn_losses.losses._arrays import x_log_x
 from sklearn_losses.losses.pointwise import MeanFitMixin, PointwiseLoss
 
 

@@ -3,7 +3,7 @@ of its own or one number for all samples, and the loss is minus the logarithm of
 
 import numpy as np
 from scipy import stats
-from scipy.special import gammaln
+from scipy.special import betaln
 
 from sklearn_losses._array import (
     array_namespace,
@@ -15,8 +15,8 @@ from sklearn_losses._array import (
 from sklearn_losses._interval import POSITIVE, Interval
 from sklearn_losses.links import IdentityLink
 from sklearn_losses.losses import constants
+from sklearn_losses.losses._arrays import finite
 from sklearn_losses.losses._scales import spread, weighted_median
-from sklearn_losses.losses.base import _finite
 from sklearn_losses.losses.rowwise import RowwiseLoss
 
 LINEAR, CONSTANT = "linear", "constant"
@@ -91,7 +91,7 @@ class DistributionLoss(RowwiseLoss):
         -------
         target : array of shape (n_samples,), float64
         """
-        y = _finite(kernel_array(y_true, "y_true"), "y_true")
+        y = finite(kernel_array(y_true, "y_true"), "y_true")
         if y.ndim == 2 and y.shape[1] == 1:
             y = y[:, 0]
         if y.ndim != 1:
@@ -325,7 +325,11 @@ class StudentTNLL(_LocationScale):
 
     def _row_params(self, n_classes):
         (df,) = self._numbers()
-        return [df, gammaln((df + 1) / 2) - gammaln(df / 2) - np.log(df * np.pi) / 2]
+        if df < 300:
+            return [df, -betaln(0.5, df / 2) - np.log(df) / 2]
+        # The logarithm of a ratio of gamma functions, which tend to each other, by its series.
+        tail = 1 / (4 * df) - 1 / (24 * df**3) + 1 / (20 * df**5)
+        return [df, -np.log(2 * np.pi) / 2 - tail]
 
     def _frozen(self, raw):
         return stats.t(float(self.df), raw[:, 0], np.exp(raw[:, 1]))

@@ -11,7 +11,7 @@ from sklearn_losses._interval import NON_NEGATIVE, POSITIVE, Interval
 from sklearn_losses._parameters import log_in_two
 from sklearn_losses.links import Log1pLink, LogLink
 from sklearn_losses.losses import constants
-from sklearn_losses.losses.base import x_log_x
+from sklearn_losses.losses._arrays import x_log_x
 from sklearn_losses.losses.pointwise import MeanFitMixin, PointwiseLoss
 
 

@@ -4,7 +4,8 @@ import numpy as np
 from scipy.optimize import brentq
 
 from sklearn_losses._array import kernel_array, on_device
-from sklearn_losses.losses.base import Loss, _finite, _shaped_weight
+from sklearn_losses.losses._arrays import finite, shaped_weight
+from sklearn_losses.losses.base import Loss
 from sklearn_losses.losses.constants import checked_offset
 
 # Best constants are looked for up to here.
@@ -180,7 +181,7 @@ class JointLoss(Loss):
     def _checked_raw(raw_prediction, joint):
         if on_device(raw_prediction):
             raise ValueError("raw_prediction must be an array on the host; got one of a device")
-        raw = _finite(kernel_array(raw_prediction, "raw_prediction"), "raw_prediction")
+        raw = finite(kernel_array(raw_prediction, "raw_prediction"), "raw_prediction")
         if raw.ndim == 2 and raw.shape[1] == 1:
             raw = raw[:, 0]
         if raw.shape != (joint.n,):
@@ -241,8 +242,8 @@ def root_of(slope):
 def _checked_weight(sample_weight, n_samples):
     if sample_weight is None:
         return None
-    weight = _finite(kernel_array(sample_weight, "sample_weight"), "sample_weight")
-    weight = _shaped_weight(weight, n_samples).astype(np.float64, copy=False)
+    weight = finite(kernel_array(sample_weight, "sample_weight"), "sample_weight")
+    weight = shaped_weight(weight, n_samples).astype(np.float64, copy=False)
     if (weight < 0).any():
         first = int((weight < 0).argmax())
         raise ValueError(

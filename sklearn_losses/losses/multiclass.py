@@ -15,7 +15,7 @@ from sklearn_losses._corrected_links import (
 )
 from sklearn_losses._interval import NON_NEGATIVE, POSITIVE, UNIT_RIGHT_OPEN
 from sklearn_losses.links import IdentityLink, SoftmaxLink
-from sklearn_losses.losses.base import x_log_x
+from sklearn_losses.losses._arrays import x_log_x
 from sklearn_losses.losses.rowwise import RowwiseLoss
 
 

@@ -106,7 +106,7 @@ class RowwiseLoss(Loss):
         when a parameter has changed; where one is an array, each time, as its elements may have
         changed.
         """
-        given = [n_classes, self.n_classes]
+        given = [n_classes, self.n_classes, self._kernel]
         given += [getattr(self, name) for name in self._parameter_intervals]
         lasting = all(getattr(self, name) is None for name in self._class_parameters)
         resolved = self.__dict__.get("_resolved") if lasting else None

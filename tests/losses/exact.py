@@ -12,6 +12,7 @@ from mpmath import mp, mpf
 REFERENCES = {}  # class name -> value(y, raw, **params); raw is a list for a row-wise loss
 TERMS = {}  # class name -> terms(y, raw, **params) of value, gradient, hessian
 ROW_WISE = set()
+HEADS = set()  # losses of a distribution
 STAND_INS = {}  # class name -> hessian(y, **params), where the second derivative is 0
 
 
@@ -216,7 +217,10 @@ def reference_row(name, params, y_row, raw_row):
         p = _exact({k: v for k, v in params.items() if k != "n_classes"})
         n = len(raw_row)
         raws = [mpf(float(v)) for v in raw_row]
-        y = [mpf(float(v)) for v in y_row] if isinstance(y_row, (list, tuple)) else int(y_row)
+        if isinstance(y_row, (list, tuple)):
+            y = [mpf(float(v)) for v in y_row]
+        else:
+            y = mpf(float(y_row)) if name in HEADS else int(y_row)
         outs = [
             REFERENCES[name](y, [Jet(v, j == k) for j, v in enumerate(raws)], **p) for k in range(n)
         ]
@@ -261,6 +265,11 @@ def loss(name):
 
 def row_loss(name):
     ROW_WISE.add(name)
+    return loss(name)
+
+
+def heads_loss(name):
+    HEADS.add(name)
     return loss(name)
 
 

@@ -14,6 +14,7 @@ as tight as can be: where a cancellation is avoidable (sigmoid(raw) - y at y = 1
 import math
 from math import inf
 
+import distribution_references
 from exact import (
     STAND_INS,
     TERMS,
@@ -109,6 +110,7 @@ SETTINGS = {
         {"n_classes": 3, "class_counts": [5.0, 60.0, 7.0], "max_margin": 0.3, "scale": 1.0},
     ],
     "MulticlassKLDivergence": [{"n_classes": 3}],
+    **distribution_references.SETTINGS,
 }
 # Other parameters than the defaults, one set a loss that has any.
 OTHER_PARAMS = {
@@ -141,6 +143,7 @@ OTHER_PARAMS = {
     "LogitAdjusted": {"priors": [5, 3, 2], "tau": 0.5},
     "LDAM": {"class_counts": [100, 10, 1], "max_margin": 1.0, "scale": 2.0},
     "MulticlassKLDivergence": {"n_classes": 5},
+    **distribution_references.OTHER_PARAMS,
 }
 
 

@@ -1,0 +1,301 @@
+"""Losses of ordered classes: one direction of X, and thresholds on it that are fitted too.
+
+They are row-wise losses of class scores, of which the differences count: between class k and the
+one before it the score changes by ``location - threshold_k``, so that the largest score is that of
+the class between whose thresholds the location lies. A linear model has one row of weights: the
+scores of class k change by k times the location.
+"""
+
+import numpy as np
+from scipy import special
+
+from sklearn_losses._array import array_namespace, on_device
+from sklearn_losses.links import IdentityLink, Link
+from sklearn_losses.losses import constants
+from sklearn_losses.losses.distribution import DistributionLoss
+from sklearn_losses.losses.rowwise import RowwiseLoss
+
+# By name: the kernel, and the quantiles of the location's distribution.
+_CUMULATIVE = {
+    "logit": ("CumulativeLogit", special.logit),
+    "probit": ("CumulativeProbit", special.ndtri),
+    "cloglog": ("CumulativeCloglog", lambda p: np.log(-np.log1p(-p))),
+}
+_MARGINS = ("logistic", "squared_hinge", "smooth_hinge")
+
+
+def _one_of(owner, name, value, allowed):
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{owner}: {name} must be one of {sorted(allowed)}; got {value!r}")
+    return value
+
+
+def _thresholds_of(scores):
+    """Thresholds at a location of 0: (..., n_classes - 1) of (..., n_classes)."""
+    return scores[..., :-1] - scores[..., 1:]
+
+
+class _Ordinal(RowwiseLoss):
+    """What the losses of ordered classes share.
+
+    A kernel takes a row of the location and the thresholds: these are the heads that are fitted.
+    """
+
+    def _kernel_name(self):
+        raise NotImplementedError
+
+    def _heads(self):
+        """The loss of location and thresholds."""
+        return self._heads_of(self._classes(None))
+
+    def _heads_of(self, n_classes):
+        return _Heads(n_classes, self._kernel_name(), self._row_params(n_classes))
+
+    def _row_params(self, n_classes):
+        self._kernel_name()
+        return self._numbers()
+
+    def _evaluate(
+        self,
+        y_true,
+        raw_prediction,
+        sample_weight,
+        n_threads,
+        value,
+        gradient,
+        hessian,
+        want_sum=False,
+    ):
+        if on_device(raw_prediction):
+            raise ValueError(
+                f"{type(self).__name__}: raw_prediction must be on the host; got one of a device"
+            )
+        if raw_prediction.ndim != 2:
+            raise ValueError(
+                f"raw_prediction must have shape (n_samples, n_classes); got {raw_prediction.shape}"
+            )
+        n, n_classes = raw_prediction.shape
+        heads = np.zeros((n, n_classes), dtype=raw_prediction.dtype)
+        heads[:, 1:] = _thresholds_of(raw_prediction)
+        slopes, bends = (
+            None if out is None else np.empty_like(heads) for out in (gradient, hessian)
+        )
+        if slopes is None and bends is not None:
+            slopes = np.empty_like(heads)
+        inner = self._heads_of(self._classes(n_classes))
+        total = inner._evaluate(
+            y_true, heads, sample_weight, n_threads, value, slopes, bends, want_sum
+        )
+        if gradient is not None:
+            gradient[:, 0], gradient[:, 1:] = 0, -slopes[:, 1:]
+            gradient[:, :-1] += slopes[:, 1:]
+        if hessian is not None:
+            hessian[:, 0], hessian[:, 1:] = 0, bends[:, 1:]
+            hessian[:, :-1] += bends[:, 1:]
+            if self._joined:
+                # An interval's ends bend together: its cross derivative is minus the product of the
+                # slopes, which a weight has been multiplied into twice.
+                cross = -2 * slopes[:, 1:-1] * slopes[:, 2:]
+                if sample_weight is not None:
+                    weight = np.asarray(sample_weight, dtype=heads.dtype)[:, None]
+                    cross = np.divide(cross, weight, out=np.zeros_like(cross), where=weight != 0)
+                hessian[:, 1:-1] += cross
+        return total
+
+    # Whether the second derivatives by two thresholds are not 0.
+    _joined = False
+
+    # ------------------------------------------------------------------------ the weights of a fit
+
+    def _public(self, coef, intercept):
+        """Weights and intercepts of the classes' scores, of those of location and thresholds."""
+        steps = np.arange(len(coef), dtype=np.float64)[:, None]
+        thresholds = np.concatenate([[0.0], np.cumsum(intercept[1:])])
+        return (steps * coef[0]).astype(coef.dtype), steps[:, 0] * intercept[0] - thresholds
+
+    def _inner(self, coef, intercept):
+        """Weights and intercepts of location and thresholds, of those of the classes' scores."""
+        made = np.zeros_like(coef)
+        made[0] = np.diff(coef, axis=0).mean(axis=0)
+        return made, np.concatenate([[0.0], _thresholds_of(np.asarray(intercept, np.float64))])
+
+    @staticmethod
+    def _heads_offset(offset):
+        """An offset of the classes' scores, as one of location and thresholds."""
+        if offset is None or offset.ndim == 1:  # the same for all scores
+            return None
+        return np.column_stack([np.zeros(len(offset)), _thresholds_of(offset)])
+
+
+class CumulativeLink(_Ordinal):
+    """Minus the log-likelihood of ordered classes, whose cumulative probabilities are linear in X:
+    the proportional odds model, and its probit and complementary log-log forms.
+
+    - Domain: y_true holds class codes; an estimator takes the order of `classes_`.
+    - Link: of the cumulative probabilities ``P(y <= k) = F(threshold_(k + 1) - location)``;
+      `predict` gives the classes' probabilities.
+    - Formula: ``-log(F(threshold_(y + 1) - location) - F(threshold_y - location))``; the first
+      threshold is minus infinity and the last infinity. ``raw_k - raw_(k - 1) = location -
+      threshold_k``.
+
+    Parameters
+    ----------
+    link : {"logit", "probit", "cloglog"}, default="logit"
+        F is the logistic, the normal, or the smallest extreme value's distribution function.
+    n_classes : int or None, default=None
+        At least 2. None: as many as the raw predictions have.
+
+    References
+    ----------
+    McCullagh, P. (1980). Regression models for ordinal data. Journal of the Royal Statistical
+    Society B 42, 109-142.
+
+    Examples
+    --------
+    >>> from sklearn_losses import CumulativeLink
+    >>> round(CumulativeLink()([0, 2], [[0.0, -1.0, -2.0], [0.0, 0.5, 1.0]]), 6)
+    0.643669
+    """
+
+    name = "cumulative_link"
+    _joined = True
+
+    def __init__(self, link="logit", n_classes=None):
+        super().__init__(n_classes)
+        self.link = link
+
+    def _kernel_name(self):
+        return _CUMULATIVE[_one_of("CumulativeLink", "link", self.link, _CUMULATIVE)][0]
+
+    def _best_row(self, shares):
+        return np.concatenate([[0.0], -np.cumsum(self._heads()._thresholds(shares))])
+
+
+class _Threshold(_Ordinal):
+    """A loss of margins at thresholds."""
+
+    link = IdentityLink()
+
+    def _row_params(self, n_classes):
+        self._kernel_name()
+        return [1.0]  # the hinges' threshold, and the smooth one's width
+
+    def __init__(self, margin="logistic", n_classes=None):
+        super().__init__(n_classes)
+        self.margin = margin
+
+    def _kernel_name(self):
+        _one_of(type(self).__name__, "margin", self.margin, _MARGINS)
+        return type(self).__name__ + self.margin.title().replace("_", "")
+
+
+class AllThreshold(_Threshold):
+    """Ordered classes by margins at all thresholds: a class far from the true one costs more than
+    one beside it.
+
+    - Domain: y_true holds class codes; an estimator takes the order of `classes_`.
+    - Link: none; raw predictions are scores, not probabilities.
+    - Formula: the sum over the thresholds k = 1, ..., n_classes - 1 of a binary loss of ``location -
+      threshold_k = raw_k - raw_(k - 1)``, whose target is 1 where ``y_true >= k`` and 0 elsewhere.
+
+    Parameters
+    ----------
+    margin : {"logistic", "squared_hinge", "smooth_hinge"}, default="logistic"
+        The binary loss: `HalfBinomialLoss`, `SquaredHinge` or `SmoothHinge`.
+    n_classes : int or None, default=None
+        At least 2. None: as many as the raw predictions have.
+
+    References
+    ----------
+    Rennie, J. D. M. and Srebro, N. (2005). Loss functions for preference levels: regression with
+    discrete ordered labels. IJCAI Workshop on Advances in Preference Handling, section 3.2.
+
+    Examples
+    --------
+    >>> from sklearn_losses import AllThreshold
+    >>> round(AllThreshold()([0, 2], [[0.0, -1.0, -2.0], [0.0, 0.5, 1.0]]), 6)
+    0.787338
+    """
+
+    name = "all_threshold"
+
+
+class ImmediateThreshold(_Threshold):
+    """Ordered classes by margins at the thresholds beside the true class alone.
+
+    - Domain: y_true holds class codes; an estimator takes the order of `classes_`.
+    - Link: none; raw predictions are scores, not probabilities.
+    - Formula: as that of `AllThreshold`, of the thresholds ``k = y_true`` and ``k = y_true + 1``
+      that there are.
+
+    Parameters
+    ----------
+    margin : {"logistic", "squared_hinge", "smooth_hinge"}, default="logistic"
+        As that of `AllThreshold`.
+    n_classes : int or None, default=None
+        At least 2. None: as many as the raw predictions have.
+
+    References
+    ----------
+    Rennie and Srebro (2005), section 3.1: see `AllThreshold`.
+
+    Examples
+    --------
+    >>> from sklearn_losses import ImmediateThreshold
+    >>> round(ImmediateThreshold()([0, 2], [[0.0, -1.0, -2.0], [0.0, 0.5, 1.0]]), 6)
+    0.393669
+    """
+
+    name = "immediate_threshold"
+
+
+class _Heads(DistributionLoss):
+    """A loss of rows of a location and thresholds; targets are class codes."""
+
+    reads_target = True
+
+    convex = True
+
+    def __init__(self, classes=2, kernel=None, params=()):
+        self.classes, self.kernel, self.params = classes, kernel, params
+
+    def _row_params(self, n_classes):
+        return self.params
+
+    @classmethod
+    def _lacks(cls):
+        return None
+
+    @property
+    def _kernel(self):
+        return self.kernel
+
+    @property
+    def heads(self):
+        return ("location", *(f"threshold {k}" for k in range(1, self.classes)))
+
+    def _sees_features(self):
+        return np.arange(self.classes) == 0
+
+    def _has_intercept(self):
+        return np.arange(self.classes) > 0
+
+    def _minus_best_value(self, y):
+        return array_namespace(y).zeros(y.shape[0], dtype=y.dtype)
+
+    def _thresholds(self, shares):
+        """Those at which the classes have their shares, about."""
+        quantile = next((q for kernel, q in _CUMULATIVE.values() if kernel == self.kernel), None)
+        below = np.cumsum(shares)[:-1] / np.sum(shares)
+        return (quantile or special.logit)(np.clip(below, 1e-15, 1 - 1e-15))
+
+    def _start(self, y, weight):
+        shares = np.bincount(y.astype(np.intp), weights=weight, minlength=self.classes)
+        least = 0.5 * shares.sum() / (len(y) + 1)
+        return np.concatenate([[0.0], self._thresholds(np.maximum(shares, least))]), np.ones(
+            self.classes
+        )
+
+    def fit_intercept_only(self, y_true, sample_weight=None, offset=None):
+        start, unit = self._start(y_true, constants.scaled_weight(sample_weight))
+        return start
