@@ -29,12 +29,6 @@ struct Format<float> {
         p = p * z + 0.333333336603f;
         return p;
     }
-#if !SL_DEVICE
-    using Int = Integers<float>::Int;
-    using Bits = Integers<float>::Bits;
-    static constexpr float round = 12582912.0f;
-    static constexpr Bits digits = 23, bias = 127, round_bits = 0x4b400000u;
-    static constexpr Bits one = 0x3f800000u, sqrt_half = 0x3f3504f3u, mantissa = 0x007fffffu;
     // (expm1(r) - r) / r^2 on |r| <= log(2) / 2, to 0.2 ulp of expm1.
     template <class V>
     static SL_FN V expm1_tail(V r) {
@@ -42,6 +36,12 @@ struct Format<float> {
         const V r2 = r * r, a = 0.5f + r * 0.16666576846f, b = 0.0416665544377f + r * 0.00836320297158f;
         return a + r2 * (b + r2 * 0.00139262134663f);
     }
+#if !SL_DEVICE
+    using Int = Integers<float>::Int;
+    using Bits = Integers<float>::Bits;
+    static constexpr float round = 12582912.0f;
+    static constexpr Bits digits = 23, bias = 127, round_bits = 0x4b400000u;
+    static constexpr Bits one = 0x3f800000u, sqrt_half = 0x3f3504f3u, mantissa = 0x007fffffu;
     // log1p(f) for sqrt(1/2) - 1 <= f <= sqrt(2) - 1.
     template <class V>
     static SL_FN V log1p_kernel(V f) {
@@ -57,9 +57,10 @@ struct Format<float> {
         return f - (0.5f * f2 - f * f2 * p);
     }
     // log1p(x) for 0 <= x <= 1, in even and odd powers.
-    static SL_FN float log1p_unit(float x) {
-        const float z = x * x;
-        float a = 0.005126102141f, b = -0.02907406468f;
+    template <class V>
+    static SL_FN V log1p_unit(V x) {
+        const V z = x * x;
+        V a = 0.005126102141f, b = -0.02907406468f;
         a = a * z + 0.07751608674f;
         b = b * z - 0.1360224762f;
         a = a * z + 0.1907688074f;
@@ -94,12 +95,6 @@ struct Format<double> {
         p = p * z + 0.3333333333333332928;
         return p;
     }
-#if !SL_DEVICE
-    using Int = Integers<double>::Int;
-    using Bits = Integers<double>::Bits;
-    static constexpr double round = 6755399441055744.0;
-    static constexpr Bits digits = 52, bias = 1023, round_bits = 0x4338000000000000u;
-    static constexpr Bits one = 0x3ff0000000000000u, sqrt_half = 0x3fe6a09e667f3bcdu, mantissa = 0x000fffffffffffffu;
     template <class V>
     static SL_FN V expm1_tail(V r) {
         const V r2 = r * r, r4 = r2 * r2;
@@ -110,6 +105,12 @@ struct Format<double> {
         const V e = 2.762013871973399556876e-7 + r * 2.510042415700506678762e-8;
         return (a + r2 * b) + r4 * ((c + r2 * d) + r4 * e);
     }
+#if !SL_DEVICE
+    using Int = Integers<double>::Int;
+    using Bits = Integers<double>::Bits;
+    static constexpr double round = 6755399441055744.0;
+    static constexpr Bits digits = 52, bias = 1023, round_bits = 0x4338000000000000u;
+    static constexpr Bits one = 0x3ff0000000000000u, sqrt_half = 0x3fe6a09e667f3bcdu, mantissa = 0x000fffffffffffffu;
     // 2 atanh(f / (2 + f)), a series in the square of its argument.
     template <class V>
     static SL_FN V log1p_kernel(V f) {
@@ -122,9 +123,10 @@ struct Format<double> {
         return f - (h - s * (h + r));
     }
     // A polynomial although it is long: a division costs as much as sixteen of its terms.
-    static SL_FN double log1p_unit(double x) {
-        const double z = x * x;
-        double a = 0.000413714998632802539, b = -0.0000373611109062551083;
+    template <class V>
+    static SL_FN V log1p_unit(V x) {
+        const V z = x * x;
+        V a = 0.000413714998632802539, b = -0.0000373611109062551083;
         a = a * z + 0.00723815434800420667;
         b = b * z - 0.00217226324948275166;
         a = a * z + 0.0322117318057700103;
@@ -160,6 +162,8 @@ SL_FN float log_(float x) { return logf(x); }
 SL_FN double log_(double x) { return log(x); }
 SL_FN float round_(float x) { return rintf(x); }
 SL_FN double round_(double x) { return rint(x); }
+SL_FN float scale_two(float x, float n) { return ldexpf(x, int(n)); }
+SL_FN double scale_two(double x, double n) { return ldexp(x, int(n)); }
 SL_FN float scale_four(float x, float f, float n) { return ldexpf(ldexpf(x, int(n) / 2) * f, int(n) - int(n) / 2); }
 SL_FN double scale_four(double x, double f, double n) { return ldexp(ldexp(x, int(n) / 2) * f, int(n) - int(n) / 2); }
 
@@ -178,8 +182,8 @@ SL_FN V from_bits(typename Register<V>::Bits b) {
     return x;
 }
 
-template <class T>
-SL_FN T round_(T x) { return (x + Format<T>::round) - Format<T>::round; }
+template <class V>
+SL_FN V round_(V x) { return (x + Format<Real<V>>::round) - Format<Real<V>>::round; }
 
 // x * f * 2^n for a whole n, |n| <= power_limit, and f between 1/4 and 4: four powers of two, so that no partial
 // product over- or underflows before the result does.
@@ -198,42 +202,45 @@ SL_FN T scale_four(T x, T f, T n) {
 }
 
 // exp(hi + lo) = 2^n * (1 + p), p = expm1(r), |r| <= log(2) / 2 (Cody and Waite's reduction).
-template <class T>
+template <class V>
 struct ExpParts {
-    T n, p;
+    V n, p;
 };
-template <class T>
-SL_FN ExpParts<T> exp_parts(T hi, T lo, T low, T high) {
+template <class V>
+SL_FN ExpParts<V> exp_parts(V hi, V lo, Real<V> low, Real<V> high) {
+    using T = Real<V>;
     using F = Format<T>;
-    hi = hi < low ? low : hi;
-    hi = hi > high ? high : hi;
-    const T n = round_(hi * T(1.44269504088896340736));
-    const T r = ((hi - n * F::ln2_hi) - n * F::ln2_lo) + lo;
+    hi = select(hi < V(low), V(low), hi);
+    hi = select(hi > V(high), V(high), hi);
+    const V n = round_(hi * T(1.44269504088896340736));
+    const V r = ((hi - n * F::ln2_hi) - n * F::ln2_lo) + lo;
     return {n, r + r * r * F::expm1_tail(r)};
 }
 
 // 2^n in two factors, which is enough for n between -2 * bias and 2 * bias.
-template <class T>
-SL_FN T scale_two(T x, T n) {
-    using F = Format<T>;
-    using Int = typename F::Int;
+template <class V>
+SL_FN V scale_two(V x, V n) {
+    using F = Format<Real<V>>;
     using Bits = typename F::Bits;
-    const Int whole = Int(to_bits<T>(n + F::round) - F::round_bits), half = whole >> 1;
-    return (x * from_bits<T>((Bits(half) + F::bias) << F::digits)) *
-           from_bits<T>((Bits(whole - half) + F::bias) << F::digits);
+    // Halved as a number above 0, since registers shift without a sign.
+    const Bits lift = Bits(2) * F::bias;
+    const auto whole = to_bits<V>(n + F::round) - F::round_bits, half = ((whole + Bits(2) * lift) >> Bits(1)) - lift;
+    return (x * from_bits<V>((half + F::bias) << F::digits)) * from_bits<V>(((whole - half) + F::bias) << F::digits);
 }
 
-template <class T>
-SL_FN T exp_(T x) {
-    const ExpParts<T> e = exp_parts<T>(x, T(0), Format<T>::exp_low, Format<T>::exp_high);
-    return scale_two<T>(T(1) + e.p, e.n);
+template <class V>
+SL_FN V exp_(V x) {
+    using F = Format<Real<V>>;
+    const ExpParts<V> e = exp_parts<V>(x, V(0), F::exp_low, F::exp_high);
+    return scale_two<V>(Real<V>(1) + e.p, e.n);
 }
 
-template <class T>
-SL_FN T expm1_(T x) {
-    const ExpParts<T> e = exp_parts<T>(x, T(0), T(-60), Format<T>::exp_high);
+template <class V>
+SL_FN V expm1_(V x) {
+    using T = Real<V>;
+    const ExpParts<V> e = exp_parts<V>(x, V(0), T(-60), Format<T>::exp_high);
     // Half of it first, since 2^n itself overflows just below the largest finite result.
-    const T half = scale_two<T>(T(1), e.n - T(1));
+    const V half = scale_two<V>(V(1), e.n - T(1));
     return T(2) * (half * e.p + (half - T(0.5)));
 }
 
@@ -280,12 +287,12 @@ SL_FN V log1p_(V x) {
 #endif
 
 // log1p(x) for 0 <= x <= 1.
-template <class T>
-SL_FN T log1p_unit(T x) {
+template <class V>
+SL_FN V log1p_unit(V x) {
 #if SL_DEVICE
     return log1p_(x);
 #else
-    return Format<T>::log1p_unit(x);
+    return Format<Real<V>>::log1p_unit(x);
 #endif
 }
 

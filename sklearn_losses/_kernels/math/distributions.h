@@ -1,0 +1,145 @@
+// Distributions of losses for survival times, censored and ordered targets: logarithms and derivatives of the density, of
+// both tails, and of intervals, none of which cancel.
+//
+// Each struct has the same functions of z, a standardised residual:
+//   log_density, log_cdf, log_survival      log f, log F, log(1 - F)
+//   score                                   the derivative of log f
+//   hazard, reverse_hazard                  f / (1 - F) and f / F: minus the derivative of log(1 - F), and that of log F
+//   density_curvature, survival_curvature, cdf_curvature     minus the second derivatives of the three logarithms
+//   interval(a, b)                          see Interval; a < b, of which either may be infinite
+#ifndef SKLEARN_LOSSES_DISTRIBUTIONS_H
+#define SKLEARN_LOSSES_DISTRIBUTIONS_H
+
+#include "math/special.h"
+
+namespace sl {
+
+// Of D = F(b) - F(a): log D, f(a) / D and f(b) / D; and along a and b moved together, as a location moves them, the first
+// derivative of log D, which is `upper - lower` without its cancellation, and minus the second. The derivative along both
+// scaled together, b * upper - a * lower, is a * slope + (b - a) * upper.
+//
+// All keep their digits for any a < b, however close. The slope of an ExtremeValue has its zero at no simple place: there
+// it keeps the digits of the least of upper, lower, 1 and the larger of |a| and |b|.
+template <class V>
+struct Interval {
+    V log, lower, upper, slope, curvature;
+};
+
+template <class V>
+struct Logistic {
+    using T = Real<V>;
+    static SL_FN V small(V z) { return decay<V>({-abs_(z), V(0)}); }
+    static SL_FN V log_density(V z) {
+        const V e = small(z);
+        return -abs_(z) - T(2) * log1p_unit(e);
+    }
+    static SL_FN V score(V z) {
+        const V m = expm1_<V>(-abs_(z)), t = m / (T(2) + m);
+        return select(z < V(0), -t, t);
+    }
+    static SL_FN V log_cdf(V z) { return select(z < V(0), z, V(0)) - log1p_unit(small(z)); }
+    static SL_FN V log_survival(V z) { return log_cdf(-z); }
+    static SL_FN V hazard(V z) {
+        const V e = small(z);
+        return select(z < V(0), e, V(1)) / (T(1) + e);
+    }
+    static SL_FN V reverse_hazard(V z) { return hazard(-z); }
+    static SL_FN V survival_curvature(V z) {
+        const V e = small(z), inverse = T(1) / (T(1) + e);
+        return e * inverse * inverse;
+    }
+    static SL_FN V cdf_curvature(V z) { return survival_curvature(z); }
+    static SL_FN V density_curvature(V z) { return T(2) * survival_curvature(z); }
+
+    // D = F(b) (1 - F(a)) (1 - exp(a - b)).
+    static SL_FN Interval<V> interval(V a, V b) {
+        const DoubleDouble<V> width = two_sum<V>(b, -a);
+        const V ea = small(a), eb = small(b), pa = T(1) + ea, pb = T(1) + eb, gap = one_less_exp<V>(width.hi);
+        const V below_a = select(a < V(0), V(0), -a), below_b = select(b < V(0), b, V(0));
+        // The logarithms of (1 - F(b)) / (1 - F(a)) and of F(a) / F(b), less those of pa / pb and of pb / pa.
+        const auto above = a > V(0), below = b < V(0);
+        const V up = select(b > V(0), -b, V(0)), down = select(a < V(0), a, V(0));
+        const V to_b = decay<V>({select(above, -width.hi, up), select(above, -width.lo, V(0))});
+        const V to_a = decay<V>({select(below, -width.hi, down), select(below, -width.lo, V(0))});
+        Interval<V> i;
+        i.log = (below_a + below_b) + (log1mexp<V>(width) - (log1p_unit(ea) + log1p_unit(eb)));
+        i.upper = to_b * (pa / (pb * gap));
+        i.lower = to_a * (pb / (pa * gap));
+        // 1 - F(a) - F(b) = F(a) F(b) expm1(-a - b), and mirrored.
+        const V sum = select(a == -b, V(0), a + b), sign = select(sum < V(0), V(-1), V(1));
+        const V fa = select(sign * a < V(0), ea, V(1)) / pa, fb = select(sign * b < V(0), eb, V(1)) / pb;
+        i.slope = sign * (fa * fb * expm1_<V>(-abs_(sum)));
+        i.curvature = ea / (pa * pa) + eb / (pb * pb);
+        return i;
+    }
+};
+
+// w / expm1(w), and w / (1 - exp(-w)) - 1: of w = exp(z), a Gumbel variable's reverse hazard and its decline.
+template <class V>
+struct Decline {
+    V root, k, excess;  // exp(-w / 2), whose square may underflow where what it stands before is large; w / (1 - exp(-w))
+    SL_FN explicit Decline(DoubleDouble<V> w) {
+        using T = Real<V>;
+        k = select(w.hi < V(Format<T>::eps), V(1), w.hi / one_less_exp<V>(w.hi));
+        root = decay<V>({T(-0.5) * w.hi, T(-0.5) * w.lo});
+        excess = select(w.hi < V(T(1.386)), w.hi * decline_tail(w.hi) * k, k - T(1));
+    }
+    // w / expm1(w) times f.
+    SL_FN V ratio(V f) const { return root * mul0(root, k * f); }
+};
+
+// The minimum of exponential variables, in logarithms: F(z) = 1 - exp(-exp(z)).
+template <class V>
+struct ExtremeValue {
+    using T = Real<V>;
+    static SL_FN DoubleDouble<V> two_exp(V z) { return TwoExp<V>({z, V(0)}).exp(); }
+    static SL_FN V log_density(V z) {
+        const V u = exp_<V>(z);
+        return select(u > V(Format<T>::max), -u, z - u);
+    }
+    static SL_FN V score(V z) { return -expm1_<V>(z); }
+    static SL_FN V log_cdf(V z) {
+        const DoubleDouble<V> u = two_exp(z);
+        return select(u.hi < V(Format<T>::eps), z, log1mexp<V>(u));
+    }
+    static SL_FN V log_survival(V z) { return -exp_<V>(z); }
+    static SL_FN V hazard(V z) { return exp_<V>(z); }
+    static SL_FN V reverse_hazard(V z) { return Decline<V>(two_exp(z)).ratio(V(1)); }
+    static SL_FN V density_curvature(V z) { return exp_<V>(z); }
+    static SL_FN V survival_curvature(V z) { return exp_<V>(z); }
+    static SL_FN V cdf_curvature(V z) {
+        const Decline<V> d(two_exp(z));
+        return d.ratio(d.excess);
+    }
+
+    // D = exp(-exp(a)) (1 - exp(-w)), w = exp(b) - exp(a) = exp(b) (1 - exp(a - b)).
+    static SL_FN Interval<V> interval(V a, V b) {
+        const DoubleDouble<V> width = two_sum<V>(b, -a), rise = two_exp(b);
+        DoubleDouble<V> gap = TwoExp<V>({-width.hi, -width.lo}).expm1();
+        gap = {-gap.hi, -gap.lo};
+        const DoubleDouble<V> product = two_mul<V>(rise, gap);
+        const V plain = rise.hi * gap.hi;
+        // Past the limit the low part means nothing, and may be NaN.
+        const auto over = plain > V(Format<T>::scaled_limit);
+        const DoubleDouble<V> w = {select(over, plain, product.hi), select(over, V(0), product.lo)};
+        const V ua = exp_<V>(a), m = one_less_exp<V>(w.hi);
+        // Below, w may underflow, and 1 - exp(-w) is w.
+        const auto small = w.hi < V(Format<T>::eps);
+        const V near = log_any<V>(select(small, gap.hi, m)) + select(small, b, V(0));
+        const V far = log1p_<V>(-decay<V>({-w.hi, -w.lo}));
+        const Decline<V> d(w);
+        Interval<V> i;
+        i.log = select(w.hi > V(T(0.69314718055994530942)), far, near) - ua;
+        i.upper = d.ratio(T(1) / gap.hi);
+        // exp(a) may be subnormal where 1 - exp(-w) is small.
+        i.lower = select(w.hi < V(1), d.k * decay<V>({-width.hi, -width.lo}) / gap.hi, ua / m);
+        // ratio - ua, and where both are near 1 their differences from it.
+        i.slope = select(w.hi < V(T(1.386)), -expm1_<V>(a) - (w.hi - d.excess), d.ratio(V(1)) - ua);
+        i.curvature = ua + d.ratio(d.excess);
+        return i;
+    }
+};
+
+}  // namespace sl
+
+#endif
