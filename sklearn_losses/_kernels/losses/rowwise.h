@@ -4,21 +4,11 @@
 #ifndef SKLEARN_LOSSES_ROWWISE_H
 #define SKLEARN_LOSSES_ROWWISE_H
 
-#include "losses/distributions.h"
+#include "losses/heads.h"
+#include "losses/ordinal.h"
+#include "losses/survival.h"
 
 namespace sl {
-
-// 0 for a valid code and NaN for any other.
-template <class V>
-SL_FN V code_fault(V code, int n_classes) {
-    using T = Real<V>;
-    // From 1 / eps on every number is whole; below, adding it rounds to a whole number.
-    const V big = T(1) / Format<T>::eps, whole = select(code < big, (code + big) - big, code);
-    // A sum: compilers turn nested selections of registers into scalar code.
-    const V nan = nan_<T>();
-    return (select(whole == code, V(0), nan) + select(code >= V(0), V(0), nan)) +
-           select(code < V(T(n_classes)), V(0), nan);
-}
 
 // What the passes over a tile know of each row: the sum of exp(z - max z) but for the largest, and what follows from
 // it.
@@ -298,15 +288,25 @@ struct MulticlassHinge {
 };
 
 // The one list. Kinds are positions in it.
-#define SL_ROWWISE_LIST(X)  \
-    X(HalfMultinomialLoss)  \
-    X(MulticlassHinge)      \
-    X(MulticlassFocal)      \
-    X(LogitAdjusted)        \
-    X(LDAM)                 \
-    X(MulticlassKLDivergence) \
-    X(GaussianNLL)          \
-    X(StudentTNLL)
+#define SL_ROWWISE_LIST(X)            \
+    X(HalfMultinomialLoss)            \
+    X(MulticlassHinge)                \
+    X(MulticlassFocal)                \
+    X(LogitAdjusted)                  \
+    X(LDAM)                           \
+    X(MulticlassKLDivergence)         \
+    X(GaussianNLL)                    \
+    X(StudentTNLL)                    \
+    X(AFTLogistic)                    \
+    X(AFTExtreme)                     \
+    X(CumulativeLogit)                \
+    X(CumulativeCloglog)              \
+    X(AllThresholdLogistic)           \
+    X(AllThresholdSquaredHinge)       \
+    X(AllThresholdSmoothHinge)        \
+    X(ImmediateThresholdLogistic)     \
+    X(ImmediateThresholdSquaredHinge) \
+    X(ImmediateThresholdSmoothHinge)
 
 }  // namespace sl
 

@@ -38,6 +38,18 @@ struct Tile {
     }
 };
 
+// 0 for a valid code and NaN for any other.
+template <class V>
+SL_FN V code_fault(V code, int n_classes) {
+    using T = Real<V>;
+    // From 1 / eps on every number is whole; below, adding it rounds to a whole number.
+    const V big = T(1) / Format<T>::eps, whole = select(code < big, (code + big) - big, code);
+    // A sum: compilers turn nested selections of registers into scalar code.
+    const V nan = nan_<T>();
+    return (select(whole == code, V(0), nan) + select(code >= V(0), V(0), nan)) +
+           select(code < V(T(n_classes)), V(0), nan);
+}
+
 }  // namespace sl
 
 #endif

@@ -3,8 +3,8 @@
 //
 // A formula computes one row: `HEADS` raw predictions in; a value, HEADS derivatives and HEADS diagonal second derivatives
 // out. Where `PAIR` is set the target is a pair of numbers, in the first two columns of a row of targets.
-#ifndef SKLEARN_LOSSES_DISTRIBUTIONS_H
-#define SKLEARN_LOSSES_DISTRIBUTIONS_H
+#ifndef SKLEARN_LOSSES_HEADS_H
+#define SKLEARN_LOSSES_HEADS_H
 
 #include "losses/tile.h"
 
