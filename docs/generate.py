@@ -15,6 +15,15 @@ GROUPS = {
     "Losses for regression": [cls for cls in [*POINTWISE, *REDUCED] if cls.task == "regression"],
     "Losses for two classes": [cls for cls in POINTWISE if cls.task == "binary"],
     "Losses for several classes": ROWWISE,
+    "Survival analysis": [
+        sl.CoxLoss,
+        sl.BaselineHazard,
+        sl.survival_target,
+        sl.concordance_index,
+        sl.concordance_scorer,
+        sl.brier_score,
+        sl.integrated_brier_score,
+    ],
     "Optimizers": [sl.Optimizer, sl.get_optimizer, *optimizers.OPTIMIZERS.values()],
     "Penalties": [sl.Penalty, sl.get_penalty, *penalties.PENALTIES.values()],
     "Schedules": [

@@ -57,6 +57,7 @@ from sklearn_losses.losses.robust import (
     TukeyBiweight,
     Welsch,
 )
+from sklearn_losses.losses.survival import BaselineHazard, CoxLoss
 
 # The losses of one raw prediction a sample, those of a row of them, and those of all samples.
 POINTWISE = [
@@ -108,6 +109,8 @@ ROWWISE = [
 ]
 # Not a mean over samples: they measure, and cannot be trained with.
 REDUCED = [RootMeanSquaredError]
+# Of all samples together: their targets are times, and whether they are those of events.
+SURVIVAL = [CoxLoss]
 
 LOSSES = {cls.name: cls for cls in [*POINTWISE, *ROWWISE, *REDUCED]}
 
@@ -116,12 +119,14 @@ __all__ = [
     "POINTWISE",
     "REDUCED",
     "ROWWISE",
+    "SURVIVAL",
+    "BaselineHazard",
     "CompiledLoss",
     "CustomLoss",
     "FunctionLoss",
     "Loss",
     "get_loss",
-    *(cls.__name__ for cls in LOSSES.values()),
+    *(cls.__name__ for cls in [*LOSSES.values(), *SURVIVAL]),
 ]
 
 
@@ -131,7 +136,8 @@ def get_loss(name_or_loss, **params):
     Parameters
     ----------
     name_or_loss : str or Loss
-        A name of `LOSSES`, or a loss, which is returned as it is (a copy where there are `params`).
+        A name of `LOSSES`, or "cox"; or a loss, which is returned as it is (a copy where there are
+        `params`).
     **params
         Parameters of the loss.
 
@@ -150,4 +156,5 @@ def get_loss(name_or_loss, **params):
     >>> get_loss("huber", delta=1.35)
     HuberLoss(delta=1.35)
     """
-    return from_name("loss", name_or_loss, Loss, LOSSES, params)
+    known = LOSSES | {cls.name: cls for cls in SURVIVAL}
+    return from_name("loss", name_or_loss, Loss, known, params)
