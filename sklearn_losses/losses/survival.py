@@ -5,7 +5,7 @@ from scipy.special import gammaln, xlogy
 
 from sklearn_losses._array import kernel_array
 from sklearn_losses._kernels.losses._cox import CoxKernel
-from sklearn_losses._survival_target import read_survival
+from sklearn_losses._survival_target import read_survival, survival_target
 from sklearn_losses.losses.base import _finite, relative_weight
 from sklearn_losses.losses.joint import Joint, JointLoss
 
@@ -90,6 +90,17 @@ class CoxLoss(JointLoss):
             Time, event, entry (minus infinity: none), stratum.
         """
         return read_survival(y_true)
+
+    def _grouped(self, y_true, group):
+        """Targets of a boosting library's labels, times that are negative where they are censored;
+        its groups are strata."""
+        label = np.asarray(y_true)
+        if label.dtype.names is not None or label.ndim != 1:
+            return y_true
+        target = {"time": np.abs(label), "event": ~np.signbit(label)}
+        if group is not None:
+            target["stratum"] = np.repeat(np.arange(len(group)), group)
+        return survival_target(**target)
 
     def _joint(self, target, weight):
         self._numbers()
@@ -346,7 +357,7 @@ class BaselineHazard:
             Where a stratum is not one of `strata`, or there are several and none is given.
         """
         raw = _finite(kernel_array(raw_prediction, "raw_prediction"), "raw_prediction")
-        raw = raw[:, 0] if raw.ndim == 2 and raw.shape[1] == 1 else raw
+        raw = raw[:, 0] if raw.ndim == 2 and raw.shape[1] == 1 else np.atleast_1d(raw)
         times = np.atleast_1d(_finite(kernel_array(times, "times"), "times"))
         for name, x in (("raw_prediction", raw), ("times", times)):
             if x.ndim != 1:

@@ -185,10 +185,9 @@ struct CoxStratum {
             Wide all = risk[0].leaf(k - first);
             const double others = all.exponent;
             add(&all, tied[0]);
-            // In the unit of the sum, so that no square leaves the numbers.
-            const double unit = log_parts<double>(all.hi).k, exponent = all.exponent + unit;
+            const double exponent = all.exponent;
             const auto scaled = [&](const Wide& x, double from) {
-                return (x.hi + x.lo) * power_of_two(from - all.exponent) * power_of_two(-unit);
+                return (x.hi + x.lo) * power_of_two(from - exponent);
             };
             const double rest = scaled(risk[0].leaf(k - first), others), own = scaled(tied[0], tied[0].exponent);
             double rest_v = 0.0, own_v = 0.0;
