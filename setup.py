@@ -20,6 +20,7 @@ MODULES = [
     "_threads",
     "losses._pointwise",
     "losses._rowwise",
+    "losses._cox",
     "fit._penalties",
     "fit.columns",
     "fit.design",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import sklearn_losses as sl
 from sklearn_losses import links, optimizers, penalties, schedules
-from sklearn_losses.losses import DISTRIBUTIONS, POINTWISE, REDUCED, ROWWISE
+from sklearn_losses.losses import DISTRIBUTIONS, ORDINAL, POINTWISE, REDUCED, ROWWISE
 from sklearn_losses.testing import check_loss
 
 GROUPS = {
@@ -15,7 +15,17 @@ GROUPS = {
     "Losses for regression": [cls for cls in [*POINTWISE, *REDUCED] if cls.task == "regression"],
     "Losses for two classes": [cls for cls in POINTWISE if cls.task == "binary"],
     "Losses for several classes": ROWWISE,
+    "Losses for ordered classes": ORDINAL,
     "Losses of a distribution": DISTRIBUTIONS,
+    "Survival analysis": [
+        sl.CoxLoss,
+        sl.BaselineHazard,
+        sl.survival_target,
+        sl.concordance_index,
+        sl.concordance_scorer,
+        sl.brier_score,
+        sl.integrated_brier_score,
+    ],
     "Optimizers": [sl.Optimizer, sl.get_optimizer, *optimizers.OPTIMIZERS.values()],
     "Penalties": [sl.Penalty, sl.get_penalty, *penalties.PENALTIES.values()],
     "Schedules": [

@@ -128,7 +128,9 @@ def floor_of(data):
     from the others."""
     data, first = data.without_columns(), data.losses[0]
     if first.is_joint:
-        return first.floor
+        training = data.training()
+        joint = first.on(training.y, training.sample_weight)
+        return joint.floor / joint.mass
     data = (data if first.task == "regression" else sampled(data)).training()
     if first.is_multiclass:
         return -mean_of(first.constant_to_optimal_zero(data.y), data.sample_weight)

@@ -33,6 +33,7 @@ from sklearn_losses.losses.multiclass import (
     MulticlassHinge,
     MulticlassKLDivergence,
 )
+from sklearn_losses.losses.ordinal import AllThreshold, CumulativeLink, ImmediateThreshold
 from sklearn_losses.losses.regression import (
     AbsoluteError,
     AbsolutePercentageError,
@@ -58,6 +59,8 @@ from sklearn_losses.losses.robust import (
     TukeyBiweight,
     Welsch,
 )
+from sklearn_losses.losses.survival import BaselineHazard, CoxLoss
+from sklearn_losses.losses.survival_times import AFT
 
 # The losses of one raw prediction a sample, those of a row of them, and those of all samples.
 POINTWISE = [
@@ -108,23 +111,30 @@ ROWWISE = [
     MulticlassKLDivergence,
 ]
 # The losses of a row of parameters of a distribution.
-DISTRIBUTIONS = [GaussianNLL, StudentTNLL]
+DISTRIBUTIONS = [GaussianNLL, StudentTNLL, AFT]
+# Of ordered classes: rows of their scores.
+ORDINAL = [CumulativeLink, AllThreshold, ImmediateThreshold]
 # Not a mean over samples: they measure, and cannot be trained with.
 REDUCED = [RootMeanSquaredError]
+# Of all samples together.
+JOINT = [CoxLoss]
 
-LOSSES = {cls.name: cls for cls in [*POINTWISE, *ROWWISE, *DISTRIBUTIONS, *REDUCED]}
+LOSSES = {
+    cls.name: cls for cls in [*POINTWISE, *ROWWISE, *DISTRIBUTIONS, *ORDINAL, *JOINT, *REDUCED]
+}
 
-LISTS = ("DISTRIBUTIONS", "POINTWISE", "REDUCED", "ROWWISE")
+LISTS = ("DISTRIBUTIONS", "JOINT", "ORDINAL", "POINTWISE", "REDUCED", "ROWWISE")
 
 __all__ = [
     "LOSSES",
     *LISTS,
+    "BaselineHazard",
     "CompiledLoss",
     "CustomLoss",
     "FunctionLoss",
     "Loss",
     "get_loss",
-    *(cls.__name__ for cls in LOSSES.values()),
+    *(cls.__name__ for cls in [*LOSSES.values(), *SURVIVAL]),
 ]
 
 
@@ -134,7 +144,8 @@ def get_loss(name_or_loss, **params):
     Parameters
     ----------
     name_or_loss : str or Loss
-        A name of `LOSSES`, or a loss, which is returned as it is (a copy where there are `params`).
+        A name of `LOSSES`, or "cox"; or a loss, which is returned as it is (a copy where there are
+        `params`).
     **params
         Parameters of the loss.
 
@@ -153,4 +164,5 @@ def get_loss(name_or_loss, **params):
     >>> get_loss("huber", delta=1.35)
     HuberLoss(delta=1.35)
     """
-    return from_name("loss", name_or_loss, Loss, LOSSES, params)
+    known = LOSSES | {cls.name: cls for cls in SURVIVAL}
+    return from_name("loss", name_or_loss, Loss, known, params)

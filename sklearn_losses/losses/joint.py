@@ -96,7 +96,7 @@ class JointLoss(Loss):
         equal = np.full(joint.n, self.fit_intercept_only(y_true, sample_weight))
         before = joint.value_gradient(equal)[0]
         after = joint.value_gradient(self._checked_raw(raw_prediction, joint))[0]
-        return 1.0 - after / before if before > 0 else 0.0
+        return 1.0 - (after - joint.floor) / (before - joint.floor) if before > joint.floor else 0.0
 
     def on(self, y_true, sample_weight=None):
         """The loss of given targets as a function of raw predictions; for many calls.
@@ -128,6 +128,7 @@ class JointLoss(Loss):
         loss : float
         """
         joint = self.on(y_true, sample_weight)
+        joint.n_threads = n_threads
         return joint.value_gradient(self._checked_raw(raw_prediction, joint))[0] / joint.mass
 
     def loss_gradient(self, y_true, raw_prediction, sample_weight=None):
@@ -198,10 +199,16 @@ class Joint:
         Of samples.
     mass : float
         What the total is divided by.
+    floor : float
+        What the total is never below.
+    n_threads : int or None
+        Of the kernels, where it has any.
     """
 
     n = 0
     mass = 1.0
+    floor = 0.0
+    n_threads = None
 
     def value_gradient(self, raw):
         """Total and first derivative: float and ndarray of shape (n,).
@@ -215,6 +222,16 @@ class Joint:
     def gradient_hessian(self, raw):
         """First derivative and the diagonal of the second: ndarrays of shape (n,)."""
         raise NotImplementedError
+
+    def hessian_product(self, raw, vector):
+        """The matrix of second derivatives times a vector, of a loss that has one: ndarray of shape
+        (n,).
+
+        Parameters
+        ----------
+        raw, vector : ndarray of shape (n,), float64
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no product with second derivatives")
 
 
 def root_of(slope):

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import special
 
 from sklearn_losses._array import array_namespace, on_device
-from sklearn_losses.links import IdentityLink, Link
+from sklearn_losses.links import IdentityLink
 from sklearn_losses.losses import constants
 from sklearn_losses.losses.distribution import DistributionLoss
 from sklearn_losses.losses.rowwise import RowwiseLoss

@@ -187,7 +187,9 @@ def concordance(interval, predicted, weight=None):
     n = len(interval)
     weight = np.ones(n) if weight is None else weight
     # A time that is known to lie after the interval's beginning is above it.
-    begins = np.where(interval[:, 0] < interval[:, 1], np.nextafter(interval[:, 0], np.inf), interval[:, 0])
+    begins = np.where(
+        interval[:, 0] < interval[:, 1], np.nextafter(interval[:, 0], np.inf), interval[:, 0]
+    )
     order = np.argsort(begins, kind="stable")
     first = np.flatnonzero(np.isfinite(interval[:, 1]))
     at = np.searchsorted(begins[order], interval[first, 1], side="right")

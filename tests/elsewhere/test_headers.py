@@ -49,6 +49,8 @@ CPU_PROGRAM = """
 #include "fit/order.h"
 #include "fit/optimizers.h"
 #include "fit/penalties.h"
+#include "losses/concordance.h"
+#include "losses/cox.h"
 #include "losses/pointwise.h"
 #include "losses/rowwise.h"
 #include "fit/one_sample.h"
@@ -101,6 +103,15 @@ double sparse_quadratic(sl::SparseQuadratic* q, const sl::Penalty& penalty, int 
 double sparse_quadratic(sl::SparseQuadratic* q, const sl::Penalty& penalty, int level) {
     return sl::sweep(q, &penalty, true, level);
 }
+void cox(const sl::CoxPlan& plan, const sl::CoxWork& work, double* out);
+void cox(const sl::CoxPlan& plan, const sl::CoxWork& work, double* out) {
+    sl::exponentials(plan, work, out, out, 0, 1);
+    sl::run_stratum(plan, work, sl::COX_HESSIAN, 0);
+    sl::outputs(plan, work, sl::COX_HESSIAN, 0, 0, 1, out, out);
+    sl::log_hazards(plan, work, out);
+}
+double concordance(const sl::Observed& seen);
+double concordance(const sl::Observed& seen) { return sl::count_pairs(seen).tied; }
 #define TRANSPOSES(T) \\
     template void sl::rows_to_tile<T>(int, T*, sl::Index, T*, sl::Index, sl::Index, sl::Index); \\
     template void sl::tile_to_rows<T>(int, T*, sl::Index, T*, sl::Index, sl::Index, sl::Index);

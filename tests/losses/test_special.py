@@ -18,7 +18,6 @@ import pytest
 from mpmath import inf, mp, mpf
 from test_headers import KERNELS
 
-
 HEADER = "math/distributions.h"
 # The compiled kinds of numbers, and the dtype of their arrays.
 KINDS = {
