@@ -57,6 +57,7 @@ def _is_a_mean(loss, settings):
 
 
 def _has_equal_heads(loss, settings):
+    loss = loss._heads()
     return loss.is_joint or not loss.reads_target or bool(loss._sees_features().all())
 
 

@@ -88,6 +88,7 @@ class Data:
             return None
         made = np.ones((self.n_outputs, width))
         made[~sees, : self.X.shape[1]] = 0.0
+        made[~loss._has_intercept(), self.X.shape[1] :] = 0.0
         return made
 
     @cached_property

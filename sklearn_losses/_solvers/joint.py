@@ -22,6 +22,7 @@ class JointProblem:
             self.design = Design(data, None, np.ones(n_features), True, n_threads)
         rest = data.without_columns().training()
         self.joint = rest.losses[0].on(rest.y, rest.sample_weight)
+        self.joint.n_threads = n_threads
         self.offset = None if rest.offset is None else rest.offset.reshape(len(rest.y))
 
     def value_gradient(self, coef, intercept):

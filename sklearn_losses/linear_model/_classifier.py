@@ -231,10 +231,15 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         # A row-wise loss has a row for each of two classes as well; users see the difference.
         if len(coef) == 1 and self._rowwise:
             xp = array_namespace(coef)
-            return xp.concatenate([-coef, coef]) / 2, xp.concatenate([-intercept, intercept]) / 2
-        return coef, intercept
+            coef = xp.concatenate([-coef, coef]) / 2
+            intercept = xp.concatenate([-intercept, intercept]) / 2
+        loss = self._resolve_loss()
+        return loss._inner(coef, intercept) if hasattr(loss, "_inner") else (coef, intercept)
 
     def _public_weights(self, coef, intercept):
+        loss = self._resolve_loss()
+        if hasattr(loss, "_public"):
+            coef, intercept = loss._public(coef, intercept)
         if self._rowwise and len(coef) == 2:
             return coef[1:] - coef[:1], intercept[1:] - intercept[:1]
         return coef, intercept

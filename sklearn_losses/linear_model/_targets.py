@@ -271,7 +271,10 @@ def class_data(samples, loss, weights, one_by_one):
             )
         if soft:
             return (Data(X, targets.matrix, [loss], n_classes, "separate", **common),)
-        return (Data(X, targets.codes.astype(np.float64), [loss], n_classes, **common),)
+        if hasattr(loss, "_heads_offset"):
+            common["offset"] = loss._heads_offset(offset)
+        codes = targets.codes.astype(np.float64)
+        return (Data(X, codes, [loss._heads()], n_classes, **common),)
     if soft and positive is not None:
         raise ValueError(
             "class_weight needs labels; y holds probabilities, whose weights a row-wise loss such "

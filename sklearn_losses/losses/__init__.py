@@ -134,7 +134,7 @@ __all__ = [
     "FunctionLoss",
     "Loss",
     "get_loss",
-    *(cls.__name__ for cls in [*LOSSES.values(), *SURVIVAL]),
+    *(cls.__name__ for cls in LOSSES.values()),
 ]
 
 
@@ -164,5 +164,4 @@ def get_loss(name_or_loss, **params):
     >>> get_loss("huber", delta=1.35)
     HuberLoss(delta=1.35)
     """
-    known = LOSSES | {cls.name: cls for cls in SURVIVAL}
-    return from_name("loss", name_or_loss, Loss, known, params)
+    return from_name("loss", name_or_loss, Loss, LOSSES, params)

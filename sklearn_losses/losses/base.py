@@ -240,6 +240,10 @@ class Loss(Parametric):
         """
         return None
 
+    def _heads(self):
+        """The loss that solvers minimise: this one, or one of other raw predictions."""
+        return self
+
     def _members(self):
         """The losses of the outputs of a model: this one, for all of them."""
         return [self]

@@ -78,6 +78,10 @@ class DistributionLoss(RowwiseLoss):
             sees[head] = getattr(self, name) == LINEAR
         return sees
 
+    def _has_intercept(self):
+        """Of each head, whether it has an intercept: ndarray of shape (n_heads,), bool."""
+        return np.ones(self.n_heads, dtype=bool)
+
     # ------------------------------------------------------------------------------------- targets
 
     def read_target(self, y_true):

@@ -195,8 +195,9 @@ class AllThreshold(_Threshold):
 
     - Domain: y_true holds class codes; an estimator takes the order of `classes_`.
     - Link: none; raw predictions are scores, not probabilities.
-    - Formula: the sum over the thresholds k = 1, ..., n_classes - 1 of a binary loss of ``location -
-      threshold_k = raw_k - raw_(k - 1)``, whose target is 1 where ``y_true >= k`` and 0 elsewhere.
+    - Formula: the sum over the thresholds k = 1, ..., n_classes - 1 of a binary loss of
+      ``location - threshold_k = raw_k - raw_(k - 1)``, whose target is 1 where ``y_true >= k``,
+      else 0.
 
     Parameters
     ----------
@@ -297,5 +298,4 @@ class _Heads(DistributionLoss):
         )
 
     def fit_intercept_only(self, y_true, sample_weight=None, offset=None):
-        start, unit = self._start(y_true, constants.scaled_weight(sample_weight))
-        return start
+        return self._start(y_true, constants.scaled_weight(sample_weight))[0]

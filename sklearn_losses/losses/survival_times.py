@@ -29,9 +29,9 @@ class AFT(DistributionLoss):
       the first look; or what `survival_target` makes.
     - Raw predictions: a row of the location and the logarithm of the scale of the time's logarithm;
       `predict` gives the median time.
-    - Formula: with ``z = (log(time) - location) * exp(-log_scale)``, minus the logarithm of ``f(z)
-      * exp(-log_scale) / time`` for a time, and of ``F(z_high) - F(z_low)`` for an interval; f and F
-      are the density and the distribution function of `distribution`.
+    - Formula: with ``z = (log(time) - location) * exp(-log_scale)``, minus the logarithm of
+      ``f(z) * exp(-log_scale) / time`` for a time, and of ``F(z_high) - F(z_low)`` for an interval;
+      f and F are the density and the distribution function of `distribution`.
 
     Parameters
     ----------
@@ -137,6 +137,12 @@ class AFT(DistributionLoss):
 
     # --------------------------------------------------------------------------------- predictions
 
+    def _score(self, y_true, raw_prediction, sample_weight=None):
+        """What an estimator's `score` returns: the concordance of times and predictions."""
+        interval = self.read_target(y_true)
+        weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        return concordance(interval, self.predict(raw_prediction), weight)
+
     def _start(self, y, weight):
         low, high = np.log(np.maximum(y[:, 0], 1e-300)), np.log(np.minimum(y[:, 1], 1e300))
         open_low, open_high = y[:, 0] == 0, y[:, 1] == np.inf
@@ -187,12 +193,11 @@ def concordance(interval, predicted, weight=None):
     n = len(interval)
     weight = np.ones(n) if weight is None else weight
     # A time that is known to lie after the interval's beginning is above it.
-    begins = np.where(
-        interval[:, 0] < interval[:, 1], np.nextafter(interval[:, 0], np.inf), interval[:, 0]
-    )
+    begins, ends = interval.T
+    begins = np.where(begins < ends, np.nextafter(begins, np.inf), begins)
     order = np.argsort(begins, kind="stable")
-    first = np.flatnonzero(np.isfinite(interval[:, 1]))
-    at = np.searchsorted(begins[order], interval[first, 1], side="right")
+    first = np.flatnonzero(np.isfinite(ends))
+    at = np.searchsorted(begins[order], ends[first], side="right")
     rank = np.unique(predicted, return_inverse=True)[1]
     # Those from `at` on in blocks of powers of two, each sorted by rank: sums of weights below.
     total, below, up_to = np.zeros((3, len(first)))

@@ -96,6 +96,7 @@ struct Thresholds {
         using Cumulative<V, distribution>::Cumulative; \
     };
 SL_CUMULATIVE(CumulativeLogit, Logistic)
+SL_CUMULATIVE(CumulativeProbit, Normal)
 SL_CUMULATIVE(CumulativeCloglog, ExtremeValue)
 #undef SL_CUMULATIVE
 

@@ -299,7 +299,9 @@ struct MulticlassHinge {
     X(StudentTNLL)                    \
     X(AFTLogistic)                    \
     X(AFTExtreme)                     \
+    X(AFTNormal)                      \
     X(CumulativeLogit)                \
+    X(CumulativeProbit)               \
     X(CumulativeCloglog)              \
     X(AllThresholdLogistic)           \
     X(AllThresholdSquaredHinge)       \

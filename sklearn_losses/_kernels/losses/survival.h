@@ -42,8 +42,8 @@ struct FailureTime {
             store(t.gradient + t.stride, select(known, T(1) + score * b, slope) + fault);
         }
         if constexpr ((OUT & HESSIAN) != 0) {
-            const V dense = D::density_curvature(b), of_a = mul0(mul0(i.lower, D::score(a)), a) * a;
-            const V of_b = mul0(mul0(i.upper, D::score(b)), b) * b;
+            const V dense = D::density_curvature(b), of_a = mul0(mul0(mul0(i.lower, D::score(a)), a), a);
+            const V of_b = mul0(mul0(mul0(i.upper, D::score(b)), b), b);
             const V at_one = of_b - of_a;
             const V at_both = D::score(b) * wide * (a + b) + a * a * (i.slope * i.slope - i.curvature);
             const V bent = select(starts, select(ends, at_both, at_one), at_one);
@@ -60,6 +60,11 @@ struct AFTLogistic : FailureTime<V, Logistic> {
 template <class V>
 struct AFTExtreme : FailureTime<V, ExtremeValue> {
     using FailureTime<V, ExtremeValue>::FailureTime;
+};
+
+template <class V>
+struct AFTNormal : FailureTime<V, Normal> {
+    using FailureTime<V, Normal>::FailureTime;
 };
 
 }  // namespace sl
