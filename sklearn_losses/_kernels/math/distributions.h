@@ -34,7 +34,7 @@ struct Logistic {
         return -abs_(z) - T(2) * log1p_unit(e);
     }
     static SL_FN V score(V z) {
-        const V m = expm1_<V>(-abs_(z)), t = m / (T(2) + m);
+        const V m = expm1_(-abs_(z)), t = m / (T(2) + m);
         return select(z < V(0), -t, t);
     }
     static SL_FN V log_cdf(V z) { return select(z < V(0), z, V(0)) - log1p_unit(small(z)); }
@@ -68,7 +68,7 @@ struct Logistic {
         // 1 - F(a) - F(b) = F(a) F(b) expm1(-a - b), and mirrored.
         const V sum = select(a == -b, V(0), a + b), sign = select(sum < V(0), V(-1), V(1));
         const V fa = select(sign * a < V(0), ea, V(1)) / pa, fb = select(sign * b < V(0), eb, V(1)) / pb;
-        i.slope = sign * (fa * fb * expm1_<V>(-abs_(sum)));
+        i.slope = sign * (fa * fb * expm1_(-abs_(sum)));
         i.curvature = ea / (pa * pa) + eb / (pb * pb);
         return i;
     }
@@ -94,19 +94,19 @@ struct ExtremeValue {
     using T = Real<V>;
     static SL_FN DoubleDouble<V> two_exp(V z) { return TwoExp<V>({z, V(0)}).exp(); }
     static SL_FN V log_density(V z) {
-        const V u = exp_<V>(z);
+        const V u = exp_(z);
         return select(u > V(Format<T>::max), -u, z - u);
     }
-    static SL_FN V score(V z) { return -expm1_<V>(z); }
+    static SL_FN V score(V z) { return -expm1_(z); }
     static SL_FN V log_cdf(V z) {
         const DoubleDouble<V> u = two_exp(z);
         return select(u.hi < V(Format<T>::eps), z, log1mexp<V>(u));
     }
-    static SL_FN V log_survival(V z) { return -exp_<V>(z); }
-    static SL_FN V hazard(V z) { return exp_<V>(z); }
+    static SL_FN V log_survival(V z) { return -exp_(z); }
+    static SL_FN V hazard(V z) { return exp_(z); }
     static SL_FN V reverse_hazard(V z) { return Decline<V>(two_exp(z)).ratio(V(1)); }
-    static SL_FN V density_curvature(V z) { return exp_<V>(z); }
-    static SL_FN V survival_curvature(V z) { return exp_<V>(z); }
+    static SL_FN V density_curvature(V z) { return exp_(z); }
+    static SL_FN V survival_curvature(V z) { return exp_(z); }
     static SL_FN V cdf_curvature(V z) {
         const Decline<V> d(two_exp(z));
         return d.ratio(d.excess);
@@ -122,11 +122,11 @@ struct ExtremeValue {
         // Past the limit the low part means nothing, and may be NaN.
         const auto over = plain > V(Format<T>::scaled_limit);
         const DoubleDouble<V> w = {select(over, plain, product.hi), select(over, V(0), product.lo)};
-        const V ua = exp_<V>(a), m = one_less_exp<V>(w.hi);
+        const V ua = exp_(a), m = one_less_exp<V>(w.hi);
         // Below, w may underflow, and 1 - exp(-w) is w.
         const auto small = w.hi < V(Format<T>::eps);
         const V near = log_any<V>(select(small, gap.hi, m)) + select(small, b, V(0));
-        const V far = log1p_<V>(-decay<V>({-w.hi, -w.lo}));
+        const V far = log1p_(-decay<V>({-w.hi, -w.lo}));
         const Decline<V> d(w);
         Interval<V> i;
         i.log = select(w.hi > V(T(0.69314718055994530942)), far, near) - ua;
@@ -134,7 +134,7 @@ struct ExtremeValue {
         // exp(a) may be subnormal where 1 - exp(-w) is small.
         i.lower = select(w.hi < V(1), d.k * decay<V>({-width.hi, -width.lo}) / gap.hi, ua / m);
         // ratio - ua, and where both are near 1 their differences from it.
-        i.slope = select(w.hi < V(T(1.386)), -expm1_<V>(a) - (w.hi - d.excess), d.ratio(V(1)) - ua);
+        i.slope = select(w.hi < V(T(1.386)), -expm1_(a) - (w.hi - d.excess), d.ratio(V(1)) - ua);
         i.curvature = ua + d.ratio(d.excess);
         return i;
     }
@@ -199,12 +199,12 @@ struct Normal {
         const V tail = from_mass - to_mass * fall, rest = gauss * from_mass + gauss * fall * to_mass;
         const V far = select(around, T(1) - rest, tail), mass = select(narrow, over_root * width.hi * near.mass, far);
         const V centre = select(narrow, m, low);
-        const V far_height = select(around, gauss, V(1)), near_height = exp_<V>(x - T(0.5) * square);
+        const V far_height = select(around, gauss, V(1)), near_height = exp_(x - T(0.5) * square);
         const V lower = over_root * select(narrow, near_height, far_height) / mass, upper = lower * fall;
         // A narrow one's height may be infinite, and its slope is that of the density.
         const V pull = h * near.first / near.mass;
-        const V slope = select(narrow, pull - m, lower * expm1_<V>(-s.hi));
-        const V log_tail = T(-0.5) * centre * centre + log_any<V>(mass), log_around = log1p_<V>(-rest);
+        const V slope = select(narrow, pull - m, lower * expm1_(-s.hi));
+        const V log_tail = T(-0.5) * centre * centre + log_any<V>(mass), log_around = log1p_(-rest);
         // Minus the second derivative in sums of terms of one sign, but for the narrow one, which is near 1.
         const V bend_narrow = T(0.5) * near_height * (T(1) + fall) / near.mass + pull * slope;
         const V bend_around = mul0(upper, high) - mul0(lower, low) + slope * slope;

@@ -186,7 +186,7 @@ SL_FN V digamma_(V x) {
     const DoubleDouble<T> zero = two_from<T>(1.4616321449683622, 9.5499954299656977152e-17);
     const V distance = (x - at.either(V(zero.hi - T(1)), V(zero.hi))) - zero.lo;
     const V middle = distance * DigammaMiddle::fit<V>(At<V>{at.unit}) / at.z - at.either(inverse, V(0));
-    return at.choose(middle, log_<V>(x) - (T(0.5) * inverse + square * DigammaTail::fit<V>(At<V>{square})));
+    return at.choose(middle, log_(x) - (T(0.5) * inverse + square * DigammaTail::fit<V>(At<V>{square})));
 }
 template <class V>
 SL_FN V trigamma_(V x) {
@@ -204,7 +204,7 @@ struct GammaStep {
     V y, theta, from, to;     // from theta, or theta + 3, to y beyond it
     V u, v, fall;             // 1 / from, 1 / to, and their difference
     SL_FN GammaStep(V y_, V theta_) : theta(theta_) {
-        // Below where sums overflow everything is at its limit.
+        // Above, sums may overflow where the differences are at their limits.
         const V most = T(0.25) * Format<T>::max;
         y = select(y_ > most, most, y_);
         from = select(small(), theta + T(3), theta);
@@ -226,6 +226,13 @@ struct GammaStep {
     }
 };
 
+// log1p of a product that may overflow, and that is 2^-range times as large as well.
+template <class V>
+SL_FN V log1p_product(V whole, V lowered) {
+    using F = Format<Real<V>>;
+    const auto over = whole > V(F::max);
+    return log1p_(select(over, lowered - Real<V>(1), whole)) + select(over, V(F::log_range), V(0));
+}
 // lgamma(y + theta) - lgamma(theta).
 template <class V>
 SL_FN V lgamma_ratio_(V y, V theta) {
@@ -236,15 +243,13 @@ SL_FN V lgamma_ratio_(V y, V theta) {
     // Of the tail c(x) = x p(x^2): c(v) - c(u), v being the smaller.
     const V tail = -s.fall * (d.at + s.v * (s.u + s.v) * d.slope);
     // The quotient of a small y and a large theta may be subnormal.
-    const V quotient = s.y * s.u, before = s.to - T(0.5);
-    const V grown = select(quotient < V(F::eps), s.y * (before * s.u), before * log1p_<V>(quotient));
-    const V main = s.y * (log_<V>(s.from) - T(1)) + grown;
-    // log((1 + y / theta) (1 + y / (theta + 1)) (1 + y / (theta + 2))); the first quotient may overflow.
-    const V first = s.y / theta, second = s.y / (theta + T(1)), third = s.y / (theta + T(2));
-    const auto over = first > V(F::max);
-    const V lowered = (s.y * F::lowered_half) / (theta * (T(1) / F::lowered_half)) - T(1);
-    const V pole = log1p_<V>(select(over, lowered, first)) + select(over, V(F::log_range), V(0));
-    const V poles = pole + log1p_<V>(second + third + second * third);
+    const V quotient = y * s.u, before = s.to - T(0.5);
+    const V grown = select(quotient < V(F::eps), s.y * (before * s.u), before * log1p_(quotient));
+    const V main = s.y * (log_(s.from) - T(1)) + grown;
+    // log((1 + y / theta) (1 + y / (theta + 1)) (1 + y / (theta + 2))).
+    const V low = F::lowered_half, second = s.y / (theta + T(1)), third = s.y / (theta + T(2));
+    const V pole = log1p_product<V>(s.y / theta, (s.y * low) / (theta / low));
+    const V poles = pole + log1p_product<V>(second + third + second * third, (second * low) * (third * low));
     return main + tail - select(s.small(), poles, V(0));
 }
 // digamma(y + theta) - digamma(theta).
@@ -255,7 +260,7 @@ SL_FN V digamma_ratio_(V y, V theta) {
     const Divided<V> d = s.template divided<DigammaTail>();
     const V both = s.u + s.v, tail = s.fall * (T(0.5) + both * (d.at + s.v * s.v * d.slope));
     const V poles = s.pole(T(0)).fall + (s.pole(T(1)).fall + s.pole(T(2)).fall);
-    return log1p_<V>(s.y * s.u) + tail + select(s.small(), poles, V(0));
+    return log1p_(y * s.u) + tail + select(s.small(), poles, V(0));
 }
 // trigamma(theta) - trigamma(y + theta).
 template <class V>

@@ -100,10 +100,10 @@ struct TwoExp {
     // exp(x), and exp(x) - 1 for x <= 0.
     SL_FN DoubleDouble<V> exp() const {
         const DoubleDouble<V> s = quick_sum<V>(V(1), p.hi);
-        return {scale_two<V>(s.hi, n), scale_two<V>(s.lo + p.lo, n)};
+        return {scale_two(s.hi, n), scale_two(s.lo + p.lo, n)};
     }
     SL_FN DoubleDouble<V> expm1() const {
-        const V power = scale_two<V>(V(1), n);
+        const V power = scale_two(V(1), n);
         const DoubleDouble<V> whole = two_sum<V>(power, V(-1)), s = two_sum<V>(whole.hi, power * p.hi);
         return quick_sum<V>(s.hi, s.lo + (whole.lo + power * p.lo));
     }
@@ -111,12 +111,12 @@ struct TwoExp {
 
 // 1 - exp(-x); expm1_ itself is not exact below the normal numbers.
 template <class V>
-SL_FN V one_less_exp(V x) { return select(abs_(x) < V(Format<Real<V>>::tiny), x, -expm1_<V>(-x)); }
+SL_FN V one_less_exp(V x) { return select(abs_(x) < V(Format<Real<V>>::tiny), x, -expm1_(-x)); }
 
 // log(1 - exp(-x)) for x >= 0; NaN below. Maechler (2012), Accurately computing log(1 - exp(-|a|)).
 template <class V>
 SL_FN V log1mexp(DoubleDouble<V> x) {
-    const V near = log_any<V>(one_less_exp<V>(x.hi)), far = log1p_<V>(-decay<V>({-x.hi, -x.lo}));
+    const V near = log_any<V>(one_less_exp<V>(x.hi)), far = log1p_(-decay<V>({-x.hi, -x.lo}));
     return select(x.hi > V(Real<V>(0.69314718055994530942)), far, near);
 }
 
@@ -221,7 +221,7 @@ SL_FN V log_ndtr_(V x) {
     using T = Real<V>;
     const NormalTail<V> tail(abs_(x));
     const V mass = tail.mass();
-    return select(x < V(0), T(-0.5) * x * x + log_<V>(mass), log1p_<V>(-(tail.gauss() * mass)));
+    return select(x < V(0), T(-0.5) * x * x + log_(mass), log1p_(-(tail.gauss() * mass)));
 }
 template <class V>
 SL_FN V mills_(V x) {
