@@ -16,9 +16,12 @@ import kernels_on_cpu
 import numpy as np
 import pytest
 from mpmath import inf, mp, mpf
-from test_headers import KERNELS
+from numpy.testing import assert_allclose, assert_equal
+from test_headers import KERNELS, compile_ptx
 
-HEADER = "math/distributions.h"
+from sklearn_losses._kernels.device import kernels as device_kernels
+
+HEADERS = ["math/distributions.h", "math/gamma.h"]
 # The compiled kinds of numbers, and the dtype of their arrays.
 KINDS = {
     "float": ("float", np.float32),
@@ -26,24 +29,40 @@ KINDS = {
     "registers_of_float": ("sl::Pack<float, 32>", np.float32),
     "registers_of_double": ("sl::Pack<double, 32>", np.float64),
 }
-BOUND = 4  # units of eps, of what a function's scale says
+
+
+def digits_of_exponentials(point):
+    largest = max([abs(v) for v in point if np.isfinite(v)], default=0)
+    smallest = min([abs(v) for v in point if v], default=1)
+    return 120 + largest - 2 * np.log10(min(smallest, 1))
+
+
+def digits_of_powers(point):
+    return 60 + 2 * sum(abs(np.log10(abs(v))) for v in point if v)
 
 
 @dataclass
 class Function:
     """`definition(x, y)` is exact; `points(rng, n)` are doubles, those of float are rounded.
 
-    `scale`, by default the value, is what the error is measured by.
+    `scale`, by default the value, is what the error is measured by, and `bound` in units of eps.
+    `digits` is the precision that the definition needs at a point.
     """
 
     code: str
     definition: object
     points: object
     scale: object = None
+    bound: float = 4
+    digits: object = staticmethod(digits_of_exponentials)
+
+    @property
+    def header(self):
+        return HEADERS["gamma" in self.code]
 
     @property
     def two(self):
-        return "y" in self.code
+        return "x, y" in self.code
 
 
 FUNCTIONS = {}
@@ -62,8 +81,6 @@ def wide(rng, n, low=-300, high=3):
 
 
 class Logistic:
-    limit = 750
-
     @staticmethod
     def log_density(z):
         return -abs(z) - 2 * mp.log1p(mp.exp(-abs(z)))
@@ -86,8 +103,6 @@ class Logistic:
 
 
 class ExtremeValue:
-    limit = 750
-
     @staticmethod
     def log_density(z):
         return z - mp.exp(z)
@@ -109,7 +124,29 @@ class ExtremeValue:
         return mp.exp(z)
 
 
-DISTRIBUTIONS = [Logistic, ExtremeValue]
+class Normal:
+    @staticmethod
+    def log_density(z):
+        return -(z**2) / 2 - mp.log(2 * mp.pi) / 2
+
+    @staticmethod
+    def cdf(z):
+        return mp.erfc(-z / mp.sqrt(2)) / 2
+
+    @classmethod
+    def survival(cls, z):
+        return cls.cdf(-z)
+
+    @staticmethod
+    def score(z):
+        return -z
+
+    @staticmethod
+    def bend(z):
+        return mpf(1)
+
+
+DISTRIBUTIONS = [Logistic, ExtremeValue, Normal]
 
 
 def density(law, z):
@@ -189,19 +226,84 @@ def of_ends(law):
 
 
 SCALES = {"ExtremeValue.interval.slope": of_ends(ExtremeValue)}
+# Products and quotients of several fits.
+BOUNDS = dict.fromkeys(
+    ["Normal.cdf_curvature", "Normal.survival_curvature", "Normal.interval.curvature"], 8
+)
 
 for law in DISTRIBUTIONS:
     name = law.__name__
     for part, f in one_of(law).items():
-        FUNCTIONS[f"{name}.{part}"] = Function(f"sl::{name}<V>::{part}(x)", f, wide)
+        code = f"sl::{name}<V>::{part}(x)"
+        FUNCTIONS[f"{name}.{part}"] = Function(code, f, wide, bound=BOUNDS.get(f"{name}.{part}", 4))
     for part, f in interval_of(law).items():
-        FUNCTIONS[f"{name}.interval.{part}"] = Function(
-            f"sl::{name}<V>::interval(x, y).{part}",
-            f,
-            ends(law),
-            SCALES.get(f"{name}.interval.{part}"),
-        )
+        code, full = f"sl::{name}<V>::interval(x, y).{part}", f"{name}.interval.{part}"
+        FUNCTIONS[full] = Function(code, f, ends(law), SCALES.get(full), BOUNDS.get(full, 4))
 
+
+def erfcx(x):
+    return mp.exp(x * x) * mp.erfc(x)
+
+
+FUNCTIONS |= {
+    "erfcx": Function("sl::erfcx_<V>(x)", erfcx, wide),
+    "ndtr": Function("sl::ndtr_<V>(x)", Normal.cdf, wide),
+    "log_ndtr": Function("sl::log_ndtr_<V>(x)", one_of(Normal)["log_cdf"], wide),
+    "mills": Function("sl::mills_<V>(x)", one_of(Normal)["reverse_hazard"], wide),
+}
+
+# ---------------------------------------------------------------------------------- gamma function
+
+
+def positive(rng, n):
+    """Of every magnitude, and near the zeros at 1, 1.46 and 2."""
+    zeros = np.array([1.0, 1.4616321449683623, 2.0, 0.75, 2.5, 3.0])
+    near = zeros + 10.0 ** rng.uniform(-16, -1, (n, 1)) * rng.choice([-1.0, 1.0], (n, 1))
+    return np.concatenate(
+        [10.0 ** rng.uniform(-30, 30, n), rng.uniform(0, 4, 2 * n), near.ravel(), zeros]
+    )
+
+
+def steps(rng, n):
+    """y, theta: counts and real numbers, theta over the whole range."""
+    y = [rng.integers(0, 20, n), rng.poisson(10.0 ** rng.uniform(0, 6, n)), rng.gamma(1, 1, n)]
+    y = np.concatenate([*y, 10.0 ** rng.uniform(-20, 35, n)])
+    theta = np.concatenate([10.0 ** rng.uniform(-30, 30, 2 * n), rng.uniform(0.01, 6, 2 * n)])
+    return rng.permutation(y), theta
+
+
+def step_of(order):
+    def f(y, theta):
+        return mp.psi(order, y + theta) - mp.psi(order, theta)
+
+    return f
+
+
+def lgamma_step(y, theta):
+    return mp.loggamma(y + theta) - mp.loggamma(theta)
+
+
+def lgamma_condition(y, theta):
+    """By how much the value changes with relative changes of both arguments."""
+    return abs(theta * step_of(0)(y, theta)) + abs(y * mp.psi(0, y + theta))
+
+
+def gamma_function(code, definition, points, scale=None):
+    return Function(code, definition, points, scale, digits=digits_of_powers)
+
+
+FUNCTIONS |= {
+    "lgamma": gamma_function("sl::lgamma_<V>(x)", mp.loggamma, positive),
+    "digamma": gamma_function("sl::digamma_<V>(x)", mp.digamma, positive),
+    "trigamma": gamma_function("sl::trigamma_<V>(x)", lambda x: mp.psi(1, x), positive),
+    "lgamma_ratio": gamma_function(
+        "sl::lgamma_ratio_<V>(x, y)", lgamma_step, steps, lgamma_condition
+    ),
+    "digamma_ratio": gamma_function("sl::digamma_ratio_<V>(x, y)", step_of(0), steps),
+    "trigamma_ratio": gamma_function(
+        "sl::trigamma_ratio_<V>(x, y)", lambda y, theta: -step_of(1)(y, theta), steps
+    ),
+}
 
 # --------------------------------------------------------------------------------------- compiling
 
@@ -209,7 +311,8 @@ CPU_TEXT = """
 #include "simd/lanes.h"
 using sl::Index;
 #define FUNCTION(NAME, TYPE, CODE) \\
-    extern "C" void NAME(const sl::Real<TYPE>* a, const sl::Real<TYPE>* b, sl::Real<TYPE>* out, Index n) { \\
+    extern "C" void NAME( \\
+        const sl::Real<TYPE>* a, const sl::Real<TYPE>* b, sl::Real<TYPE>* out, Index n) { \\
         using V = TYPE; \\
         for (Index i = 0; i < n; i += sl::Register<V>::N) { \\
             const V x = sl::load<V>(a + i), y = sl::load<V>(b + i); \\
@@ -218,16 +321,16 @@ using sl::Index;
         } \\
     }
 """
+# No macro: the stand-in for a device looks for the kernels in the text.
 DEVICE_TEXT = """
-#define FUNCTION(NAME, TYPE, CODE) \\
-    extern "C" __global__ void NAME(const TYPE* a, const TYPE* b, TYPE* out, int n) { \\
-        using V = TYPE; \\
-        for (int i = 0; i < n; ++i) { \\
-            const V x = a[i], y = b[i]; \\
-            (void)y; \\
-            out[i] = CODE; \\
-        } \\
-    }
+extern "C" __global__ void {name}(const {type}* a, const {type}* b, {type}* out, int n) {{
+    using V = {type};
+    for (int i = 0; i < n; ++i) {{
+        const V x = a[i], y = b[i];
+        (void)y;
+        out[i] = {code};
+    }}
+}}
 """
 
 
@@ -252,7 +355,7 @@ def library():
     compiler = kernels_on_cpu.compiler()
     if compiler is None:
         pytest.skip("g++ is not installed")
-    text = f'#include "{HEADER}"\n' + CPU_TEXT + lines(KINDS)
+    text = "".join(f'#include "{header}"\n' for header in HEADERS) + CPU_TEXT + lines(KINDS)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder, "special.so")
         flags = ["-std=c++17", "-O1", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
@@ -281,7 +384,7 @@ def call(name, kind, x, y=None):
 
 
 @cache
-def cases(name, dtype, n=40):
+def cases(name, dtype, n):
     """Points of a function, rounded to the dtype, with what is true there and its scale."""
     f = FUNCTIONS[name]
     points = f.points(np.random.default_rng(crc32(name.encode())), n)
@@ -290,9 +393,7 @@ def cases(name, dtype, n=40):
         points = points[:, points[0] < points[1]] if "interval" in name else points
     trues, scales = [], []
     for point in points.T:
-        magnitude = max([abs(v) for v in point if np.isfinite(v)], default=0)
-        smallest = min([abs(v) for v in point if v], default=1)
-        with mp.workdps(int(120 + magnitude - 2 * np.log10(min(smallest, 1)))):
+        with mp.workdps(int(f.digits(point))):
             exact = [mpf(v) for v in point]
             true = mpf(f.definition(*exact))
             scales.append(max(abs(true), abs(f.scale(*exact)) if f.scale else 0))
@@ -316,12 +417,132 @@ def errors(out, trues, scales, dtype):
     return np.array(result)
 
 
+def check(name, kind, n, out_of=call):
+    dtype = KINDS[kind][1]
+    points, trues, scales = cases(name, dtype, n)
+    out = out_of(name, kind, *points)
+    error = errors(out, trues, scales, dtype)
+    worst = int(np.argmax(error))
+    said = (points[:, worst], out[worst], mp.nstr(trues[worst], 20))
+    assert error[worst] <= FUNCTIONS[name].bound, said
+
+
+FEW, MANY = 12, 200
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_keep_their_digits(name, kind):
-    dtype = KINDS[kind][1]
-    points, trues, scales = cases(name, dtype)
-    out = call(name, kind, *points)
-    error = errors(out, trues, scales, dtype)
-    worst = int(np.argmax(error))
-    assert error[worst] <= BOUND, (points[:, worst], out[worst], mp.nstr(trues[worst], 20))
+    check(name, kind, FEW)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_keep_their_digits_at_many_points(name, kind):
+    check(name, kind, MANY)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_nan_gives_nan(name, kind):
+    n = 2 if FUNCTIONS[name].two else 1
+    for at in range(n):
+        point = [[-0.5], [1.5]][:n] if "gamma" not in name else [[2.0], [1.5]][:n]
+        assert np.isfinite(call(name, kind, *point)).all()
+        point[at] = [np.nan]
+        assert np.isnan(call(name, kind, *point)).all()
+
+
+# An argument, or two, and the limit there.
+LIMITS = {
+    "log_density": {-inf: -inf, inf: -inf},
+    "log_cdf": {-inf: -inf, inf: 0},
+    "log_survival": {-inf: 0, inf: -inf},
+    "erfcx": {-inf: inf, inf: 0, -27.0: inf},
+    "ndtr": {-inf: 0, inf: 1},
+    "log_ndtr": {-inf: -inf, inf: 0},
+    "mills": {-inf: inf, inf: 0},
+    "Normal.cdf_curvature": {-inf: 1, inf: 0},
+    "Normal.survival_curvature": {-inf: 0, inf: 1},
+    "Logistic.hazard": {-inf: 0, inf: 1},
+    "Logistic.score": {-inf: 1, inf: -1},
+    "ExtremeValue.hazard": {-inf: 0, inf: inf},
+    "ExtremeValue.reverse_hazard": {-inf: 1, inf: 0},
+    "ExtremeValue.cdf_curvature": {-inf: 0, inf: 0},
+    "interval.log": {(-inf, inf): 0},
+    "interval.lower": {(-inf, inf): 0, (-inf, 1.0): 0},
+    "interval.upper": {(-inf, inf): 0, (-1.0, inf): 0},
+    "interval.slope": {(-inf, inf): 0},
+    "interval.curvature": {(-inf, inf): 0},
+    "lgamma": {0.0: inf, inf: inf, -1.5: np.nan},
+    "digamma": {0.0: -inf, inf: inf, -1.5: np.nan},
+    "trigamma": {0.0: inf, inf: 0, -1.5: np.nan},
+    "lgamma_ratio": {
+        (0.0, 1e-30): 0,
+        (0.0, 2.0): 0,
+        (0.0, 1e30): 0,
+        (3.0, 0.0): -inf,
+        (inf, 2.0): inf,
+    },
+    "digamma_ratio": {(0.0, 1e-30): 0, (0.0, 1e30): 0, (3.0, 0.0): inf, (inf, 2.0): inf},
+    "trigamma_ratio": {(0.0, 1e-10): 0, (0.0, 1e30): 0, (3.0, 0.0): inf, (inf, inf): 0},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("ending", LIMITS)
+def test_ends_of_the_range_have_the_limits(ending, kind):
+    named = [name for name in FUNCTIONS if name == ending or name.endswith("." + ending)]
+    assert named
+    for name in named:
+        for point, limit in LIMITS[ending].items():
+            out = call(name, kind, *np.atleast_1d(point)[:, None])
+            rtol = 4 * np.finfo(out.dtype).eps
+            assert_allclose(out, [float(limit)], rtol=rtol, atol=0, err_msg=f"{name}{point}")
+
+
+@pytest.mark.parametrize("name", [n for n in FUNCTIONS if n.endswith("interval.log")])
+def test_an_interval_without_an_inside_has_no_probability(name):
+    assert_equal(call(name, "double", [1.0, -3.0], [1.0, -3.0]), [-np.inf, -np.inf])
+
+
+# ---------------------------------------------------------------------------------------- devices
+
+DEVICE_KINDS = ["float", "double"]
+
+
+def kernels_of(header):
+    return "".join(
+        DEVICE_TEXT.format(name=symbol(name, kind), type=kind, code=f.code)
+        for name, f in FUNCTIONS.items()
+        if f.header == header
+        for kind in DEVICE_KINDS
+    )
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_headers_compile_for_a_device(header):
+    text = kernels_of(header)
+    ptx = compile_ptx(device_kernels.source_of(header) + text)
+    assert ptx.count(".entry") == text.count("__global__") > 0
+
+
+def on_device(xp):
+    """`call` on a device."""
+
+    def call(name, kind, x, y=None):
+        header, dtype = FUNCTIONS[name].header, KINDS[kind][1]
+        out = xp.empty(len(x), dtype)
+        arrays = [xp.asarray(np.asarray(v, dtype)) for v in (x, x if y is None else y)]
+        run = device_kernels.compiled(header, kernels_of(header))(symbol(name, kind))
+        run((1,), (1,), (*arrays, out, np.int32(len(x))))
+        return xp.asnumpy(out)
+
+    return call
+
+
+@pytest.mark.parametrize("kind", DEVICE_KINDS)
+def test_functions_keep_their_digits_on_a_device(kind, xp):
+    for name in FUNCTIONS:
+        check(name, kind, FEW, on_device(xp))

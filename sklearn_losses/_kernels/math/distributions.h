@@ -34,7 +34,7 @@ struct Logistic {
         return -abs_(z) - T(2) * log1p_unit(e);
     }
     static SL_FN V score(V z) {
-        const V m = expm1_<V>(-abs_(z)), t = m / (T(2) + m);
+        const V m = expm1_(-abs_(z)), t = m / (T(2) + m);
         return select(z < V(0), -t, t);
     }
     static SL_FN V log_cdf(V z) { return select(z < V(0), z, V(0)) - log1p_unit(small(z)); }
@@ -68,7 +68,7 @@ struct Logistic {
         // 1 - F(a) - F(b) = F(a) F(b) expm1(-a - b), and mirrored.
         const V sum = select(a == -b, V(0), a + b), sign = select(sum < V(0), V(-1), V(1));
         const V fa = select(sign * a < V(0), ea, V(1)) / pa, fb = select(sign * b < V(0), eb, V(1)) / pb;
-        i.slope = sign * (fa * fb * expm1_<V>(-abs_(sum)));
+        i.slope = sign * (fa * fb * expm1_(-abs_(sum)));
         i.curvature = ea / (pa * pa) + eb / (pb * pb);
         return i;
     }
@@ -94,19 +94,19 @@ struct ExtremeValue {
     using T = Real<V>;
     static SL_FN DoubleDouble<V> two_exp(V z) { return TwoExp<V>({z, V(0)}).exp(); }
     static SL_FN V log_density(V z) {
-        const V u = exp_<V>(z);
+        const V u = exp_(z);
         return select(u > V(Format<T>::max), -u, z - u);
     }
-    static SL_FN V score(V z) { return -expm1_<V>(z); }
+    static SL_FN V score(V z) { return -expm1_(z); }
     static SL_FN V log_cdf(V z) {
         const DoubleDouble<V> u = two_exp(z);
         return select(u.hi < V(Format<T>::eps), z, log1mexp<V>(u));
     }
-    static SL_FN V log_survival(V z) { return -exp_<V>(z); }
-    static SL_FN V hazard(V z) { return exp_<V>(z); }
+    static SL_FN V log_survival(V z) { return -exp_(z); }
+    static SL_FN V hazard(V z) { return exp_(z); }
     static SL_FN V reverse_hazard(V z) { return Decline<V>(two_exp(z)).ratio(V(1)); }
-    static SL_FN V density_curvature(V z) { return exp_<V>(z); }
-    static SL_FN V survival_curvature(V z) { return exp_<V>(z); }
+    static SL_FN V density_curvature(V z) { return exp_(z); }
+    static SL_FN V survival_curvature(V z) { return exp_(z); }
     static SL_FN V cdf_curvature(V z) {
         const Decline<V> d(two_exp(z));
         return d.ratio(d.excess);
@@ -122,11 +122,11 @@ struct ExtremeValue {
         // Past the limit the low part means nothing, and may be NaN.
         const auto over = plain > V(Format<T>::scaled_limit);
         const DoubleDouble<V> w = {select(over, plain, product.hi), select(over, V(0), product.lo)};
-        const V ua = exp_<V>(a), m = one_less_exp<V>(w.hi);
+        const V ua = exp_(a), m = one_less_exp<V>(w.hi);
         // Below, w may underflow, and 1 - exp(-w) is w.
         const auto small = w.hi < V(Format<T>::eps);
         const V near = log_any<V>(select(small, gap.hi, m)) + select(small, b, V(0));
-        const V far = log1p_<V>(-decay<V>({-w.hi, -w.lo}));
+        const V far = log1p_(-decay<V>({-w.hi, -w.lo}));
         const Decline<V> d(w);
         Interval<V> i;
         i.log = select(w.hi > V(T(0.69314718055994530942)), far, near) - ua;
@@ -134,10 +134,92 @@ struct ExtremeValue {
         // exp(a) may be subnormal where 1 - exp(-w) is small.
         i.lower = select(w.hi < V(1), d.k * decay<V>({-width.hi, -width.lo}) / gap.hi, ua / m);
         // ratio - ua, and where both are near 1 their differences from it.
-        i.slope = select(w.hi < V(T(1.386)), -expm1_<V>(a) - (w.hi - d.excess), d.ratio(V(1)) - ua);
+        i.slope = select(w.hi < V(T(1.386)), -expm1_(a) - (w.hi - d.excess), d.ratio(V(1)) - ua);
         i.curvature = ua + d.ratio(d.excess);
         return i;
     }
+};
+
+// Moments of a density proportional to exp(-m u - u^2 / 2) over -h < u < h, for h <= 1/2 and h |m| <= 1/2: it is a sum of
+// Hermite polynomials' products, p_k = He_k(m) h^k / k!.
+template <class V>
+struct NarrowNormal {
+    V mass = 1, first = 0;  // over 2 h; the first moment over -2 h^2
+    SL_FN NarrowNormal(V x, V square) { add<2>(x, square, V(1), x); }
+    // x = h m, square = h^2; p_(k - 2) and p_(k - 1), of which the latter is the last that is in no sum yet.
+    template <int K>
+    SL_FN void add(V x, V square, V before, V now) {
+        using T = Real<V>;
+        if constexpr (K % 2 == 0)
+            first = first + now * T(1.0 / (K + 1));
+        else
+            mass = mass + now * T(1.0 / K);
+        if constexpr (K < (is_single<V> ? 12 : 22))
+            add<K + 1>(x, square, now, (x * now - square * before) * T(1.0 / K));
+    }
+};
+
+template <class V>
+struct Normal {
+    using T = Real<V>;
+    static SL_FN V log_density(V z) { return T(-0.5) * z * z - T(0.91893853320467274178); }
+    static SL_FN V score(V z) { return -z; }
+    static SL_FN V log_cdf(V z) { return log_ndtr_<V>(z); }
+    static SL_FN V log_survival(V z) { return log_ndtr_<V>(-z); }
+    static SL_FN V hazard(V z) { return mills_<V>(-z); }
+    static SL_FN V reverse_hazard(V z) { return mills_<V>(z); }
+    static SL_FN V density_curvature(V z) { return select(z == z, V(1), z); }
+    static SL_FN V survival_curvature(V z) { return cdf_curvature(-z); }
+    static SL_FN V cdf_curvature(V z) {
+        const NormalTail<V> tail(abs_(z));
+        const V e = tail.gauss(), root = tail.root_gauss(), inverse = T(0.39894228040143267794) / (T(1) - e * tail.mass());
+        return select(z < V(0), tail.hazard_slope(), root * mul0(root, (inverse * e + z) * inverse));
+    }
+
+    // Mirrored so that a + b >= 0. With s = (b^2 - a^2) / 2 there are three ways to D: of an interval that is narrow, in
+    // the right tail, and around 0.
+    static SL_FN Interval<V> interval(V a, V b) {
+        const V sum = select(a == -b, V(0), a + b);
+        const auto mirrored = sum < V(0);
+        V low = select(mirrored, -b, a), high = select(mirrored, -a, b);
+        // Finite ones for what is the same.
+        const V least = T(-200);
+        low = select(low < least, least, low);
+        const V most = T(2) * abs_(low) + T(200);
+        high = select(high > most, most, high);
+        const DoubleDouble<V> width = two_sum<V>(high, -low), ends = two_sum<V>(high, low);
+        const V h = T(0.5) * width.hi, m = T(0.5) * ends.hi;
+        const DoubleDouble<V> s = two_mul<V>(width, {m, T(0.5) * ends.lo});
+        const NormalTail<V> from(abs_(low)), to(high);
+        const V fall = decay<V>({-s.hi, -s.lo}), gauss = from.gauss(), from_mass = from.mass(), to_mass = to.mass();
+        const V x = T(0.5) * s.hi, square = h * h, over_root = T(0.39894228040143267794);
+        const NarrowNormal<V> near(x, square);
+        const auto narrow = max_of(width.hi, s.hi) <= V(1), around = low < V(0);
+        // D over exp(-centre^2 / 2), and f(low) over the same.
+        const V tail = from_mass - to_mass * fall, rest = gauss * from_mass + gauss * fall * to_mass;
+        const V far = select(around, T(1) - rest, tail), mass = select(narrow, over_root * width.hi * near.mass, far);
+        const V centre = select(narrow, m, low);
+        const V far_height = select(around, gauss, V(1)), near_height = exp_(x - T(0.5) * square);
+        const V lower = over_root * select(narrow, near_height, far_height) / mass, upper = lower * fall;
+        // A narrow one's height may be infinite, and its slope is that of the density.
+        const V pull = h * near.first / near.mass;
+        const V slope = select(narrow, pull - m, lower * expm1_(-s.hi));
+        const V log_tail = T(-0.5) * centre * centre + log_any<V>(mass), log_around = log1p_(-rest);
+        // Minus the second derivative in sums of terms of one sign, but for the narrow one, which is near 1.
+        const V bend_narrow = T(0.5) * near_height * (T(1) + fall) / near.mass + pull * slope;
+        const V bend_around = mul0(upper, high) - mul0(lower, low) + slope * slope;
+        const V gap = T(1) - fall, root = T(2.5066282746310005024);
+        const V part = gap * (from.rest() - fall * to.rest()) + fall * width.hi * root * (from_mass - to_mass);
+        const V bend_tail = select(low > V(Format<T>::huge), V(1), lower * lower * part);
+        Interval<V> i;
+        i.log = select(narrow, log_tail, select(around, log_around, log_tail));
+        i.lower = select(mirrored, upper, lower);
+        i.upper = select(mirrored, lower, upper);
+        i.slope = select(mirrored, -slope, slope);
+        i.curvature = select(narrow, bend_narrow, select(around, bend_around, bend_tail));
+        return i;
+    }
+    static SL_FN V max_of(V a, V b) { return select(a < b, b, a); }
 };
 
 }  // namespace sl
