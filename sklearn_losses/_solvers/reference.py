@@ -133,7 +133,10 @@ def floor_of(data):
         return joint.floor / joint.mass
     data = (data if first.task == "regression" else sampled(data)).training()
     if first.is_multiclass:
-        return -mean_of(first.constant_to_optimal_zero(data.y), data.sample_weight)
+        zero = first.constant_to_optimal_zero(data.y)
+        if not bool(array_namespace(zero).isfinite(zero).all()):  # densities have no least loss
+            return -math.inf
+        return -mean_of(zero, data.sample_weight)
     total = 0.0
     for k in range(data.n_outputs):
         zero, weight = data.loss(k).constant_to_optimal_zero(data.targets(k)), data.weights(k)

@@ -376,7 +376,9 @@ class View:
     def shift_is_nothing(self):
         """Whether the loss does not see what all classes share."""
         u = self.part.u
-        return len(u) > 1 and np.abs(u.sum(axis=0)).max() <= SHIFT * np.abs(u).max()
+        if len(u) == 1 or not self.part.rows.loss.shift_is_nothing:
+            return False
+        return np.abs(u.sum(axis=0)).max() <= SHIFT * np.abs(u).max()
 
     def without_shift(self, step):
         """A step without what all classes share, where that is nothing to loss and penalty: what

@@ -79,19 +79,29 @@ def reads_target(estimator):
     return True
 
 
-def gives_distribution(estimator):
-    """Whether the estimator's loss is that of a distribution; an AttributeError that says so where
-    not."""
+def _loss_has(estimator, methods, what):
     try:
-        given = hasattr(estimator._resolve_loss(), "distribution")
+        loss = estimator._resolve_loss()
+        given = any(hasattr(loss, method) for method in methods)
     except ValueError:
         given = False
     if not given:
-        raise AttributeError(
-            f"loss={estimator.loss!r} predicts no distribution; 'gaussian_nll' and others of "
-            "sklearn_losses.losses.DISTRIBUTIONS do"
-        )
+        raise AttributeError(f"loss={estimator.loss!r} {what}")
     return True
+
+
+def gives_distribution(estimator):
+    """Whether the estimator's loss is that of a distribution; an AttributeError that says so where
+    not."""
+    what = "predicts no distribution; 'gaussian_nll' and others of losses.DISTRIBUTIONS do"
+    return _loss_has(estimator, ["distribution_of"], what)
+
+
+def gives_survival(estimator):
+    """Whether the estimator's loss is one of times to an event; an AttributeError that says so
+    where not."""
+    what = "is none of times to an event; 'cox' and 'aft' are"
+    return _loss_has(estimator, ["baseline", "survival_function"], what)
 
 
 class Parameters:

@@ -8,7 +8,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from sklearn_losses._array import (
     array_namespace,
@@ -28,6 +28,7 @@ from sklearn_losses.linear_model._heads import moved, offset_of_heads, over_unit
 from sklearn_losses.linear_model._outcome import wait
 from sklearn_losses.linear_model._parameters import (
     gives_distribution,
+    gives_survival,
     reads_target,
     takes_streams,
 )
@@ -449,7 +450,41 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             arrays of shape (n_samples,).
         """
         check_is_fitted(self)
-        return self.loss_.distribution(self._raw(X, offset))
+        return self.loss_.distribution_of(self._raw(X, offset))
+
+    @available_if(gives_survival)
+    def predict_survival_function(self, X, times, offset=None, *, stratum=None):
+        """The probabilities of having had no event by given times. Only for losses of times:
+        `CoxLoss`, `AFT`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        times : array-like of shape (n_times,)
+        offset : array-like of shape (n_samples,) or None, default=None
+        stratum : array-like of shape (n_samples,), integers, or None, default=None
+            Of Cox's model, where it was fitted with strata.
+
+        Returns
+        -------
+        survival : ndarray of shape (n_samples, n_times)
+        """
+        check_is_fitted(self)
+        raw = self._one_raw(X, offset)
+        if self.loss_.is_joint:
+            return self.baseline_hazard_.survival_function(raw, times, stratum=stratum)
+        if stratum is not None:
+            raise ValueError(f"stratum must be None with {self.loss_!r}")
+        times = check_array(times, ensure_2d=False, dtype=np.float64, input_name="times")
+        return self.loss_.survival_function(raw, np.atleast_1d(times))
+
+    def _train(self, call):
+        diagnosis = super()._train(call)
+        if hasattr(self.loss_, "baseline"):
+            samples = call.samples
+            raw = self._one_raw(samples.X, samples.offset)
+            self.baseline_hazard_ = self.loss_.baseline(samples.y, raw, samples.sample_weight)
+        return diagnosis
 
     @available_if(reads_target)
     def decision_function(self, X, offset=None):

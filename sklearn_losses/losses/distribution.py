@@ -195,7 +195,7 @@ class DistributionLoss(RowwiseLoss):
         """
         return self._mean(raw_prediction)
 
-    def distribution(self, raw_prediction):
+    def distribution_of(self, raw_prediction):
         """The distributions that rows of raw predictions stand for.
 
         Parameters

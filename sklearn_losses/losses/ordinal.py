@@ -10,17 +10,20 @@ import numpy as np
 from scipy import special
 
 from sklearn_losses._array import array_namespace, on_device
-from sklearn_losses.links import IdentityLink
+from sklearn_losses._interval import Interval
+from sklearn_losses.links import IdentityLink, Link
 from sklearn_losses.losses import constants
 from sklearn_losses.losses.distribution import DistributionLoss
 from sklearn_losses.losses.rowwise import RowwiseLoss
 
 # By name: the kernel, and the quantiles of the location's distribution.
 _CUMULATIVE = {
-    "logit": ("CumulativeLogit", special.logit),
-    "probit": ("CumulativeProbit", special.ndtri),
-    "cloglog": ("CumulativeCloglog", lambda p: np.log(-np.log1p(-p))),
+    "logistic": ("CumulativeLogit", special.logit),
+    "normal": ("CumulativeProbit", special.ndtri),
+    "extreme": ("CumulativeCloglog", lambda p: np.log(-np.log1p(-p))),
 }
+# Thresholds of probabilities that are 0.
+FURTHEST = 700.0
 _MARGINS = ("logistic", "squared_hinge", "smooth_hinge")
 
 
@@ -127,6 +130,50 @@ class _Ordinal(RowwiseLoss):
         return np.column_stack([np.zeros(len(offset)), _thresholds_of(offset)])
 
 
+class OrdinalLink(Link):
+    """Rows of probabilities of ordered classes, from the scores of the classes.
+
+    The link itself returns scores of which the first is 0.
+
+    Parameters
+    ----------
+    distribution : {"logistic", "normal", "extreme"}
+    """
+
+    interval_y_pred = Interval(0, 1, True, True)
+    gives_probability = True
+    is_multiclass = True
+
+    def __init__(self, distribution):
+        self.distribution = distribution
+
+    def __eq__(self, other):
+        return type(self) is type(other) and self.distribution == other.distribution
+
+    def __hash__(self):
+        return hash((type(self), self.distribution))
+
+    def __repr__(self):
+        return f"OrdinalLink({self.distribution!r})"
+
+    def link(self, y_pred):
+        y_pred = np.asarray(y_pred)
+        quantile = _CUMULATIVE[self.distribution][1]
+        with np.errstate(divide="ignore"):
+            thresholds = quantile(np.clip(np.cumsum(y_pred, axis=-1)[..., :-1], 0, 1))
+        # Half way into what no float is.
+        thresholds = np.clip(thresholds, -FURTHEST, FURTHEST)
+        made = np.zeros_like(y_pred, dtype=np.result_type(y_pred, np.float32))
+        made[..., 1:] = -np.cumsum(thresholds, axis=-1)
+        return made
+
+    def inverse(self, raw_prediction):
+        raw = np.ascontiguousarray(raw_prediction)
+        loss = CumulativeLink(self.distribution)
+        of_class = (loss.loss(np.full(len(raw), float(k)), raw) for k in range(raw.shape[1]))
+        return np.exp(-np.stack(list(of_class), axis=1))
+
+
 class CumulativeLink(_Ordinal):
     """Minus the log-likelihood of ordered classes, whose cumulative probabilities are linear in X:
     the proportional odds model, and its probit and complementary log-log forms.
@@ -140,8 +187,9 @@ class CumulativeLink(_Ordinal):
 
     Parameters
     ----------
-    link : {"logit", "probit", "cloglog"}, default="logit"
-        F is the logistic, the normal, or the smallest extreme value's distribution function.
+    distribution : {"logistic", "normal", "extreme"}, default="logistic"
+        Whose distribution function F is: the link is the logit, the probit, or, of the smallest
+        extreme value, the complementary log-log.
     n_classes : int or None, default=None
         At least 2. None: as many as the raw predictions have.
 
@@ -160,12 +208,17 @@ class CumulativeLink(_Ordinal):
     name = "cumulative_link"
     _joined = True
 
-    def __init__(self, link="logit", n_classes=None):
+    def __init__(self, distribution="logistic", n_classes=None):
         super().__init__(n_classes)
-        self.link = link
+        self.distribution = distribution
+
+    @property
+    def link(self):
+        return OrdinalLink(self.distribution)
 
     def _kernel_name(self):
-        return _CUMULATIVE[_one_of("CumulativeLink", "link", self.link, _CUMULATIVE)][0]
+        name = _one_of("CumulativeLink", "distribution", self.distribution, _CUMULATIVE)
+        return _CUMULATIVE[name][0]
 
     def _best_row(self, shares):
         return np.concatenate([[0.0], -np.cumsum(self._heads()._thresholds(shares))])

@@ -106,6 +106,12 @@ class CoxLoss(JointLoss):
         self._numbers()
         return CoxJoint(target, weight, self.ties == "efron")
 
+    def _score(self, y_true, raw_prediction, sample_weight=None):
+        """What an estimator's `score` returns: the concordance of times and risks."""
+        from sklearn_losses.survival import concordance_index
+
+        return concordance_index(y_true, raw_prediction, sample_weight)
+
     def baseline(self, y_true, raw_prediction, sample_weight=None):
         """The hazard that a raw prediction of 0 has, over time.
 

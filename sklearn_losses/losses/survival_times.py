@@ -159,6 +159,22 @@ class AFT(DistributionLoss):
         xp = array_namespace(raw)
         return xp.exp(raw[:, 0] + xp.exp(raw[:, 1]) * self._variable()[1])
 
+    def survival_function(self, raw_prediction, times):
+        """The probabilities that the times are above given ones.
+
+        Parameters
+        ----------
+        raw_prediction : array-like of shape (n_samples, 2)
+        times : array-like of shape (n_times,)
+
+        Returns
+        -------
+        survival : ndarray of shape (n_samples, n_times)
+        """
+        times = np.asarray(times, dtype=np.float64)
+        raw = self._shaped(np.asarray(raw_prediction, dtype=np.float64))
+        return self._frozen(raw[:, :, None]).sf(times)
+
     def _frozen(self, raw):
         scale, middle = np.exp(raw[:, 1]), np.exp(raw[:, 0])
         if self.distribution == "normal":

@@ -54,3 +54,44 @@ def _(y, raw, df):
         "gradient": [None, [mpf(1), -(df + 1) * share]],
         "hessian": [[outer, -2 * outer * share], None],
     }
+
+
+# The distribution functions of standard variables.
+def _normal(z):
+    return (1 + mp.erf(z / mp.sqrt(2))) / 2
+
+
+def _logistic(z):
+    return 1 / (1 + mp.exp(-z))
+
+
+def _extreme(z):
+    return -mp.expm1(-mp.exp(z))
+
+
+VARIABLES = {
+    "normal": (_normal, lambda z: mp.exp(-(z**2) / 2) / mp.sqrt(2 * mp.pi)),
+    "logistic": (_logistic, lambda z: mp.exp(-z) / (1 + mp.exp(-z)) ** 2),
+    "extreme": (_extreme, lambda z: mp.exp(z - mp.exp(z))),
+}
+
+
+def failure_time(interval, raw, distribution):
+    """Minus the log-likelihood of an interval of times, of numbers of mpmath."""
+    cdf, density = VARIABLES[distribution]
+    low, high = interval
+    location, log_scale = raw
+    ends = [
+        (mp.log(t) - location) * mp.exp(-log_scale) if 0 < t < mp.inf else None for t in interval
+    ]
+    if low == high:
+        return log_scale + mp.log(low) - mp.log(density(ends[0]))
+    below = 0 if ends[0] is None else cdf(ends[0])
+    return -mp.log((1 if ends[1] is None else cdf(ends[1])) - below)
+
+
+def cumulative(code, scores, link):
+    """Minus the logarithm of a class's probability, of scores of the classes."""
+    cdf = VARIABLES[link][0]
+    cuts = [0, *(cdf(scores[k] - scores[k + 1]) for k in range(len(scores) - 1)), 1]
+    return -mp.log(cuts[code + 1] - cuts[code])

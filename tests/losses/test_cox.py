@@ -227,8 +227,8 @@ def test_fits_are_those_of_statsmodels(ties, with_ties, names):
     assert likelihood >= -value
 
 
-# lifelines 0.30.3, CoxPHFitter().fit(fit_options={"precision": 1e-12, "step_size": 1.0}): params_ and
-# log_likelihood_, of Efron's ties.
+# lifelines 0.30.3, CoxPHFitter().fit(fit_options={"precision": 1e-12, "step_size": 1.0}): params_
+# and log_likelihood_, of Efron's ties.
 LIFELINES = {
     (): ([0.66763188691408, -0.4421269521001], -117.67930339065727),
     ("weight",): ([0.64136867203476, -0.32534030922437], -150.23494722751425),
