@@ -32,6 +32,8 @@ class JointLoss(Loss):
     shift_is_nothing = False
     # What a total is never below.
     floor = 0.0
+    # Whether the gradient is that of the value, so that there is a minimum to fit to.
+    has_minimum = True
 
     def read_target(self, y_true):
         """The targets as numbers, checked.
