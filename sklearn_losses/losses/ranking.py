@@ -185,6 +185,21 @@ class _RankingLoss(JointLoss):
     def read_target(self, y_true):
         return read_ranking(y_true)
 
+    def _grouped(self, y_true, group):
+        owner = type(self).__name__
+        if group is None:
+            if np.ndim(y_true) == 1 and np.asarray(y_true).dtype.names is None:
+                raise ValueError(
+                    f"{owner}: the queries must be given: as `group` to LightGBM, as `qid` or "
+                    "`group` to XGBoost's DMatrix, or in y_true by ranking_target(relevance, qid)"
+                )
+            return y_true
+        if np.sum(group) != len(y_true):
+            raise ValueError(
+                f"{owner}: group must hold sizes that sum to {len(y_true)}; got {np.sum(group)}"
+            )
+        return np.stack([y_true, np.repeat(np.arange(len(group)), group)], axis=1)
+
 
 class _PairJoint(Joint):
     """Documents in the order of their relevance, query by query."""
@@ -428,7 +443,7 @@ class LambdaRank(_RankingLoss):
     >>> from sklearn_losses import LambdaRank, ranking_target
     >>> y = ranking_target(relevance=[0, 1, 2], qid=[1, 1, 1])
     >>> LambdaRank(normalize=False).gradient(y, [0.0, 0.0, 0.0]).round(3)
-    array([ 0.258, -0.015, -0.243])
+    array([ 0.257, -0.015, -0.243])
     """
 
     name = "lambdarank"
