@@ -123,7 +123,7 @@ class Queries:
 
     def __init__(self, target, weight=None):
         self.relevance = np.ascontiguousarray(target[:, 0])
-        names, query, sizes = np.unique(target[:, 1], return_inverse=True, return_counts=True)
+        _, query, sizes = np.unique(target[:, 1], return_inverse=True, return_counts=True)
         self.query = query.reshape(-1)
         self.order = np.lexsort((self.relevance, self.query))
         self.starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.intp)
@@ -134,10 +134,9 @@ class Queries:
             unequal = by_query != self.of_queries(self.weight)
             if unequal.any():
                 at = int(self.order[unequal.argmax()])
-                code = self.query[at]
                 raise ValueError(
                     "sample_weight must be one weight for all documents of a query; got "
-                    f"{self.weight[code]} and {weight[at]} in query {names[code]:g} (index {at})"
+                    f"{self.weight[self.query[at]]} and {weight[at]} in the query of index {at}"
                 )
 
     @property
