@@ -25,10 +25,11 @@ def _from_library(first, second, sample_weight, group):
     return first, np.asarray(second, dtype=np.float64), weight, group, native
 
 
-def _same(a, b):
-    return (a is None and b is None) or (
-        a is not None and b is not None and np.array_equal(a, b)
-    )
+def _same(given, kept):
+    if given is None or kept is None:
+        return given is kept
+    given = np.asarray(given)
+    return given.dtype == kept.dtype and np.array_equal(given, kept)
 
 
 class _FromJointLoss(_FromLoss):
@@ -78,7 +79,8 @@ class JointObjective(_FromJointLoss):
         if not hasattr(joint, "factor_"):
             joint.factor_ = self._factor(joint, weight)
         gradient, hessian = (
-            part * joint.factor_ for part in joint.gradient_hessian(self.loss._checked_raw(raw, joint))
+            part * joint.factor_
+            for part in joint.gradient_hessian(self.loss._checked_raw(raw, joint))
         )
         least = self.min_hessian_ * (1.0 if weight is None else kernel_array(weight, "weight"))
         hessian = np.maximum(hessian, least)

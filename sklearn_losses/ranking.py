@@ -51,7 +51,9 @@ def ranking_target(relevance, qid):
         raise ValueError(f"relevance must have shape (n_documents,); got {relevance.shape}")
     qid = np.asarray(qid)
     if qid.shape != relevance.shape:
-        raise ValueError(f"qid must have the shape of relevance, {relevance.shape}; got {qid.shape}")
+        raise ValueError(
+            f"qid must have the shape of relevance, {relevance.shape}; got {qid.shape}"
+        )
     if qid.dtype.kind not in "iuf":
         raise TypeError(
             f"qid must hold whole numbers; got dtype {qid.dtype}. Number the queries with "
@@ -127,9 +129,7 @@ def _checked_zero_division(zero_division):
     raise ValueError(f"zero_division must be 0.0, 1.0 or numpy.nan; got {zero_division!r}")
 
 
-def ndcg(
-    y_true, scores, *, k=None, gain="exponential", sample_weight=None, zero_division=np.nan
-):
+def ndcg(y_true, scores, *, k=None, gain="exponential", sample_weight=None, zero_division=np.nan):
     """Mean over queries of the normalised discounted cumulative gain.
 
     The gain of the document in place r, from 1, is divided by ``log2(r + 1)``; the sum over a

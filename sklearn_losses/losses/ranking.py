@@ -395,7 +395,9 @@ class _LambdaJoint(_LogisticJoint):
         )
 
     def hessian_product(self, raw, vector):
-        raise NotImplementedError("LambdaRank is no function of the raw predictions to be minimised")
+        raise NotImplementedError(
+            "LambdaRank is no function of the raw predictions to be minimised"
+        )
 
 
 class LambdaRank(_RankingLoss):
