@@ -7,7 +7,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import make_scorer
 
 from sklearn_losses._array import kernel_array
-from sklearn_losses.losses.base import _finite
+from sklearn_losses.losses._arrays import finite
 from sklearn_losses.losses.joint import _checked_weight
 from sklearn_losses.losses.ranking import FIELDS, Queries, check_k, gains_of, read_ranking
 
@@ -46,7 +46,7 @@ def ranking_target(relevance, qid):
     >>> y["relevance"], y["qid"]
     (array([2., 0., 1.]), array([7, 7, 3]))
     """
-    relevance = _finite(kernel_array(relevance, "relevance"), "relevance")
+    relevance = finite(kernel_array(relevance, "relevance"), "relevance")
     if relevance.ndim != 1:
         raise ValueError(f"relevance must have shape (n_documents,); got {relevance.shape}")
     qid = np.asarray(qid)
@@ -86,7 +86,7 @@ class _Ranked:
 
     def __init__(self, y_true, scores, sample_weight):
         target = read_ranking(y_true)
-        scores = _finite(kernel_array(scores, "scores"), "scores")
+        scores = finite(kernel_array(scores, "scores"), "scores")
         if scores.ndim == 2 and scores.shape[1] == 1:
             scores = scores[:, 0]
         if scores.shape != (len(target),):

@@ -7,7 +7,7 @@ from sklearn_losses._array import kernel_array, on_device
 from sklearn_losses._interval import POSITIVE
 from sklearn_losses._kernels.losses import _ranking
 from sklearn_losses._parameters import check_integer
-from sklearn_losses.losses.base import _finite
+from sklearn_losses.losses._arrays import finite
 from sklearn_losses.losses.joint import Joint, JointLoss
 from sklearn_losses.losses.multiclass import HalfMultinomialLoss
 from sklearn_losses.losses.rowwise import softmax_hessian_product
@@ -66,8 +66,8 @@ def read_ranking(y_true):
         target = target.astype(np.float64, copy=False)
     if len(target) == 0:
         raise ValueError("y_true must hold at least one document; got 0")
-    _finite(target[:, 0], "relevance")
-    _finite(target[:, 1], "qid")
+    finite(target[:, 0], "relevance")
+    finite(target[:, 1], "qid")
     broken = target[:, 1] != np.floor(target[:, 1])
     if broken.any():
         first = int(broken.argmax())
@@ -481,12 +481,17 @@ class _ListJoint(Joint):
         self.n = len(queries.order)
         self.mass = queries.total(np.ones(len(queries.starts) - 1))
         sizes = queries.sizes
+        # The entropies of the relevances' shares.
+        self.floor = 0.0
         self.rows = []
         for size in np.unique(sizes[sizes > 1]):
             chosen = np.flatnonzero(sizes == size)
             places = queries.order[queries.starts[chosen][:, None] + np.arange(size)]
             weight = None if queries.weight is None else queries.weight[chosen]
-            self.rows.append((places, softmax(queries.relevance[places], axis=1), weight))
+            relevance = queries.relevance[places]
+            shares = softmax(relevance, axis=1)
+            self.rows.append((places, shares, weight))
+            self.floor += float(self.loss.loss(shares, relevance, weight).sum())
 
     def value_gradient(self, raw):
         total, gradient = 0.0, np.zeros(self.n)
