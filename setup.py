@@ -21,6 +21,7 @@ MODULES = [
     "losses._pointwise",
     "losses._rowwise",
     "losses._cox",
+    "losses._ranking",
     "fit._penalties",
     "fit.columns",
     "fit.design",

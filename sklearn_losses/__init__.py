@@ -3,7 +3,7 @@ trained with them."""
 
 from importlib.metadata import version
 
-from sklearn_losses import losses, optimizers, penalties, plotting, schedules, survival
+from sklearn_losses import losses, optimizers, penalties, plotting, ranking, schedules, survival
 from sklearn_losses._kernels._threads import effective_n_threads
 from sklearn_losses._versions import show_versions
 from sklearn_losses.export import register_onnx_converters, skops_trusted_types
@@ -14,6 +14,7 @@ from sklearn_losses.objectives import as_metric, as_objective, as_torch
 from sklearn_losses.optimizers import *  # noqa: F403
 from sklearn_losses.penalties import *  # noqa: F403
 from sklearn_losses.plotting import *  # noqa: F403
+from sklearn_losses.ranking import *  # noqa: F403
 from sklearn_losses.schedules import *  # noqa: F403
 from sklearn_losses.survival import *  # noqa: F403
 
@@ -27,6 +28,7 @@ __all__ = [
     *optimizers.__all__,
     *penalties.__all__,
     *plotting.__all__,
+    *ranking.__all__,
     *schedules.__all__,
     *survival.__all__,
     "__version__",

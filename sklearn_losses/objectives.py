@@ -2,15 +2,23 @@
 generic over every loss. Nothing of those libraries is imported before it is needed."""
 
 from sklearn_losses._boosting import METRICS, OBJECTIVES, one_output
+from sklearn_losses._joint_boosting import JOINT_METRICS, JOINT_OBJECTIVES
 from sklearn_losses.losses import get_loss
 
 __all__ = ["as_metric", "as_objective", "as_torch"]
 
 
-def _of(table, library):
+def _of(loss, library, table, joint_table):
     if library not in table:
         raise ValueError(f"library must be one of {list(table)}; got {library!r}")
-    return table[library]
+    if not loss.is_joint:
+        return table[library]
+    if library not in joint_table:
+        raise ValueError(
+            f"library must be one of {list(joint_table)} for {type(loss).__name__}, a loss of all "
+            f"samples together; got {library!r}, which hands over some of them at a time"
+        )
+    return joint_table[library]
 
 
 def as_objective(loss, library, *, min_hessian="auto"):
@@ -23,7 +31,8 @@ def as_objective(loss, library, *, min_hessian="auto"):
     Parameters
     ----------
     loss : str or Loss
-        A loss, or a name of `LOSSES`. A row-wise loss has a tree for each class.
+        A loss, or a name of `LOSSES`. A row-wise loss has a tree for each class. A loss of a ranking
+        takes the queries from the library's `group` or `qid`; CatBoost has none of these losses.
     library : {"xgboost", "lightgbm", "catboost"}
     min_hessian : "auto" or float, default="auto"
         A leaf's value is minus the sum of its gradients over that of its hessians, which must not
@@ -43,7 +52,9 @@ def as_objective(loss, library, *, min_hessian="auto"):
         - for regression losses without a second derivative (absolute error, quantile,
           epsilon-insensitive, absolute percentage error), hessians of 1 (or relative to their
           median), and gradients multiplied by the median size of the residuals over the gradients'
-          root mean square.
+          root mean square;
+        - for losses of a ranking, the derivatives of their total times what makes hessians 1 on
+          average where all raw predictions are equal, with hessians of at least 1e-16.
 
         With it, targets in any unit train alike, if the loss's parameters (`delta`, `c`, ...) are
         in that unit too. Where they are not, losses of the third kind train as absolute error does,
@@ -59,7 +70,8 @@ def as_objective(loss, library, *, min_hessian="auto"):
         is the best constant; ``objective.start_params(y, sample_weight=None, offset=None,
         eval_set=None, eval_offset=None, classifier=False)`` is the same as the keyword arguments
         that the library takes, for the samples trained on and for those of evaluation sets.
-        `min_hessian_` is the least hessian of a sample of weight 1.
+        `min_hessian_` is the least hessian of a sample of weight 1. The objective of a ranking has no
+        start: these losses see no number that is added to all raw predictions.
 
     Raises
     ------
@@ -99,6 +111,11 @@ def as_objective(loss, library, *, min_hessian="auto"):
       doubled diagonal for others. It calls for 1,000 samples at a time, whose own medians "auto"
       takes.
 
+    Losses of a ranking: ``LGBMRanker(objective=objective).fit(X, relevance, group=sizes)``, or a
+    `Dataset` with a `group`; for XGBoost ``xgboost.train(params, DMatrix(X, relevance, qid=qid),
+    obj=objective)``, as its `XGBRanker` takes no objective of others. Both want queries whole, one
+    after another.
+
     A row-wise loss of two classes works in the libraries' classifiers, on one raw prediction a
     sample, the second class's minus the first's; ``start_params(codes, classifier=True)`` is its
     start.
@@ -118,7 +135,8 @@ def as_objective(loss, library, *, min_hessian="auto"):
     >>> gradient, hessian
     (array([ 0., -1.], dtype=float32), array([1., 1.], dtype=float32))
     """
-    return _of(OBJECTIVES, library)(get_loss(loss), min_hessian)
+    loss = get_loss(loss)
+    return _of(loss, library, OBJECTIVES, JOINT_OBJECTIVES)(loss, min_hessian)
 
 
 def as_metric(loss, library, *, raw=True):
@@ -153,7 +171,8 @@ def as_metric(loss, library, *, raw=True):
     >>> as_metric("mse", "lightgbm")(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
     ('mse', 2.0, False)
     """
-    return _of(METRICS, library)(get_loss(loss), raw)
+    loss = get_loss(loss)
+    return _of(loss, library, METRICS, JOINT_METRICS)(loss, raw)
 
 
 # ------------------------------------------------------------------------------------------ PyTorch

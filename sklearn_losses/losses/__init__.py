@@ -34,6 +34,7 @@ from sklearn_losses.losses.multiclass import (
     MulticlassKLDivergence,
 )
 from sklearn_losses.losses.ordinal import AllThreshold, CumulativeLink, ImmediateThreshold
+from sklearn_losses.losses.ranking import LambdaRank, ListNet, PairwiseHinge, PairwiseLogistic
 from sklearn_losses.losses.regression import (
     AbsoluteError,
     AbsolutePercentageError,
@@ -116,14 +117,15 @@ DISTRIBUTIONS = [GaussianNLL, StudentTNLL, AFT]
 ORDINAL = [CumulativeLink, AllThreshold, ImmediateThreshold]
 # Not a mean over samples: they measure, and cannot be trained with.
 REDUCED = [RootMeanSquaredError]
-# Of all samples together.
-JOINT = [CoxLoss]
+# Of all samples together: of survival, and of rankings.
+RANKING = [PairwiseLogistic, PairwiseHinge, LambdaRank, ListNet]
+JOINT = [CoxLoss, *RANKING]
 
 LOSSES = {
     cls.name: cls for cls in [*POINTWISE, *ROWWISE, *DISTRIBUTIONS, *ORDINAL, *JOINT, *REDUCED]
 }
 
-LISTS = ("DISTRIBUTIONS", "JOINT", "ORDINAL", "POINTWISE", "REDUCED", "ROWWISE")
+LISTS = ("DISTRIBUTIONS", "JOINT", "ORDINAL", "POINTWISE", "RANKING", "REDUCED", "ROWWISE")
 
 __all__ = [
     "LOSSES",

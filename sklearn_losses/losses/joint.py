@@ -32,6 +32,8 @@ class JointLoss(Loss):
     shift_is_nothing = False
     # What a total is never below.
     floor = 0.0
+    # Whether the gradient is that of the value, so that there is a minimum to fit to.
+    has_minimum = True
 
     def read_target(self, y_true):
         """The targets as numbers, checked.
@@ -97,6 +99,10 @@ class JointLoss(Loss):
         before = joint.value_gradient(equal)[0]
         after = joint.value_gradient(self._checked_raw(raw_prediction, joint))[0]
         return 1.0 - (after - joint.floor) / (before - joint.floor) if before > joint.floor else 0.0
+
+    def _grouped(self, y_true, group):
+        """What `on` takes of a boosting library's targets, and the sizes of its groups, or None."""
+        return y_true
 
     def on(self, y_true, sample_weight=None):
         """The loss of given targets as a function of raw predictions; for many calls.

@@ -52,6 +52,7 @@ CPU_PROGRAM = """
 #include "losses/concordance.h"
 #include "losses/cox.h"
 #include "losses/pointwise.h"
+#include "losses/ranking.h"
 #include "losses/rowwise.h"
 #include "fit/one_sample.h"
 #include "losses/tables.h"
@@ -112,6 +113,11 @@ void cox(const sl::CoxPlan& plan, const sl::CoxWork& work, double* out) {
 }
 double concordance(const sl::Observed& seen);
 double concordance(const sl::Observed& seen) { return sl::count_pairs(seen).tied; }
+void ranking(int outputs, int level, const sl::Index* levels, const sl::Query* query);
+void ranking(int outputs, int level, const sl::Index* levels, const sl::Query* query) {
+    sl::logistic_query(outputs, level, query);
+    sl::hinge_query(1.0, levels, query);
+}
 #define TRANSPOSES(T) \\
     template void sl::rows_to_tile<T>(int, T*, sl::Index, T*, sl::Index, sl::Index, sl::Index); \\
     template void sl::tile_to_rows<T>(int, T*, sl::Index, T*, sl::Index, sl::Index, sl::Index);
