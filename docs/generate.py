@@ -5,7 +5,7 @@ from pathlib import Path
 
 import sklearn_losses as sl
 from sklearn_losses import links, optimizers, penalties, schedules
-from sklearn_losses.losses import DISTRIBUTIONS, ORDINAL, POINTWISE, REDUCED, ROWWISE
+from sklearn_losses.losses import DISTRIBUTIONS, JOINT, ORDINAL, POINTWISE, REDUCED, ROWWISE
 from sklearn_losses.testing import check_loss
 
 GROUPS = {
@@ -16,9 +16,9 @@ GROUPS = {
     "Losses for two classes": [cls for cls in POINTWISE if cls.task == "binary"],
     "Losses for several classes": ROWWISE,
     "Losses for ordered classes": ORDINAL,
-    "Losses of a distribution": DISTRIBUTIONS,
+    "Losses for distributions": DISTRIBUTIONS,
+    "Losses for survival and rankings": JOINT,
     "Survival analysis": [
-        sl.CoxLoss,
         sl.BaselineHazard,
         sl.survival_target,
         sl.concordance_index,
@@ -26,6 +26,7 @@ GROUPS = {
         sl.brier_score,
         sl.integrated_brier_score,
     ],
+    "Rankings": [getattr(sl, name) for name in sl.ranking.__all__],
     "Optimizers": [sl.Optimizer, sl.get_optimizer, *optimizers.OPTIMIZERS.values()],
     "Penalties": [sl.Penalty, sl.get_penalty, *penalties.PENALTIES.values()],
     "Schedules": [
@@ -128,7 +129,7 @@ def loss_tables():
         rows = []
         for cls in GROUPS[title]:
             params = ", ".join(
-                f"``{p.name}={p.default}``"
+                f"``{p.name}={p.default!r}``"
                 for p in list(inspect.signature(cls).parameters.values())
                 if p.name != "n_classes"
             )
@@ -140,7 +141,8 @@ def loss_tables():
                 last = "yes" if cls().gives_probability else "no"
             rows.append([names, formula, params, last])
         header = ["Name and class", "Formula", "Parameters"]
-        header.append("Domain of y_true" if "regression" in title else "Probabilities")
+        of_numbers = GROUPS[title][0].task == "regression"
+        header.append("Domain of y_true" if of_numbers else "Probabilities")
         text += f"{title}\n{'-' * len(title)}\n\n{table(header, rows, '27 37 20 16')}\n"
     return text
 

@@ -43,7 +43,7 @@ def gaussian(theta, linear):
     return -stats.norm(A @ theta[:4], np.exp(log_scale)).logpdf(Y / 1e3).mean()
 
 
-@pytest.mark.parametrize("optimizer", ["newton", "lbfgs", "gd"])
+@pytest.mark.parametrize("optimizer", ["newton", "lbfgs"])
 @pytest.mark.parametrize("design", [np.asarray, sparse.csr_matrix])
 @pytest.mark.parametrize("scale", ["linear", "constant"])
 def test_a_gaussian_fit_is_the_maximum_of_the_likelihood(scale, design, optimizer):

@@ -5,7 +5,7 @@ from exact import exp, heads_loss, log, log1p, terms
 from mpmath import mp, mpf
 
 # Parameters to try besides the defaults.
-SETTINGS = {"StudentTNLL": [{}, {"df": 0.3}, {"df": 3000.0}]}
+SETTINGS = {"StudentTNLL": [{}, {"df": 1.0}, {"df": 3000.0}]}
 # Other parameters than the defaults, one set a loss that has any but those of its heads.
 OTHER_PARAMS = {"StudentTNLL": {"df": 2.5}}
 
