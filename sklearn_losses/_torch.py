@@ -259,6 +259,7 @@ class _Pairs(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, loss, others, *embeddings):
+        ctx.loss = loss
         value, gradients = loss.loss_gradient(*map(_array, embeddings), *others)
         gradients = (gradients,) if isinstance(gradients, np.ndarray) else gradients
         ctx.save_for_backward(
@@ -270,8 +271,9 @@ class _Pairs(torch.autograd.Function):
         return embeddings[0].new_tensor(value)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, grad_value):
+        if torch.is_grad_enabled():  # create_graph=True: the gradient is to be differentiated
+            raise NotImplementedError(f"{type(ctx.loss).__name__}: no second derivatives")
         return None, None, *(grad_value * gradient for gradient in ctx.saved_tensors)
 
 

@@ -125,11 +125,12 @@ class Descent:
 
     def __init__(self, objective, start, max_iter, tol):
         self.vector, self.n_iter, self.converged = start, 0, False
-        self.value = first = objective(start)[0]
-        if first == 0:  # nothing is less
-            self.converged = True
+        self.value = objective(start)[0]
         while not self.converged and self.n_iter < max_iter:
             before = self.value
+            if before < np.finfo(np.float64).tiny:  # nothing is less than 0
+                self.converged = True
+                break
             # In units of where the run begins, as SciPy's own tolerance is of 1 at least.
             done = minimize(
                 lambda vector, unit=before: tuple(part / unit for part in objective(vector)),
@@ -138,14 +139,14 @@ class Descent:
                 method="L-BFGS-B",
                 options={
                     "maxiter": max_iter - self.n_iter,
-                    "maxfun": 20 * max_iter,
+                    "maxfun": np.iinfo(np.int32).max,
                     "maxcor": MEMORY,
                     "ftol": STRICTER * tol,
                     "gtol": 0.0,
                 },
             )
             self.n_iter += done.nit
-            if done.fun * before < before:
+            if done.fun < 1:
                 self.vector, self.value = done.x, float(done.fun * before)
             self.converged = done.status != 1 and before - self.value <= tol * before
 

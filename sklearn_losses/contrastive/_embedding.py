@@ -26,6 +26,8 @@ from sklearn_losses.contrastive._softmax import CLIPLoss, SupervisedContrastive
 from sklearn_losses.contrastive._triplet import TripletLoss
 
 FLOATS = (np.float64, np.float32)
+# A map is no map where it gains less than this share of the objective on sending all to 0.
+COLLAPSED = 1e-3
 # Added to the variances (1 each) that starts divide by.
 RIDGE = 0.1
 
@@ -135,6 +137,14 @@ class _Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         maps = objective.maps(descent.vector)
         if objective.has_no_scale:
             maps = [objective.unit_size(weights, k) for k, weights in enumerate(maps)]
+        elif not descent.value < (1 - COLLAPSED) * objective(0 * descent.vector)[0]:
+            warnings.warn(
+                f"{type(self).__name__} found nothing better than to map all samples to one point. "
+                "Consider a smaller alpha or, with the hardest triplets, which are those of "
+                "outliers in many samples, a smaller batch_size or mining='all'.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
         return maps, {"n_iter_": descent.n_iter, "objective_": descent.value}
 
     def __sklearn_tags__(self):
@@ -489,8 +499,6 @@ class CrossModalEmbedding(_Embedding):
                 "CrossModalEmbedding requires y to be passed, but the target y is None"
             )
         y = check_array(y, dtype=FLOATS, ensure_2d=False, input_name="y")
-        if y.ndim > 2:
-            raise ValueError(f"y must have at most two dimensions; got {y.ndim}")
         return y.reshape(-1, 1) if y.ndim == 1 else y
 
     def transform(self, X, y=None):

@@ -30,7 +30,7 @@ class SoftmaxLoss(ContrastiveLoss):
     def _cross_entropy(self, scores, target):
         """Sum over rows, and its gradient with respect to the scores. An element of -inf is left
         out of its row."""
-        with np.errstate(over="ignore", divide="ignore", under="ignore"):
+        with np.errstate(all="ignore"):  # what is no number then is refused below
             temperature = scores.dtype.type(self._numbers()[0])
             sharpness = 1 / temperature
             # Differences first, which are exact where they matter: a large score divided by the
