@@ -26,6 +26,15 @@ GROUPS = {
         sl.brier_score,
         sl.integrated_brier_score,
     ],
+    "Losses of pairs": [
+        sl.ContrastiveLoss,
+        sl.InfoNCE,
+        sl.NTXent,
+        sl.SupervisedContrastive,
+        sl.CLIPLoss,
+        sl.TripletLoss,
+    ],
+    "Embeddings": [sl.ContrastiveEmbedding, sl.CrossModalEmbedding],
     "Optimizers": [sl.Optimizer, sl.get_optimizer, *optimizers.OPTIMIZERS.values()],
     "Penalties": [sl.Penalty, sl.get_penalty, *penalties.PENALTIES.values()],
     "Schedules": [

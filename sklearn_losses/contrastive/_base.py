@@ -50,7 +50,7 @@ class ContrastiveLoss(Parametric):
         """
         return self.loss_gradient(X, *arguments)[0]
 
-    # ---------------------------------------------------------------------------- for the subclasses
+    # ------------------------------------------------------------------------- for subclasses
 
     def _total(self, pairs, target):
         """Sum over anchors (or triplets), how many count, and the sum's gradient with respect to

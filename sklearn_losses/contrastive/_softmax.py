@@ -186,8 +186,8 @@ class NTXent(SoftmaxLoss):
     """Normalised temperature-scaled cross-entropy of two views of each sample.
 
     - Formula: of the 2n rows of both views, the mean over rows i of
-      ``-log(softmax_j(s_ij / temperature))`` at the other view of the same sample, the softmax being
-      over all rows but i.
+      ``-log(softmax_j(s_ij / temperature))`` at the other view of the same sample, the softmax
+      being over all rows but i.
 
     Parameters
     ----------

@@ -197,7 +197,7 @@ def test_batches_are_drawn_by_random_state_and_one_batch_is_all():
     assert neighbours.score(few[0].transform(X[1::2]), Y[1::2]) > 0.95
 
 
-# ------------------------------------------------------------------------------------ as an estimator
+# -------------------------------------------------------------------------------- as an estimator
 
 
 def test_a_grid_search_reaches_into_the_loss():
@@ -361,7 +361,7 @@ def test_batches_of_two_tables_hold_every_row_once():
 def test_what_two_tables_cannot_be_is_refused():
     A, B = two_tables()
     model = sl.CrossModalEmbedding(2).fit(A, B)
-    with pytest.raises(ValueError, match="n_components must be at most 5, .* got 6"):
+    with pytest.raises(ValueError, match=r"n_components must be at most 5, .* got 6"):
         sl.CrossModalEmbedding(6).fit(A, B)
     with pytest.raises(ValueError, match="loss must be a CLIPLoss; got NTXent"):
         sl.CrossModalEmbedding(loss=sl.NTXent()).fit(A, B)

@@ -271,7 +271,8 @@ def test_the_numbers_are_those_of_pytorch_metric_learning_and_torch():
     #   NTXentLoss(temperature=0.5)(X, arange(4).repeat(2)); SupConLoss(temperature=0.1)(X, y);
     #   TripletMarginLoss(margin=0.5, distance=LpDistance(normalize_embeddings=False, p=2, power=1),
     #   reducer=MeanReducer())(X, y), alone and with BatchHardMiner's triplets;
-    #   cross_entropy(s, l) / 2 + cross_entropy(s.T, l) / 2 of s = normalize(a) @ normalize(b).T / .2
+    #   the mean of cross_entropy(s, l) and cross_entropy(s.T, l),
+    #   s = normalize(a) @ normalize(b).T / 0.2
     i = np.arange(24.0).reshape(8, 3)
     X = np.sin(1.7 * i) + 0.1 * i % 1
     y = [0, 0, 0, 1, 1, 2, 2, 3]
@@ -403,7 +404,7 @@ def test_triplets_are_those_of_the_definition(labels, seed, mining, margin):
         np.testing.assert_allclose(gradient, expected / max(1, len(chosen)), atol=1e-14)
 
 
-# ----------------------------------------------------------------------------------------- as objects
+# ------------------------------------------------------------------------------------- as objects
 
 
 @pytest.mark.parametrize(
