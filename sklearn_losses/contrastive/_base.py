@@ -36,19 +36,19 @@ class ContrastiveLoss(Parametric):
     # Whether the loss stays the same where all embeddings are multiplied by one number.
     _has_no_scale = False
 
-    def __call__(self, X, *arguments):
+    def __call__(self, *arguments, **named):
         """Value of the loss.
 
         Parameters
         ----------
-        X, *arguments
+        *arguments, **named
             As in `loss_gradient`.
 
         Returns
         -------
         loss : float
         """
-        return self.loss_gradient(X, *arguments)[0]
+        return self.loss_gradient(*arguments, **named)[0]
 
     # ------------------------------------------------------------------------- for subclasses
 

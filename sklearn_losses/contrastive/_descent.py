@@ -4,10 +4,9 @@ import numpy as np
 from scipy.optimize import minimize
 
 # Powers of two by which a start is multiplied where the loss has a scale.
-SCALES = 2.0 ** np.arange(-8, 9)
+SCALES = 2.0 ** np.arange(-6, 7, 2)
 # A run of L-BFGS ends where an iteration gains this share of the tolerance.
 STRICTER = 0.01
-MEMORY = 20
 
 
 class Table:
@@ -35,9 +34,20 @@ class Table:
         np.divide(shown, deviation, out=shown, where=varies)
         self.mean, self.scale, self.rows = mean * size, deviation * size, shown
 
-    def components(self, weights):
-        """Weights of standardised columns as those of the columns themselves."""
-        return np.divide(weights, self.scale, out=np.zeros_like(weights), where=self.scale > 0)
+    def components(self, weights, dtype, name):
+        """Weights of standardised columns as those of the columns themselves, in a dtype; an error
+        that calls the matrix by its name where they are no numbers in it."""
+        with np.errstate(over="ignore"):
+            components = np.zeros_like(weights)
+            np.divide(weights, self.scale, out=components, where=self.scale > 0)
+            components = components.astype(dtype)
+        if not np.isfinite(components).all():
+            least = self.scale[self.scale > 0].min()
+            raise ValueError(
+                f"{name} has a column that varies by {least:.3g} only, which is too little for "
+                f"weights of dtype {np.dtype(dtype)}; scale it up"
+            )
+        return components
 
 
 class Objective:
@@ -140,7 +150,6 @@ class Descent:
                 options={
                     "maxiter": max_iter - self.n_iter,
                     "maxfun": np.iinfo(np.int32).max,
-                    "maxcor": MEMORY,
                     "ftol": STRICTER * tol,
                     "gtol": 0.0,
                 },

@@ -108,20 +108,6 @@ class InfoNCE(SoftmaxLoss):
         self.temperature = temperature
         self.similarity = similarity
 
-    def __call__(self, X, Y=None, positives=None):
-        """Value of the loss.
-
-        Parameters
-        ----------
-        X, Y, positives
-            As in `loss_gradient`.
-
-        Returns
-        -------
-        loss : float
-        """
-        return self.loss_gradient(X, Y, positives)[0]
-
     def loss_gradient(self, X, Y=None, positives=None):
         """Value and gradient.
 
@@ -167,6 +153,8 @@ def _positives(given, n, m):
                 f"positives must be given where there are fewer keys ({m}) than queries ({n})"
             )
         return np.arange(n)
+    if np.asarray(given).dtype == bool and np.ndim(given) == 1:
+        raise ValueError(f"positives must have shape ({n}, {m}) where they are bool; got ({n},)")
     weight = _finite(kernel_array(given, "positives"), "positives")
     if weight.shape == (n, m):
         if (weight < 0).any():
@@ -213,20 +201,6 @@ class NTXent(SoftmaxLoss):
     def __init__(self, temperature=0.5, similarity="cosine"):
         self.temperature = temperature
         self.similarity = similarity
-
-    def __call__(self, X, Y=None):
-        """Value of the loss.
-
-        Parameters
-        ----------
-        X, Y
-            As in `loss_gradient`.
-
-        Returns
-        -------
-        loss : float
-        """
-        return self.loss_gradient(X, Y)[0]
 
     def loss_gradient(self, X, Y=None):
         """Value and gradient.
@@ -309,20 +283,6 @@ class SupervisedContrastive(SoftmaxLoss):
         self.temperature = temperature
         self.similarity = similarity
 
-    def __call__(self, X, y):
-        """Value of the loss.
-
-        Parameters
-        ----------
-        X, y
-            As in `loss_gradient`.
-
-        Returns
-        -------
-        loss : float
-        """
-        return self.loss_gradient(X, y)[0]
-
     def loss_gradient(self, X, y):
         """Value and gradient.
 
@@ -391,20 +351,6 @@ class CLIPLoss(SoftmaxLoss):
     def __init__(self, temperature=0.07, similarity="cosine"):
         self.temperature = temperature
         self.similarity = similarity
-
-    def __call__(self, X, Y=None):
-        """Value of the loss.
-
-        Parameters
-        ----------
-        X, Y
-            As in `loss_gradient`.
-
-        Returns
-        -------
-        loss : float
-        """
-        return self.loss_gradient(X, Y)[0]
 
     def loss_gradient(self, X, Y=None):
         """Value and gradient.

@@ -142,20 +142,6 @@ class TripletLoss(ContrastiveLoss):
                 f"TripletLoss: mining must be one of {list(MININGS)}; got {self.mining!r}"
             )
 
-    def __call__(self, X, y):
-        """Value of the loss.
-
-        Parameters
-        ----------
-        X, y
-            As in `loss_gradient`.
-
-        Returns
-        -------
-        loss : float
-        """
-        return self.loss_gradient(X, y)[0]
-
     def loss_gradient(self, X, y):
         """Value and gradient.
 

@@ -124,6 +124,9 @@ def test_very_large_and_very_small_numbers_are_embedded(size):
     plain = sl.ContrastiveEmbedding(2).fit(X, Y)
     assert model.objective_ == pytest.approx(plain.objective_, rel=1e-5)
     np.testing.assert_allclose(np.std(model.transform(X * size)), np.std(plain.transform(X)), 1e-2)
+    for tiny in (X * 1e-312, (X * 1e-44).astype(np.float32)):
+        with pytest.raises(ValueError, match=r"X has a column that varies by .* scale it up"):
+            sl.ContrastiveEmbedding(2).fit(tiny, Y)
 
 
 def test_a_constant_column_has_no_part_in_it():
@@ -261,7 +264,7 @@ def test_labels_without_pairs_are_refused_and_leave_the_estimator():
     with pytest.raises(ValueError, match=r"one of them with 2 samples; got 5 classes in 5 samples"):
         model.fit(X[:5, :3], np.arange(5))
     with pytest.raises(ValueError, match="Unknown label type"):
-        model.fit(X, X[:, 0])
+        model.fit(X[:, :5], X[:, 0])
     assert model.n_features_in_ == 13 and model.transform(X).shape == (178, 2)
 
 
@@ -355,7 +358,7 @@ def test_batches_of_two_tables_hold_every_row_once():
         np.sum((m * t.std(axis=0)) ** 2) / np.mean(np.sum(z**2, axis=1))
         for m, t, z in zip((model.x_components_, model.y_components_), (A, B), shown, strict=True)
     ]
-    assert model.objective_ == pytest.approx(mean + 0.1 * sum(squares), rel=1e-10)
+    assert model.objective_ == pytest.approx(mean + 0.01 * sum(squares), rel=1e-10)
 
 
 def test_what_two_tables_cannot_be_is_refused():

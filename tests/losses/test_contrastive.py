@@ -449,6 +449,7 @@ REFUSED = [
     (lambda: sl.TripletLoss(metric="precomputed")(WIDE, LABELS), r"square .* got shape \(6, 7\)"),
     (lambda: sl.NTXent(**GIVEN)(SQUARE[:3, :3]), "two views of each sample; got 3 rows"),
     (lambda: sl.InfoNCE()(X, Y[:4]), r"positives must be given .* \(4\) than queries \(6\)"),
+    (lambda: sl.InfoNCE()(X, Y, [True] * 6), r"shape \(6, 6\) where they are bool; got \(6,\)"),
     (lambda: sl.InfoNCE()(X, Y, [0, 1]), r"positives must have shape \(6,\) or \(6, 6\)"),
     (lambda: sl.InfoNCE()(X, Y, [0, 1, 2, 3, 4, 6]), r"numbers of keys, 0, ..., 5; got 6"),
     (lambda: sl.InfoNCE()(X, Y, [0, 1, 2, 3, 4, 0.5]), r"numbers of keys, 0, ..., 5; got 0.5"),
