@@ -27,6 +27,15 @@ GROUPS = {
         sl.integrated_brier_score,
     ],
     "Rankings": [getattr(sl, name) for name in sl.ranking.__all__],
+    "Losses of pairs": [
+        sl.ContrastiveLoss,
+        sl.InfoNCE,
+        sl.NTXent,
+        sl.SupervisedContrastive,
+        sl.CLIPLoss,
+        sl.TripletLoss,
+    ],
+    "Embeddings": [sl.ContrastiveEmbedding, sl.CrossModalEmbedding],
     "Optimizers": [sl.Optimizer, sl.get_optimizer, *optimizers.OPTIMIZERS.values()],
     "Penalties": [sl.Penalty, sl.get_penalty, *penalties.PENALTIES.values()],
     "Schedules": [

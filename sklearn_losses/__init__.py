@@ -3,9 +3,19 @@ trained with them."""
 
 from importlib.metadata import version
 
-from sklearn_losses import losses, optimizers, penalties, plotting, ranking, schedules, survival
+from sklearn_losses import (
+    contrastive,
+    losses,
+    optimizers,
+    penalties,
+    plotting,
+    ranking,
+    schedules,
+    survival,
+)
 from sklearn_losses._kernels._threads import effective_n_threads
 from sklearn_losses._versions import show_versions
+from sklearn_losses.contrastive import *  # noqa: F403
 from sklearn_losses.export import register_onnx_converters, skops_trusted_types
 from sklearn_losses.linear_model import AlphaSearchCV, SGDClassifierX, SGDRegressorX, alpha_path
 from sklearn_losses.losses import *  # noqa: F403
@@ -24,6 +34,7 @@ __all__ = [
     "AlphaSearchCV",
     "SGDClassifierX",
     "SGDRegressorX",
+    *contrastive.__all__,
     *(name for name in losses.__all__ if name not in losses.LISTS),
     *optimizers.__all__,
     *penalties.__all__,

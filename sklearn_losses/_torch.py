@@ -248,3 +248,95 @@ def _check_tensor(name, tensor):
             f"{name} must not require a gradient: the loss is differentiated with respect to "
             f"raw_prediction alone. Pass {name}.detach()"
         )
+
+
+# ------------------------------------------------------------------------------- losses of pairs
+
+
+class _Pairs(torch.autograd.Function):
+    """A loss of pairs of embeddings, or of a matrix of pairs; `others` are the arguments behind
+    them."""
+
+    @staticmethod
+    def forward(ctx, loss, others, *embeddings):
+        ctx.loss = loss
+        value, gradients = loss.loss_gradient(*map(_array, embeddings), *others)
+        gradients = (gradients,) if isinstance(gradients, np.ndarray) else gradients
+        ctx.save_for_backward(
+            *(
+                torch.from_numpy(gradient).to(tensor.dtype)
+                for gradient, tensor in zip(gradients, embeddings, strict=True)
+            )
+        )
+        return embeddings[0].new_tensor(value)
+
+    @staticmethod
+    def backward(ctx, grad_value):
+        if torch.is_grad_enabled():  # create_graph=True: the gradient is to be differentiated
+            raise NotImplementedError(f"{type(ctx.loss).__name__}: no second derivatives")
+        return None, None, *(grad_value * gradient for gradient in ctx.saved_tensors)
+
+
+class TorchContrastiveLoss(torch.nn.Module):
+    """What `as_torch` makes of a loss of pairs.
+
+    Parameters
+    ----------
+    loss : ContrastiveLoss
+    reduction : {"mean"}
+    """
+
+    def __init__(self, loss, reduction="mean"):
+        super().__init__()
+        if reduction != "mean":
+            raise ValueError(
+                f"reduction must be 'mean' for {type(loss).__name__}, a loss of all samples "
+                f"together; got {reduction!r}"
+            )
+        loss._check()
+        self.loss = loss
+
+    def extra_repr(self):
+        """What stands in the parentheses of the module's representation."""
+        return repr(self.loss)
+
+    def forward(self, X, *others):
+        """Loss of embeddings, or of a matrix of pairs.
+
+        Parameters
+        ----------
+        X : Tensor
+            float32 or float64, on the CPU.
+        *others
+            The arguments of the loss's `loss_gradient` that follow X: a tensor of embeddings Y is
+            differentiated too; labels and positives are tensors, or what the loss itself takes.
+
+        Returns
+        -------
+        loss : Tensor of shape ()
+        """
+        embeddings = [X]
+        if others and not self.loss.takes_labels and others[0] is not None:
+            embeddings.append(others[0])
+            others = others[1:]
+        for name, tensor in zip("XY", embeddings, strict=False):
+            _check_embeddings(name, tensor)
+        others = [_array(x) if isinstance(x, torch.Tensor) else x for x in others]
+        return _Pairs.apply(self.loss, others, *embeddings)
+
+
+def _check_embeddings(name, tensor):
+    if not isinstance(tensor, torch.Tensor):
+        raise TypeError(f"{name} must be a tensor; got {type(tensor).__name__}")
+    if tensor.device.type != "cpu":
+        raise ValueError(
+            f"{name} must be on the CPU, where losses of pairs are computed; got device "
+            f"{tensor.device}. Move it: {name}.cpu()"
+        )
+    if tensor.layout != torch.strided:
+        raise TypeError(f"{name} must be dense; got layout {tensor.layout}")
+    if tensor.dtype not in (torch.float32, torch.float64):
+        raise TypeError(
+            f"{name} must have dtype float32 or float64; got {tensor.dtype}. "
+            f"Convert it: {name}.float()"
+        )

@@ -3,6 +3,7 @@ generic over every loss. Nothing of those libraries is imported before it is nee
 
 from sklearn_losses._boosting import METRICS, OBJECTIVES, one_output
 from sklearn_losses._joint_boosting import JOINT_METRICS, JOINT_OBJECTIVES
+from sklearn_losses.contrastive import ContrastiveLoss
 from sklearn_losses.losses import get_loss
 
 __all__ = ["as_metric", "as_objective", "as_torch"]
@@ -187,10 +188,10 @@ def as_torch(loss, reduction="mean"):
 
     Parameters
     ----------
-    loss : str or Loss
-        A loss, or a name of `LOSSES`.
+    loss : str, Loss or ContrastiveLoss
+        A loss, or a name of `LOSSES`; or a loss of pairs.
     reduction : {"mean", "sum", "none"}, default="mean"
-        "mean" divides by the sum of the weights.
+        "mean" divides by the sum of the weights. A loss of pairs is a mean.
 
     Returns
     -------
@@ -207,6 +208,10 @@ def as_torch(loss, reduction="mean"):
 
         A second backward pass (``create_graph=True``) works for pointwise losses by their hessian
         and for the cross-entropies of a softmax, and says so where there is none.
+
+        A loss of pairs gives ``module(X, Y, positives=None)``, ``module(X, y)`` or, of a matrix of
+        pairs, ``module(X)``, as its own `loss_gradient`: tensors of the CPU, differentiated once,
+        with respect to X and Y.
 
     Raises
     ------
@@ -225,6 +230,8 @@ def as_torch(loss, reduction="mean"):
     >>> raw.grad  # doctest: +SKIP
     tensor([0.2500, 0.5000])
     """
-    from sklearn_losses._torch import TorchLoss
+    from sklearn_losses._torch import TorchContrastiveLoss, TorchLoss
 
+    if isinstance(loss, ContrastiveLoss):
+        return TorchContrastiveLoss(loss, reduction)
     return TorchLoss(one_output(get_loss(loss), "as_torch"), reduction)
