@@ -2,6 +2,7 @@
 generic over every loss. Nothing of those libraries is imported before it is needed."""
 
 from sklearn_losses._boosting import METRICS, OBJECTIVES, one_output
+from sklearn_losses.generative import GANLoss
 from sklearn_losses.losses import get_loss
 
 __all__ = ["as_metric", "as_objective", "as_torch"]
@@ -168,15 +169,17 @@ def as_torch(loss, reduction="mean"):
 
     Parameters
     ----------
-    loss : str or Loss
+    loss : str, Loss or GANLoss
         A loss, or a name of `LOSSES`.
     reduction : {"mean", "sum", "none"}, default="mean"
-        "mean" divides by the sum of the weights.
+        "mean" divides by the sum of the weights. A `GANLoss` is of means.
 
     Returns
     -------
-    module : torch.nn.Module
+    module : torch.nn.Module, or of a `GANLoss` two of them
         ``module(raw_prediction, y_true, sample_weight=None)``, in the order of torch's own losses.
+        Of a `GANLoss` ``discriminator(real_scores, fake_scores, real_weight=None,
+        fake_weight=None)`` and ``generator(fake_scores, fake_weight=None)``.
 
         - `raw_prediction`, float32 or float64: any shape for a pointwise loss, (n_samples,
           n_classes) for a row-wise one.
@@ -206,6 +209,10 @@ def as_torch(loss, reduction="mean"):
     >>> raw.grad  # doctest: +SKIP
     tensor([0.2500, 0.5000])
     """
-    from sklearn_losses._torch import TorchLoss
+    from sklearn_losses._torch import TorchDiscriminatorLoss, TorchGeneratorLoss, TorchLoss
 
+    if isinstance(loss, GANLoss):
+        if reduction != "mean":
+            raise ValueError(f"reduction must be 'mean' for a GANLoss; got {reduction!r}")
+        return TorchDiscriminatorLoss(loss), TorchGeneratorLoss(loss)
     return TorchLoss(one_output(get_loss(loss), "as_torch"), reduction)
