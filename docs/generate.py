@@ -46,6 +46,8 @@ GROUPS = {
     ],
     "Metrics and scorers": [sl.mean_loss, sl.d2_loss_score, sl.make_loss_scorer],
     "Boosting and PyTorch": [sl.as_objective, sl.as_metric, sl.as_torch],
+    "Adversarial games": [sl.GANLoss, sl.gradient_penalty],
+    "Density ratios": [sl.DensityRatio, sl.KLIEPLoss, sl.LSIFLoss, sl.effective_sample_size],
     "Export": [sl.register_onnx_converters, sl.skops_trusted_types],
     "Pictures": [getattr(sl, name) for name in sl.plotting.__all__],
     "Links": [getattr(links, name) for name in links.__all__],

@@ -22,6 +22,56 @@ y = 1.5 * x + 2 + rng.normal(scale=0.8, size=200)
 X = x[:, np.newaxis]
 
 # %%
+# By hand, and by the library
+# ---------------------------
+# The loop of the textbooks: shuffle, take a mini-batch, step against the gradient of its mean
+# squared error. `SGDRegressorX` does the same in one line; neither ends at the minimum, as a
+# constant rate goes around it, and both near it.
+
+BATCH = 20
+
+
+def by_hand(x, y, rate=0.05, epochs=10):
+    """Slope and intercept after mini-batch gradient descent."""
+    slope, intercept = 0.0, 0.0
+    order = np.random.RandomState(0)
+    for _ in range(epochs):
+        for batch in np.split(order.permutation(len(y)), len(y) // BATCH):
+            residual = slope * x[batch] + intercept - y[batch]
+            slope -= rate * 2 * np.mean(residual * x[batch])
+            intercept -= rate * 2 * np.mean(residual)
+    return slope, intercept
+
+
+def by_library(x, y, rate=0.1, epochs=10):
+    """The same with SGDRegressorX, whose rate counts the factor 2 of the gradient in."""
+    model = SGDRegressorX(
+        SquaredError(),
+        batch_size=BATCH,
+        learning_rate="constant",
+        eta0=rate,
+        alpha=0,
+        max_iter=epochs,
+        tol=None,
+        random_state=0,
+    ).fit(x[:, np.newaxis], y)
+    return model.coef_[0], model.intercept_[0]
+
+
+for name, way in (("by hand", by_hand), ("SGDRegressorX", by_library)):
+    a, b = way(x, y)
+    print(f"{name:<15} y = {a:.3f} x + {b:.3f}")
+
+# %%
+# The difference shows when x comes in another unit, here in hundredths. The loop's rate was right
+# for the old one, and its steps grow without end; the library's has no unit.
+
+for name, way in (("by hand", by_hand), ("SGDRegressorX", by_library)):
+    with np.errstate(over="ignore", invalid="ignore"):
+        a, b = way(100 * x, y)
+    print(f"{name:<15} y = {100 * a:.3f} x + {b:.3f}")
+
+# %%
 # Step by step
 # ------------
 # Each call of `partial_fit` goes over what it is given; with ``batch_size="full"`` that is one
@@ -38,7 +88,6 @@ RATES = {
     "rmsprop": 0.03,
     "adam": 0.1,
 }
-BATCH = 20
 
 
 def path(optimizer, eta0, epochs=8):

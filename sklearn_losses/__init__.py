@@ -16,7 +16,14 @@ from sklearn_losses import (
 from sklearn_losses._kernels._threads import effective_n_threads
 from sklearn_losses._versions import show_versions
 from sklearn_losses.contrastive import *  # noqa: F403
+from sklearn_losses.density_ratio import (
+    DensityRatio,
+    KLIEPLoss,
+    LSIFLoss,
+    effective_sample_size,
+)
 from sklearn_losses.export import register_onnx_converters, skops_trusted_types
+from sklearn_losses.generative import GANLoss, gradient_penalty
 from sklearn_losses.linear_model import AlphaSearchCV, SGDClassifierX, SGDRegressorX, alpha_path
 from sklearn_losses.losses import *  # noqa: F403
 from sklearn_losses.metrics import d2_loss_score, make_loss_scorer, mean_loss
@@ -32,6 +39,10 @@ __version__ = version("sklearn-losses")
 
 __all__ = [
     "AlphaSearchCV",
+    "DensityRatio",
+    "GANLoss",
+    "KLIEPLoss",
+    "LSIFLoss",
     "SGDClassifierX",
     "SGDRegressorX",
     *contrastive.__all__,
@@ -49,6 +60,8 @@ __all__ = [
     "as_torch",
     "d2_loss_score",
     "effective_n_threads",
+    "effective_sample_size",
+    "gradient_penalty",
     "make_loss_scorer",
     "mean_loss",
     "register_onnx_converters",

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 import numpy as np
 
 from sklearn_losses._array import common_namespace, cupy, device_array
-from sklearn_losses.losses import CompiledLoss
+from sklearn_losses._interval import NON_NEGATIVE
+from sklearn_losses._parameters import check_number
+from sklearn_losses.losses import CompiledLoss, SquaredError
 from sklearn_losses.losses.rowwise import softmax_hessian_product
 
 try:
@@ -184,14 +186,11 @@ class TorchLoss(torch.nn.Module):
             "sample_weight": sample_weight,
         }
         for name, tensor in given.items():
-            _check_tensor(name, tensor)
+            if tensor is not None or name != "sample_weight":
+                _check_tensor(name, tensor, constant=name != "raw_prediction")
         if len({tensor.device for tensor in given.values() if tensor is not None}) > 1:
             common_namespace(**given)  # whose error says where each is
-        if raw_prediction.dtype not in (torch.float32, torch.float64):
-            raise TypeError(
-                f"raw_prediction must have dtype float32 or float64; got {raw_prediction.dtype}. "
-                "Convert it: raw_prediction.float()"
-            )
+        _check_dtype("raw_prediction", raw_prediction)
         raw = raw_prediction
         # The kernels take float32 and float64; class codes come as integers.
         if not y_true.is_floating_point() or y_true.dtype.itemsize < 4:
@@ -221,19 +220,25 @@ class TorchLoss(torch.nn.Module):
         return REDUCTIONS[self.reduction](value.reshape(shape), weight)
 
 
-def _check_weight(weight):
+def _check_weight(weight, name="sample_weight"):
     negative = weight < 0
     if negative.any():
         first = tuple(negative.nonzero()[0].tolist())
         index = first[0] if len(first) == 1 else first
         raise ValueError(
-            f"sample_weight must not be negative; got {weight[first].item()} at index {index}"
+            f"{name} must not be negative; got {weight[first].item()} at index {index}"
         )
 
 
-def _check_tensor(name, tensor):
-    if tensor is None and name == "sample_weight":
-        return
+def _check_dtype(name, tensor):
+    if tensor.dtype not in (torch.float32, torch.float64):
+        raise TypeError(
+            f"{name} must have dtype float32 or float64; got {tensor.dtype}. "
+            f"Convert it: {name}.float()"
+        )
+
+
+def _check_tensor(name, tensor, constant=False):
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(f"{name} must be a tensor; got {type(tensor).__name__}")
     if tensor.device.type not in ("cpu", "cuda"):
@@ -243,7 +248,7 @@ def _check_tensor(name, tensor):
         )
     if tensor.layout != torch.strided:
         raise TypeError(f"{name} must be dense; got layout {tensor.layout}")
-    if name != "raw_prediction" and tensor.requires_grad:
+    if constant and tensor.requires_grad:
         raise ValueError(
             f"{name} must not require a gradient: the loss is differentiated with respect to "
             f"raw_prediction alone. Pass {name}.detach()"
@@ -311,6 +316,80 @@ class TorchContrastiveLoss(torch.nn.Module):
             The arguments of the loss's `loss_gradient` that follow X: a tensor of embeddings Y is
             differentiated too; labels and positives are tensors, or what the loss itself takes.
 
+
+# ----------------------------------------------------------------------------- adversarial losses
+
+
+class _TorchTerm(torch.nn.Module):
+    """A term of a game: ``sign * mean(loss(target, scores))``."""
+
+    def __init__(self, term, name):
+        super().__init__()
+        self.mean = TorchLoss(term.loss)
+        self.term, self.name = term, name
+
+    def forward(self, scores, weight):
+        name = f"{self.name}_scores"
+        _check_tensor(name, scores)
+        _check_dtype(name, scores)
+        if scores.numel() == 0:
+            raise ValueError(f"{name} must hold at least one sample; got 0")
+        if weight is not None:
+            of_weight = f"{self.name}_weight"
+            _check_tensor(of_weight, weight, constant=True)
+            _check_weight(weight, of_weight)
+            if weight.shape != scores.shape:
+                raise ValueError(
+                    f"{of_weight} must have the shape of the scores, {tuple(scores.shape)}; "
+                    f"got {tuple(weight.shape)}"
+                )
+        target = torch.full_like(scores, self.term.target, requires_grad=False)
+        return self.term.sign * self.mean(scores, target, weight)
+
+
+class _TorchGANLoss(torch.nn.Module):
+    """What the two modules of a game share.
+
+    Parameters
+    ----------
+    gan_loss : GANLoss
+    """
+
+    _names = ()
+
+    def __init__(self, gan_loss):
+        super().__init__()
+        terms = gan_loss._terms()
+        self.gan_loss = gan_loss
+        for name in self._names:
+            setattr(self, name, _TorchTerm(getattr(terms, name), self._scored.get(name, name)))
+
+    # Whose scores a term is of, where its name does not say it.
+    _scored = {"generator": "fake"}
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.gan_loss!r})"
+
+
+class TorchDiscriminatorLoss(_TorchGANLoss):
+    """The discriminator's loss of a `GANLoss`, which `as_torch` makes.
+
+    Parameters
+    ----------
+    gan_loss : GANLoss
+    """
+
+    _names = ("real", "fake")
+
+    def forward(self, real_scores, fake_scores, real_weight=None, fake_weight=None):
+        """The loss.
+
+        Parameters
+        ----------
+        real_scores, fake_scores : Tensor of any shape, float32 or float64
+        real_weight, fake_weight : Tensor of the shapes of the scores, or None, default=None
+            Not negative.
+
         Returns
         -------
         loss : Tensor of shape ()
@@ -340,3 +419,62 @@ def _check_embeddings(name, tensor):
             f"{name} must have dtype float32 or float64; got {tensor.dtype}. "
             f"Convert it: {name}.float()"
         )
+
+
+        return self.real(real_scores, real_weight) + self.fake(fake_scores, fake_weight)
+
+
+class TorchGeneratorLoss(_TorchGANLoss):
+    """The generator's loss of a `GANLoss`, which `as_torch` makes.
+
+    Parameters
+    ----------
+    gan_loss : GANLoss
+    """
+
+    _names = ("generator",)
+
+    def forward(self, fake_scores, fake_weight=None):
+        """The loss.
+
+        Parameters
+        ----------
+        fake_scores : Tensor of any shape, float32 or float64
+        fake_weight : Tensor of the shape of the scores, or None, default=None
+            Not negative.
+
+        Returns
+        -------
+        loss : Tensor of shape ()
+        """
+        return self.generator(fake_scores, fake_weight)
+
+
+def gradient_penalty(critic, real, fake, target, generator):
+    """What `sklearn_losses.gradient_penalty` says."""
+    target = check_number("gradient_penalty", "target", target, NON_NEGATIVE)
+    for name, tensor in (("real", real), ("fake", fake)):
+        _check_tensor(name, tensor)
+        _check_dtype(name, tensor)
+    if real.shape != fake.shape or real.ndim < 2 or len(real) == 0:
+        raise ValueError(
+            "real and fake must have one shape, (n_samples, ...) with at least one sample; "
+            f"got {tuple(real.shape)} and {tuple(fake.shape)}"
+        )
+    if (real.dtype, real.device) != (fake.dtype, fake.device):
+        raise TypeError(
+            "real and fake must have one dtype and one device; "
+            f"got {real.dtype} on {real.device} and {fake.dtype} on {fake.device}"
+        )
+    share = torch.rand(
+        (len(real), *[1] * (real.ndim - 1)),
+        dtype=real.dtype,
+        device=real.device,
+        generator=generator,
+    )
+    between = torch.lerp(fake.detach(), real.detach(), share).requires_grad_()
+    with torch.enable_grad():  # also where a penalty is looked at alone
+        scores = critic(between)
+        [gradient] = torch.autograd.grad(scores.sum(), between, create_graph=True)
+        norm = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+    return TorchLoss(SquaredError())(norm, torch.full_like(norm, target, requires_grad=False))

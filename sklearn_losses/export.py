@@ -7,6 +7,7 @@ from scipy import sparse
 from sklearn_losses import links
 from sklearn_losses._array import to_host
 from sklearn_losses._solvers.fit import Model
+from sklearn_losses.density_ratio import DensityRatio, KLIEPLoss, LSIFLoss
 from sklearn_losses.linear_model import SGDClassifierX, SGDRegressorX
 from sklearn_losses.losses import LOSSES, FunctionLoss
 from sklearn_losses.optimizers import OPTIMIZERS
@@ -398,5 +399,9 @@ def skops_trusted_types():
         *SCHEDULES.values(),
         BatchGrowth,
         Model,
+        DensityRatio,
+        KLIEPLoss,
+        LSIFLoss,
+        type(LSIFLoss.link),
     ]
     return sorted(f"{cls.__module__}.{cls.__qualname__}" for cls in types)

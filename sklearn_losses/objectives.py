@@ -4,6 +4,7 @@ generic over every loss. Nothing of those libraries is imported before it is nee
 from sklearn_losses._boosting import METRICS, OBJECTIVES, one_output
 from sklearn_losses._joint_boosting import JOINT_METRICS, JOINT_OBJECTIVES
 from sklearn_losses.contrastive import ContrastiveLoss
+from sklearn_losses.generative import GANLoss
 from sklearn_losses.losses import get_loss
 
 __all__ = ["as_metric", "as_objective", "as_torch"]
@@ -188,15 +189,18 @@ def as_torch(loss, reduction="mean"):
 
     Parameters
     ----------
-    loss : str, Loss or ContrastiveLoss
-        A loss, or a name of `LOSSES`; or a loss of pairs.
+    loss : str, Loss, ContrastiveLoss or GANLoss
+        A loss, or a name of `LOSSES`; or a loss of pairs, or of a game.
     reduction : {"mean", "sum", "none"}, default="mean"
-        "mean" divides by the sum of the weights. A loss of pairs is a mean.
+        "mean" divides by the sum of the weights. A loss of pairs is a mean, and so are those of a
+        game.
 
     Returns
     -------
-    module : torch.nn.Module
+    module : torch.nn.Module, or of a `GANLoss` two of them
         ``module(raw_prediction, y_true, sample_weight=None)``, in the order of torch's own losses.
+        Of a `GANLoss` ``discriminator(real_scores, fake_scores, real_weight=None,
+        fake_weight=None)`` and ``generator(fake_scores, fake_weight=None)``.
 
         - `raw_prediction`, float32 or float64: any shape for a pointwise loss, (n_samples,
           n_classes) for a row-wise one.
@@ -230,8 +234,17 @@ def as_torch(loss, reduction="mean"):
     >>> raw.grad  # doctest: +SKIP
     tensor([0.2500, 0.5000])
     """
-    from sklearn_losses._torch import TorchContrastiveLoss, TorchLoss
+    from sklearn_losses._torch import (
+        TorchContrastiveLoss,
+        TorchDiscriminatorLoss,
+        TorchGeneratorLoss,
+        TorchLoss,
+    )
 
     if isinstance(loss, ContrastiveLoss):
         return TorchContrastiveLoss(loss, reduction)
+    if isinstance(loss, GANLoss):
+        if reduction != "mean":
+            raise ValueError(f"reduction must be 'mean' for a GANLoss; got {reduction!r}")
+        return TorchDiscriminatorLoss(loss), TorchGeneratorLoss(loss)
     return TorchLoss(one_output(get_loss(loss), "as_torch"), reduction)
