@@ -2,8 +2,8 @@
 How sure is the model?
 ======================
 
-A mean does not say how far off it may be. `GaussianNLL` and `StudentTNLL` predict the spread of each
-sample beside its mean, each by a linear model of its own.
+A mean does not say how far off it may be. `GaussianNLL` and `StudentTNLL` predict the spread of
+each sample beside its mean, each by a linear model of its own.
 """
 
 import matplotlib.pyplot as plt
@@ -48,8 +48,8 @@ for ax, (name, loss) in zip(axes, losses.items(), strict=True):
 axes[0].set_ylabel("time")
 
 # %%
-# A constant scale promises too much on long ways and too little on short ones, and is as wide as the
-# few that were held up make it. The t distribution takes them for what they are.
+# A constant scale promises too much on long ways and too little on short ones, and is as wide as
+# the few that were held up make it. The t distribution takes them for what they are.
 #
 # And where they do not
 # ---------------------

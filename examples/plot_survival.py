@@ -57,5 +57,5 @@ ax.set(xlabel="months", ylabel="share that still runs", ylim=(0, 1))
 ax.legend()
 
 # %%
-# The order of the machines is no harder to learn from the wrong data, which is why concordance alone
-# does not tell; how long they live is.
+# The order of the machines is no harder to learn from the wrong data, which is why concordance
+# alone does not tell; how long they live is.

@@ -316,6 +316,36 @@ class TorchContrastiveLoss(torch.nn.Module):
             The arguments of the loss's `loss_gradient` that follow X: a tensor of embeddings Y is
             differentiated too; labels and positives are tensors, or what the loss itself takes.
 
+        Returns
+        -------
+        loss : Tensor of shape ()
+        """
+        embeddings = [X]
+        if others and not self.loss.takes_labels and others[0] is not None:
+            embeddings.append(others[0])
+            others = others[1:]
+        for name, tensor in zip("XY", embeddings, strict=False):
+            _check_embeddings(name, tensor)
+        others = [_array(x) if isinstance(x, torch.Tensor) else x for x in others]
+        return _Pairs.apply(self.loss, others, *embeddings)
+
+
+def _check_embeddings(name, tensor):
+    if not isinstance(tensor, torch.Tensor):
+        raise TypeError(f"{name} must be a tensor; got {type(tensor).__name__}")
+    if tensor.device.type != "cpu":
+        raise ValueError(
+            f"{name} must be on the CPU, where losses of pairs are computed; got device "
+            f"{tensor.device}. Move it: {name}.cpu()"
+        )
+    if tensor.layout != torch.strided:
+        raise TypeError(f"{name} must be dense; got layout {tensor.layout}")
+    if tensor.dtype not in (torch.float32, torch.float64):
+        raise TypeError(
+            f"{name} must have dtype float32 or float64; got {tensor.dtype}. "
+            f"Convert it: {name}.float()"
+        )
+
 
 # ----------------------------------------------------------------------------- adversarial losses
 
@@ -394,33 +424,6 @@ class TorchDiscriminatorLoss(_TorchGANLoss):
         -------
         loss : Tensor of shape ()
         """
-        embeddings = [X]
-        if others and not self.loss.takes_labels and others[0] is not None:
-            embeddings.append(others[0])
-            others = others[1:]
-        for name, tensor in zip("XY", embeddings, strict=False):
-            _check_embeddings(name, tensor)
-        others = [_array(x) if isinstance(x, torch.Tensor) else x for x in others]
-        return _Pairs.apply(self.loss, others, *embeddings)
-
-
-def _check_embeddings(name, tensor):
-    if not isinstance(tensor, torch.Tensor):
-        raise TypeError(f"{name} must be a tensor; got {type(tensor).__name__}")
-    if tensor.device.type != "cpu":
-        raise ValueError(
-            f"{name} must be on the CPU, where losses of pairs are computed; got device "
-            f"{tensor.device}. Move it: {name}.cpu()"
-        )
-    if tensor.layout != torch.strided:
-        raise TypeError(f"{name} must be dense; got layout {tensor.layout}")
-    if tensor.dtype not in (torch.float32, torch.float64):
-        raise TypeError(
-            f"{name} must have dtype float32 or float64; got {tensor.dtype}. "
-            f"Convert it: {name}.float()"
-        )
-
-
         return self.real(real_scores, real_weight) + self.fake(fake_scores, fake_weight)
 
 

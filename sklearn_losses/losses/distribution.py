@@ -9,6 +9,7 @@ from sklearn_losses._array import (
     array_namespace,
     computing_on,
     kernel_array,
+    on_device,
     on_its_device,
     to_host,
 )
@@ -131,6 +132,20 @@ class DistributionLoss(RowwiseLoss):
     def _minus_best_value(self, y):
         # A density has no largest value.
         return array_namespace(y).full(y.shape[0], np.inf, dtype=y.dtype)
+
+    def _evaluate(self, y_true, raw_prediction, *args, **kwargs):
+        self._on_host(raw_prediction)
+        return super()._evaluate(y_true, raw_prediction, *args, **kwargs)
+
+    def _report(self, y_true, raw_prediction, sample_weight):
+        self._on_host(raw_prediction)
+
+    def _on_host(self, raw_prediction):
+        if on_device(raw_prediction):
+            raise ValueError(
+                f"{type(self).__name__}: raw_prediction must be on the host; got an array of a "
+                "device"
+            )
 
     # ----------------------------------------------------------------------------------- constants
 

@@ -1,4 +1,5 @@
-"""The losses of rankings are what their papers say, to the last digits, for queries in any order."""
+"""The losses of rankings are what their papers say, to the last digits, for queries in any
+order."""
 
 import pickle
 from fractions import Fraction
@@ -414,7 +415,7 @@ def test_bad_weights_are_named(loss):
         ValueError, match=r"one weight for all .* got 2.0 and 1.0 in the query of index 2"
     ):
         loss(y, scores, [1, 1, 1, 2])
-    with pytest.raises(ValueError, match="sample_weight must not be negative; got -1.0 at index 2"):
+    with pytest.raises(ValueError, match=r"sample_weight must not be negative; got -1\.0 at index 2"):
         loss(y, scores, [1, 1, -1, -1])
     with pytest.raises(ValueError, match="sample_weight must not be all zero"):
         loss(y, scores, np.zeros(4))
@@ -451,7 +452,7 @@ def test_bad_parameters_are_named(loss, message):
 def test_relevances_without_a_gain_are_refused():
     with pytest.raises(ValueError, match=r"relevance must not be negative .* got -1.0 at index 1"):
         sl.LambdaRank()([0, -1], [0.0, 1.0])
-    with pytest.raises(ValueError, match="finite gains with gain='exponential'; got .* 2000.0"):
+    with pytest.raises(ValueError, match=r"finite gains with gain='exponential'; got .* 2000\.0"):
         sl.LambdaRank()([0, 2000], [0.0, 1.0])
     assert np.isfinite(sl.LambdaRank(gain="linear")([0, 2000], [0.0, 1.0]))
 
