@@ -14,7 +14,7 @@ from sklearn_losses._parameters import check_number
 from sklearn_losses._sklearn_compat import check_sample_weight
 from sklearn_losses.linear_model import SGDClassifierX
 from sklearn_losses.links import Link, LogitLink
-from sklearn_losses.losses.base import _finite, relative_weight, x_log_x
+from sklearn_losses.losses._arrays import finite, relative_weight, x_log_x
 from sklearn_losses.losses.custom import CustomLoss
 
 __all__ = ["DensityRatio", "KLIEPLoss", "LSIFLoss", "effective_sample_size"]
@@ -170,7 +170,7 @@ def effective_sample_size(sample_weight):
     (4.0, 1.6)
     """
     weight = column_or_1d(np.asarray(sample_weight, dtype=np.float64))
-    weight = _finite(weight, "sample_weight")
+    weight = finite(weight, "sample_weight")
     if (weight < 0).any() or not weight.any():
         raise ValueError("sample_weight must not be negative, nor all zero")
     weight = relative_weight(weight)  # neither the sum nor the squares overflow

@@ -8,7 +8,8 @@ import numpy as np
 from sklearn_losses._array import kernel_array, on_device, to_host
 from sklearn_losses._interval import UNIT
 from sklearn_losses._parameters import Parametric, check_number
-from sklearn_losses.losses.base import Loss, _finite, relative_weight
+from sklearn_losses.losses._arrays import finite, relative_weight
+from sklearn_losses.losses.base import Loss
 from sklearn_losses.losses.classification import HalfBinomialLoss, Hinge
 from sklearn_losses.losses.custom import CustomLoss
 from sklearn_losses.losses.regression import HalfSquaredError
@@ -228,7 +229,7 @@ def _term(term, name, scores, weight):
         if on_device(array):
             raise TypeError(f"{key} must be on the host; as_torch takes tensors of a device")
         if array is not None:
-            arrays[key] = _finite(kernel_array(array, key), key)
+            arrays[key] = finite(kernel_array(array, key), key)
     scores, weight = arrays.values()
     if scores.size == 0:
         raise ValueError(f"{name}_scores must hold at least one sample; got 0")

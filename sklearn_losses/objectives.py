@@ -13,6 +13,11 @@ __all__ = ["as_metric", "as_objective", "as_torch"]
 def _of(loss, library, table, joint_table):
     if library not in table:
         raise ValueError(f"library must be one of {list(table)}; got {library!r}")
+    if loss.reads_target and not loss.is_joint:
+        raise ValueError(
+            f"{type(loss).__name__} has raw predictions for {', '.join(loss.heads)}, and boosting "
+            "one a sample; SGDRegressorX and as_torch take it"
+        )
     if not loss.is_joint:
         return table[library]
     if library not in joint_table:

@@ -384,7 +384,7 @@ def test_an_objective_gives_the_derivatives_of_the_total(loss, library):
     scaled = sl.as_objective(loss, library)
     level = loss.gradient_hessian(y, np.zeros(len(y)), by_document)[1]
     for objective, factor in ((own, 1.0), (scaled, by_document.sum() / level.sum())):
-        for given in (
+        for found in (
             objective(y["relevance"], raw, by_document, sizes),
             objective(y["relevance"], raw, by_document, sizes),  # the targets are known now
             objective(y, raw, by_document),
@@ -393,7 +393,7 @@ def test_an_objective_gives_the_derivatives_of_the_total(loss, library):
             clone(objective)(y, raw, by_document),
             pickle.loads(pickle.dumps(objective))(y, raw, by_document),
         ):
-            for part, exact in zip(given, expected, strict=True):
+            for part, exact in zip(found, expected, strict=True):
                 assert part.dtype == np.float32
                 np.testing.assert_allclose(part, factor * exact, rtol=1e-5, atol=1e-7)
         # Other targets after these.

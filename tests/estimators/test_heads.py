@@ -274,3 +274,18 @@ def test_unknown_names_are_refused_with_those_that_there_are(loss):
     y = TIMES if loss.task == "regression" else RANKS
     with pytest.raises(ValueError, match=r"must be (one of \[|'linear' or 'constant')"):
         Model(loss, optimizer="auto").fit(X, y)
+
+
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm", "catboost"])
+def test_boosting_says_why_it_has_no_heads(library):
+    with pytest.raises(ValueError, match="for location, log_scale, and boosting one a sample"):
+        sl.as_objective("gaussian_nll", library)
+
+
+def test_modules_of_torch_have_the_derivatives():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    raw = rng.normal(size=(6, 2))
+    y = torch.from_numpy(np.arange(6.0))
+    tensor = torch.from_numpy(raw).requires_grad_()
+    sl.as_torch("gaussian_nll", reduction="sum")(tensor, y).backward()
+    np.testing.assert_allclose(tensor.grad, GaussianNLL().gradient(np.arange(6.0), raw))

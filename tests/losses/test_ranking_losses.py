@@ -415,7 +415,9 @@ def test_bad_weights_are_named(loss):
         ValueError, match=r"one weight for all .* got 2.0 and 1.0 in the query of index 2"
     ):
         loss(y, scores, [1, 1, 1, 2])
-    with pytest.raises(ValueError, match=r"sample_weight must not be negative; got -1\.0 at index 2"):
+    with pytest.raises(
+        ValueError, match=r"sample_weight must not be negative; got -1\.0 at index 2"
+    ):
         loss(y, scores, [1, 1, -1, -1])
     with pytest.raises(ValueError, match="sample_weight must not be all zero"):
         loss(y, scores, np.zeros(4))
