@@ -48,12 +48,13 @@ for ax, (name, loss) in zip(axes, losses.items(), strict=True):
 axes[0].set_ylabel("time")
 
 # %%
-# A constant scale promises too much on long ways and too little on short ones, and is as wide as
-# the few that were held up make it. The t distribution takes them for what they are.
+# A constant scale promises too much on long ways and too little on short ones. The few that were
+# held up widen the intervals of the Gaussian; the t distribution takes them for what they are.
 #
-# And where they do not
-# ---------------------
-# The diabetes data, by the likelihood of held-out samples (lower is better):
+# Where there is little to gain
+# -----------------------------
+# The diabetes data, by the likelihood of held-out samples (lower is better): their spread hardly
+# depends on the features, and they have no heavy tails.
 
 X, y = load_diabetes(return_X_y=True)
 for name, loss in losses.items():

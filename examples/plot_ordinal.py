@@ -57,9 +57,9 @@ ax.minorticks_off()
 ax.legend()
 
 # %%
-# One direction and four thresholds take fewer samples than five rows of weights, which are at last
-# as good. Rounded numbers do well here, as the grades were cut from a number at equal shares; they
-# have no probabilities, though, and no thresholds of their own.
+# One direction and four thresholds take far fewer samples than five rows of weights. Rounded
+# numbers do well, as the grades were cut from a number; they have no probabilities, though, and no
+# thresholds of their own.
 
 model = models["ordered: cumulative link"].fit(X, grade)
 thresholds = -np.diff(model[-1].intercept_)
