@@ -8,7 +8,7 @@ import ctypes
 import subprocess
 import tempfile
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from zlib import crc32
 
@@ -20,6 +20,7 @@ from numpy.testing import assert_allclose, assert_equal
 from test_headers import KERNELS, compile_ptx
 
 from sklearn_losses._kernels.device import kernels as device_kernels
+from sklearn_losses._kernels.losses._pointwise import simd_levels
 
 HEADERS = ["math/distributions.h", "math/gamma.h"]
 # The compiled kinds of numbers, and the dtype of their arrays.
@@ -349,9 +350,13 @@ def lines(kinds):
     )
 
 
+# The instruction sets that change roundings: with fused multiply-adds a * b + c has one.
+LEVELS = {"baseline": [], "x86-64-v3": ["-mavx2", "-mfma"]}
+
+
 @cache
-def library():
-    """The functions for the CPU, with the flags of the extensions but for the level."""
+def library(level):
+    """The functions for the CPU, with the flags of the extensions but for the optimisation."""
     compiler = kernels_on_cpu.compiler()
     if compiler is None:
         pytest.skip("g++ is not installed")
@@ -359,7 +364,17 @@ def library():
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder, "special.so")
         flags = ["-std=c++17", "-O1", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
-        command = [compiler, *flags, "-shared", "-fPIC", f"-I{KERNELS}", "-x", "c++", "-"]
+        command = [
+            compiler,
+            *flags,
+            *LEVELS[level],
+            "-shared",
+            "-fPIC",
+            f"-I{KERNELS}",
+            "-x",
+            "c++",
+            "-",
+        ]
         done = subprocess.run(
             [*command, "-o", str(made)], input=text, capture_output=True, text=True
         )
@@ -367,14 +382,14 @@ def library():
         return ctypes.CDLL(str(made))
 
 
-def call(name, kind, x, y=None):
+def call(name, kind, x, y=None, level="baseline"):
     """The function of a kind at arrays of any length."""
     dtype = KINDS[kind][1]
     n = len(x)
     arrays = np.zeros((3, n + -n % 16), dtype)
     arrays[0, :n] = x
     arrays[1, :n] = 1 if y is None else y
-    getattr(library(), symbol(name, kind))(
+    getattr(library(level), symbol(name, kind))(
         *[ctypes.c_void_p(row.ctypes.data) for row in arrays], ctypes.c_ssize_t(arrays.shape[1])
     )
     return arrays[2, :n]
@@ -437,10 +452,13 @@ def test_functions_keep_their_digits(name, kind):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_functions_keep_their_digits_at_many_points(name, kind):
-    check(name, kind, MANY)
+def test_functions_keep_their_digits_at_many_points(name, kind, level):
+    if level not in simd_levels():
+        pytest.skip("not an instruction set of this machine")
+    check(name, kind, MANY, partial(call, level=level))
 
 
 @pytest.mark.parametrize("kind", KINDS)
