@@ -210,7 +210,7 @@ def ends(law):
 
     def points(rng, n):
         middle = np.concatenate([rng.uniform(-c, c, n) for c in (2, 6, 30, 90)])
-        half = 10.0 ** rng.uniform(-9, 2, 4 * n)
+        half = 10.0 ** rng.uniform(-16, 2, 4 * n)
         a, b = middle - half, middle + half
         tiny = 10.0 ** rng.uniform(-300, -1, n)
         a = np.concatenate([a, middle[: 2 * n], np.full(2 * n, -np.inf), -tiny, tiny, [-np.inf]])
