@@ -117,11 +117,7 @@ struct ExtremeValue {
         const DoubleDouble<V> width = two_sum<V>(b, -a), rise = two_exp(b);
         DoubleDouble<V> gap = TwoExp<V>({-width.hi, -width.lo}).expm1();
         gap = {-gap.hi, -gap.lo};
-        const DoubleDouble<V> product = two_mul<V>(rise, gap);
-        const V plain = rise.hi * gap.hi;
-        // Past the limit the low part means nothing, and may be NaN.
-        const auto over = plain > V(Format<T>::scaled_limit);
-        const DoubleDouble<V> w = {select(over, plain, product.hi), select(over, V(0), product.lo)};
+        const DoubleDouble<V> w = two_mul<V>(rise, gap);
         const V ua = exp_(a), m = one_less_exp<V>(w.hi);
         // Below, w may underflow, and 1 - exp(-w) is w.
         const auto small = w.hi < V(Format<T>::eps);
