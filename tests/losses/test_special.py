@@ -214,9 +214,10 @@ def ends(law):
         half = 10.0 ** rng.uniform(-16, 2, 4 * n)
         a, b = middle - half, middle + half
         tiny = 10.0 ** rng.uniform(-300, -1, n)
-        a = np.concatenate([a, middle[: 2 * n], np.full(2 * n, -np.inf), -tiny, tiny, [-np.inf]])
-        b = np.concatenate([b, np.full(2 * n, np.inf), middle[: 2 * n], tiny, 3 * tiny, [np.inf]])
-        return a, b
+        a = np.concatenate([a, middle[: 2 * n], np.full(2 * n, -np.inf), -tiny, tiny])
+        b = np.concatenate([b, np.full(2 * n, np.inf), middle[: 2 * n], tiny, 3 * tiny])
+        # widths that are subnormal in either format
+        return np.append(a, [-np.inf, -1e-40, -1e-310]), np.append(b, [np.inf, 2e-40, 2e-310])
 
     return points
 
@@ -520,13 +521,14 @@ def test_ends_of_the_range_have_the_limits(ending, kind):
     named = [name for name in FUNCTIONS if name == ending or name.endswith("." + ending)]
     assert named
     info = np.finfo(KINDS[kind][1])
+    largest = float(info.max)
     for name in named:
         for point, limit in LIMITS[ending].items():
             # 1e200 is for double alone
-            if any(info.max < abs(v) < inf for v in np.atleast_1d(point)):
+            if any(largest < abs(v) < inf for v in np.atleast_1d(point)):
                 continue
             out = call(name, kind, *np.atleast_1d(point)[:, None])
-            limit = limit * inf if abs(limit) > info.max else limit
+            limit = limit * inf if abs(limit) > largest else limit
             assert_allclose(
                 out, [float(limit)], rtol=4 * info.eps, atol=0, err_msg=f"{name}{point}"
             )
