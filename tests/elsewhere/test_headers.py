@@ -44,7 +44,9 @@ CPU_PROGRAM = """
 #include "fit/columns.h"
 #include "fit/design.h"
 #include "fit/quadratic.h"
+#include "math/distributions.h"
 #include "math/functions.h"
+#include "math/gamma.h"
 #include "fit/moves.h"
 #include "fit/order.h"
 #include "fit/optimizers.h"
@@ -118,6 +120,24 @@ void ranking(int outputs, int level, const sl::Index* levels, const sl::Query* q
     sl::logistic_query(outputs, level, query);
     sl::hinge_query(1.0, levels, query);
 }
+#define SPECIAL(V) \\
+    template struct sl::Logistic<V>; \\
+    template struct sl::ExtremeValue<V>; \\
+    template struct sl::Normal<V>; \\
+    template V sl::erfcx_<V>(V); \\
+    template V sl::ndtr_<V>(V); \\
+    template V sl::lgamma_<V>(V); \\
+    template V sl::digamma_<V>(V); \\
+    template V sl::trigamma_<V>(V); \\
+    template V sl::lgamma_ratio_<V>(V, V); \\
+    template V sl::digamma_ratio_<V>(V, V); \\
+    template V sl::trigamma_ratio_<V>(V, V);
+using Floats = sl::Pack<float, 64>;
+using Doubles = sl::Pack<double, 64>;
+SPECIAL(float)
+SPECIAL(double)
+SPECIAL(Floats)
+SPECIAL(Doubles)
 #define TRANSPOSES(T) \\
     template void sl::rows_to_tile<T>(int, T*, sl::Index, T*, sl::Index, sl::Index, sl::Index); \\
     template void sl::tile_to_rows<T>(int, T*, sl::Index, T*, sl::Index, sl::Index, sl::Index);

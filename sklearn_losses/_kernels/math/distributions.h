@@ -117,11 +117,7 @@ struct ExtremeValue {
         const DoubleDouble<V> width = two_sum<V>(b, -a), rise = two_exp(b);
         DoubleDouble<V> gap = TwoExp<V>({-width.hi, -width.lo}).expm1();
         gap = {-gap.hi, -gap.lo};
-        const DoubleDouble<V> product = two_mul<V>(rise, gap);
-        const V plain = rise.hi * gap.hi;
-        // Past the limit the low part means nothing, and may be NaN.
-        const auto over = plain > V(Format<T>::scaled_limit);
-        const DoubleDouble<V> w = {select(over, plain, product.hi), select(over, V(0), product.lo)};
+        const DoubleDouble<V> w = two_mul<V>(rise, gap);
         const V ua = exp_(a), m = one_less_exp<V>(w.hi);
         // Below, w may underflow, and 1 - exp(-w) is w.
         const auto small = w.hi < V(Format<T>::eps);
@@ -192,24 +188,31 @@ struct Normal {
         const DoubleDouble<V> s = two_mul<V>(width, {m, T(0.5) * ends.lo});
         const NormalTail<V> from(abs_(low)), to(high);
         const V fall = decay<V>({-s.hi, -s.lo}), gauss = from.gauss(), from_mass = from.mass(), to_mass = to.mass();
-        const V x = T(0.5) * s.hi, square = h * h, over_root = T(0.39894228040143267794);
+        const V x = T(0.5) * s.hi, square = h * h, scale = T(0.39894228040143267794);
         const NarrowNormal<V> near(x, square);
         const auto narrow = max_of(width.hi, s.hi) <= V(1), around = low < V(0);
         // D over exp(-centre^2 / 2), and f(low) over the same.
         const V tail = from_mass - to_mass * fall, rest = gauss * from_mass + gauss * fall * to_mass;
-        const V far = select(around, T(1) - rest, tail), mass = select(narrow, over_root * width.hi * near.mass, far);
+        // A subnormal width is raised before it is rounded.
+        const auto faint = width.hi < V(Format<T>::tiny);
+        const V raise = select(faint, V(T(1) / Format<T>::lowering), V(1));
+        const V raised = select(faint, V(T(0.69314718055994530942) * Format<T>::lift), V(0));
+        const V far = select(around, T(1) - rest, tail);
+        const V mass = select(narrow, scale * (width.hi * raise) * near.mass, far);
         const V centre = select(narrow, m, low);
         const V far_height = select(around, gauss, V(1)), near_height = exp_(x - T(0.5) * square);
-        const V lower = over_root * select(narrow, near_height, far_height) / mass, upper = lower * fall;
+        const V lower = raise * (scale * select(narrow, near_height, far_height) / mass);
+        // exp(-s) may be subnormal where its product is not.
+        const V root = decay<V>({T(-0.5) * s.hi, T(-0.5) * s.lo}), upper = lower * root * root;
         // A narrow one's height may be infinite, and its slope is that of the density.
         const V pull = h * near.first / near.mass;
         const V slope = select(narrow, pull - m, lower * expm1_(-s.hi));
-        const V log_tail = T(-0.5) * centre * centre + log_any<V>(mass), log_around = log1p_(-rest);
+        const V log_tail = T(-0.5) * centre * centre + (log_any<V>(mass) - raised), log_around = log1p_(-rest);
         // Minus the second derivative in sums of terms of one sign, but for the narrow one, which is near 1.
         const V bend_narrow = T(0.5) * near_height * (T(1) + fall) / near.mass + pull * slope;
         const V bend_around = mul0(upper, high) - mul0(lower, low) + slope * slope;
-        const V gap = T(1) - fall, root = T(2.5066282746310005024);
-        const V part = gap * (from.rest() - fall * to.rest()) + fall * width.hi * root * (from_mass - to_mass);
+        const V gap = T(1) - fall, over = T(2.5066282746310005024);
+        const V part = gap * (from.rest() - fall * to.rest()) + fall * width.hi * over * (from_mass - to_mass);
         const V bend_tail = select(low > V(Format<T>::huge), V(1), lower * lower * part);
         Interval<V> i;
         i.log = select(narrow, log_tail, select(around, log_around, log_tail));

@@ -58,10 +58,12 @@ SL_FN DoubleDouble<V> quick_sum(V hi, V lo) {
     const V s = hi + lo;
     return {s, lo - (s - hi)};
 }
+// a * b; the low part means nothing where the product overflows.
 template <class V>
 SL_FN DoubleDouble<V> two_mul(DoubleDouble<V> a, DoubleDouble<V> b) {
     const DoubleDouble<V> p = two_prod<V>(a.hi, b.hi);
-    return quick_sum<V>(p.hi, p.lo + (a.hi * b.lo + a.lo * b.hi));
+    const V lo = p.lo + (a.hi * b.lo + a.lo * b.hi);
+    return quick_sum<V>(p.hi, select(abs_(p.hi) > V(Format<Real<V>>::max), V(0), lo));
 }
 
 // exp(hi + lo) = 2^n * (1 + p), p with a relative error of about eps / 1000: an exponent's rounding is multiplied by it.
