@@ -5,7 +5,7 @@ from pathlib import Path
 
 import sklearn_losses as sl
 from sklearn_losses import links, optimizers, penalties, schedules
-from sklearn_losses.losses import DISTRIBUTIONS, ORDINAL, POINTWISE, REDUCED, ROWWISE
+from sklearn_losses.losses import DISTRIBUTIONS, ORDINAL, POINTWISE, RANKING, REDUCED, ROWWISE
 from sklearn_losses.testing import check_loss
 
 GROUPS = {
@@ -25,6 +25,13 @@ GROUPS = {
         sl.concordance_scorer,
         sl.brier_score,
         sl.integrated_brier_score,
+    ],
+    "Losses for rankings": RANKING,
+    "Rankings": [
+        sl.ranking_target,
+        sl.ndcg,
+        sl.mean_average_precision,
+        sl.make_ranking_scorer,
     ],
     "Optimizers": [sl.Optimizer, sl.get_optimizer, *optimizers.OPTIMIZERS.values()],
     "Penalties": [sl.Penalty, sl.get_penalty, *penalties.PENALTIES.values()],
@@ -139,8 +146,10 @@ def loss_tables():
             else:
                 last = "yes" if cls().gives_probability else "no"
             rows.append([names, formula, params, last])
-        header = ["Name and class", "Formula", "Parameters"]
-        header.append("Domain of y_true" if "regression" in title else "Probabilities")
+        header, domain = ["Name and class", "Formula", "Parameters"], "Domain of y_true"
+        header.append(
+            "Probabilities" if any(cls.task != "regression" for cls in GROUPS[title]) else domain
+        )
         text += f"{title}\n{'-' * len(title)}\n\n{table(header, rows, '27 37 20 16')}\n"
     return text
 

@@ -167,7 +167,7 @@ def test_queries_without_a_relevant_document_are_left_out_or_count_as_asked(metr
     with pytest.warns(UndefinedMetricWarning):
         assert np.isnan(metric(y, scores, sample_weight=[0, 0, 1, 1, 1]))
     for bad in ("warn", None, 0.5):
-        with pytest.raises(ValueError, match="zero_division must be 0.0, 1.0 or numpy.nan"):
+        with pytest.raises(ValueError, match=r"zero_division must be 0.0, 1.0 or numpy.nan"):
             metric(y, scores, zero_division=bad)
 
 
