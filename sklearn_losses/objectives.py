@@ -31,8 +31,8 @@ def as_objective(loss, library, *, min_hessian="auto"):
     Parameters
     ----------
     loss : str or Loss
-        A loss, or a name of `LOSSES`. A row-wise loss has a tree for each class. A loss of a ranking
-        takes the queries from the library's `group` or `qid`; CatBoost has none of these losses.
+        A loss, or a name of `LOSSES`. A row-wise loss has a tree for each class. A loss of a
+        ranking takes the queries from the library's `group` or `qid`; not for CatBoost.
     library : {"xgboost", "lightgbm", "catboost"}
     min_hessian : "auto" or float, default="auto"
         A leaf's value is minus the sum of its gradients over that of its hessians, which must not
@@ -70,8 +70,8 @@ def as_objective(loss, library, *, min_hessian="auto"):
         is the best constant; ``objective.start_params(y, sample_weight=None, offset=None,
         eval_set=None, eval_offset=None, classifier=False)`` is the same as the keyword arguments
         that the library takes, for the samples trained on and for those of evaluation sets.
-        `min_hessian_` is the least hessian of a sample of weight 1. The objective of a ranking has no
-        start: these losses see no number that is added to all raw predictions.
+        `min_hessian_` is the least hessian of a sample of weight 1. The objective of a ranking has
+        no start: these losses see no number that is added to all raw predictions.
 
     Raises
     ------

@@ -275,12 +275,12 @@ class PairwiseLogistic(_RankingLoss):
     - Domain: y_true as `ranking_target` makes it, or relevances of one query. Relevances are any
       real numbers, of which only the order counts.
     - Link: none; raw predictions are scores, whose order in a query counts.
-    - Formula: the sum of ``log(1 + exp(-(raw_i - raw_j)))`` over the pairs of documents of one query
-      with ``relevance_i > relevance_j``, over the number of pairs.
+    - Formula: the sum of ``log(1 + exp(-(raw_i - raw_j)))`` over the pairs of documents of one
+      query with ``relevance_i > relevance_j``, over the number of pairs.
 
     It is convex, and has all derivatives. A query's pairs are gone through one by one: n documents
-    of as many relevances have ``n * (n - 1) / 2``. Queries go to several threads, with the same bits
-    for any number of them.
+    of as many relevances have ``n * (n - 1) / 2``. Queries go to several threads, with the same
+    bits for any number of them.
 
     `sample_weight` weighs queries: it is the same for all documents of one, and a query of weight 2
     counts as two. (XGBoost takes one weight a query; LightGBM multiplies each document's
@@ -425,21 +425,21 @@ class _LambdaJoint(_SmoothJoint):
 
 
 class LambdaRank(_RankingLoss):
-    """Pairwise logistic loss, of which a pair weighs what swapping its documents would change in the
-    NDCG: LambdaMART's, for boosting.
+    """Pairwise logistic loss, of which a pair weighs what swapping its documents would change in
+    the NDCG: LambdaMART's, for boosting.
 
     - Domain: y_true as `ranking_target` makes it, or relevances of one query, which are not
       negative.
     - Link: none; raw predictions are scores, whose order in a query counts.
     - Formula: the sum of ``abs(delta_ij) * log(1 + exp(-(raw_i - raw_j)))`` over the pairs of
-      documents of one query with ``relevance_i > relevance_j``, over the number of queries that have
-      a pair. ``delta_ij`` is what the query's NDCG at `k` would change by if the two documents
+      documents of one query with ``relevance_i > relevance_j``, over the number of queries that
+      have a pair. ``delta_ij`` is what the query's NDCG at `k` would change by if the two documents
       swapped their present places; documents of equal score stand as they do in the data.
 
     Its gradient is not that of a function of the raw predictions: weights follow the present order,
     and are constants in it. The value is that of the same weights, so it jumps where the order
-    changes, and need not fall while the NDCG rises: watch `ndcg` instead. There is no minimum to fit
-    to (`has_minimum` is False), and following the gradient, as boosting does, ends where its parts
+    changes, and need not fall while the NDCG rises: watch `ndcg` instead. There is no minimum to
+    fit to (`has_minimum` is False), and following the gradient, as boosting does, ends where its parts
     are in balance. Linear models that are fitted to a minimum take `PairwiseLogistic` or `ListNet`.
 
     `sample_weight` weighs queries: it is the same for all documents of one.
@@ -557,8 +557,8 @@ class ListNet(_RankingLoss):
     the relevances but for a number a query, and is the entropy of p there, not 0. As relevances are
     compared by their difference, their unit counts.
 
-    `sample_weight` weighs queries: it is the same for all documents of one. The mass is the weighted
-    number of queries.
+    `sample_weight` weighs queries: it is the same for all documents of one. The mass is the
+    weighted number of queries.
 
     References
     ----------

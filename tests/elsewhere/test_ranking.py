@@ -105,8 +105,8 @@ def test_map_is_scikit_learns_query_by_query():
 
 
 # Three queries without equal scores but for one pair of equal relevance, and what XGBoost 3.2.0
-# (eval_metric="ndcg", "ndcg@2", ... of a model of no trees with `base_margin`; for "map" of relevance
-# > 0) and LightGBM 4.7.0 (metric=["ndcg", "map"], eval_at=[2, 3, 10], `init_score`) print of them.
+# (eval_metric="ndcg", "ndcg@2", ... of a model of no trees with `base_margin`; for "map" of
+# relevance > 0) and LightGBM 4.7.0 (metric=["ndcg", "map"], eval_at=[2, 3, 10], `init_score`) print of them.
 QUOTED = (
     sl.ranking_target([3, 0, 2, 1, 0, 0, 1, 2, 2, 0, 0, 0, 4, 0, 1], [0] * 6 + [1] * 5 + [2] * 4),
     [0.9, 0.8, 0.1, 0.5, -0.2, 0.3, 0.1, 0.7, 0.2, 0.6, -1, 0.4, 0.35, 0.2, 0.6],
@@ -383,7 +383,7 @@ def test_an_objective_gives_the_derivatives_of_the_total(loss, library):
     scaled = sl.as_objective(loss, library)
     level = loss.gradient_hessian(y, np.zeros(len(y)), by_document)[1]
     for objective, factor in ((own, 1.0), (scaled, by_document.sum() / level.sum())):
-        for given in (
+        for found in (
             objective(y["relevance"], raw, by_document, sizes),
             objective(y["relevance"], raw, by_document, sizes),  # the targets are known now
             objective(y, raw, by_document),
@@ -392,7 +392,7 @@ def test_an_objective_gives_the_derivatives_of_the_total(loss, library):
             clone(objective)(y, raw, by_document),
             pickle.loads(pickle.dumps(objective))(y, raw, by_document),
         ):
-            for part, exact in zip(given, expected, strict=True):
+            for part, exact in zip(found, expected, strict=True):
                 assert part.dtype == np.float32
                 np.testing.assert_allclose(part, factor * exact, rtol=1e-5, atol=1e-7)
         # Other targets after these.
