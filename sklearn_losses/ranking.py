@@ -113,7 +113,7 @@ class _Ranked:
         known = ~np.isnan(share)
         if not weight[known].any():
             warnings.warn(
-                "no query has a relevant document: the mean over queries is not defined: it is nan",
+                "no query has a relevant document: the mean over queries is not defined: nan",
                 UndefinedMetricWarning,
                 stacklevel=3,
             )
@@ -142,7 +142,7 @@ def ndcg(y_true, scores, *, k=None, gain="exponential", sample_weight=None, zero
     Parameters
     ----------
     y_true : array-like
-        What `ranking_target` makes, or relevances of shape (n_documents,) of one query. Not
+        What `ranking_target` makes, or relevances of shape (n_documents,) of one query; not
         negative.
     scores : array-like of shape (n_documents,)
         The highest is ranked first.
@@ -196,8 +196,8 @@ def mean_average_precision(y_true, scores, *, k=None, sample_weight=None, zero_d
 
     A document is relevant where its relevance is above 0. Of a query it is the sum, over the first
     k places that hold a relevant document, of the share of relevant ones up to there, divided by
-    the number of relevant documents, which counts as k where it is more (as in LightGBM, so that
-    the best order has 1).
+    the number of relevant documents, which counts as k where it is more (as in LightGBM, so that the
+    best order has 1).
 
     Of documents of equal score it is the mean over all their orders.
 

@@ -184,6 +184,11 @@ class Parameters:
                 "RootMeanSquaredError is no mean over samples, so stochastic gradients cannot "
                 "minimise it; loss='squared_error' has the same minimiser"
             )
+        if loss.is_joint and not loss.has_minimum:
+            raise ValueError(
+                f"{type(loss).__name__} has no minimum to fit to: its weights follow the present "
+                "order. Use PairwiseLogistic or ListNet, or boosting: as_objective"
+            )
         loss = self._accept_loss(loss)
         if not loss.is_multiclass:
             # checks the loss's own parameters; a row-wise loss first needs its classes

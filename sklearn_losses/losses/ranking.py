@@ -237,14 +237,22 @@ class _PairJoint(Joint):
         return out
 
 
-class _LogisticJoint(_PairJoint):
+class _SmoothJoint(_PairJoint):
+    """All pairs: of the logistic loss, or of a hinge that is smoothed."""
+
+    def __init__(self, owner, queries, margin=0.0, width=0.0):
+        super().__init__(owner, queries)
+        self.margin, self.width = margin, width
+
     def _run(self, raw, **options):
-        values, first, hessian = _ranking.logistic(
+        values, first, hessian = _ranking.smooth(
             self.queries.starts,
             self.below,
             self.queries.weight,
             self.sorted(raw),
             self.n_pairs,
+            self.margin,
+            self.width,
             n_threads=self.n_threads,
             **options,
         )
@@ -294,7 +302,7 @@ class PairwiseLogistic(_RankingLoss):
     name = "pairwise_logistic"
 
     def _joint(self, target, weight):
-        return _LogisticJoint(type(self).__name__, Queries(target, weight))
+        return _SmoothJoint(type(self).__name__, Queries(target, weight))
 
 
 class _HingeJoint(_PairJoint):
@@ -375,8 +383,24 @@ class PairwiseHinge(_RankingLoss):
         (margin,) = self._numbers()
         return _HingeJoint(type(self).__name__, Queries(target, weight), margin)
 
+    def _smoothed(self, width):
+        return _SmoothedHinge(self.margin, width), lambda y: None
 
-class _LambdaJoint(_LogisticJoint):
+
+class _SmoothedHinge(_RankingLoss):
+    """The pairwise hinge with a parabola around its kink."""
+
+    name = "smoothed_pairwise_hinge"
+
+    def __init__(self, margin, width):
+        self.margin = margin
+        self.width = width
+
+    def _joint(self, target, weight):
+        return _SmoothJoint("PairwiseHinge", Queries(target, weight), self.margin, self.width)
+
+
+class _LambdaJoint(_SmoothJoint):
     def __init__(self, owner, queries, gains, k, damped):
         super().__init__(owner, queries)
         best = queries.best_gains(gains, k)
@@ -415,9 +439,8 @@ class LambdaRank(_RankingLoss):
     Its gradient is not that of a function of the raw predictions: weights follow the present order,
     and are constants in it. The value is that of the same weights, so it jumps where the order
     changes, and need not fall while the NDCG rises: watch `ndcg` instead. There is no minimum to
-    fit to (`has_minimum` is False), and following the gradient, as boosting does, ends where its
-    parts are in balance. Linear models that are fitted to a minimum take `PairwiseLogistic` or
-    `ListNet`.
+    fit to (`has_minimum` is False), and following the gradient, as boosting does, ends where its parts
+    are in balance. Linear models that are fitted to a minimum take `PairwiseLogistic` or `ListNet`.
 
     `sample_weight` weighs queries: it is the same for all documents of one.
 

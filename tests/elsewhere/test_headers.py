@@ -117,8 +117,8 @@ double concordance(const sl::Observed& seen);
 double concordance(const sl::Observed& seen) { return sl::count_pairs(seen).tied; }
 void ranking(int outputs, int level, const sl::Index* levels, const sl::Query* query);
 void ranking(int outputs, int level, const sl::Index* levels, const sl::Query* query) {
-    sl::logistic_query(outputs, level, query);
-    sl::hinge_query(1.0, levels, query);
+    sl::smooth_query(outputs, level, query);
+    sl::hinge_query(levels, query);
 }
 #define SPECIAL(V) \\
     template struct sl::Logistic<V>; \\

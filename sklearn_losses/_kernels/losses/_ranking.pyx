@@ -1,4 +1,4 @@
-"""Losses of pairs of documents of a query: all pairs for the logistic loss, counts along the order for the hinge."""
+"""Losses of pairs of documents of a query: all pairs for the smooth losses, counts along the order for the hinge."""
 
 cimport numpy as cnp
 from cython.parallel cimport prange
@@ -17,6 +17,8 @@ cdef extern from "losses/ranking.h" namespace "sl" nogil:
         const Py_ssize_t* below
         const double* raw
         double weight
+        double margin
+        double width
         const double* gain
         const double* discount
         bint damped
@@ -28,8 +30,8 @@ cdef extern from "losses/ranking.h" namespace "sl" nogil:
         Py_ssize_t* tree
     enum:
         PRODUCT
-    void logistic_query(int outputs, int level, const Query* query) noexcept
-    void hinge_query(double margin, const Py_ssize_t* level, const Query* query) noexcept
+    void smooth_query(int outputs, int level, const Query* query) noexcept
+    void hinge_query(const Py_ssize_t* level, const Query* query) noexcept
 
 # Nanoseconds, roughly: of a pair at the middle level, and of a document that is sorted and counted.
 cdef Py_ssize_t COST_OF_PAIR = 4
@@ -55,7 +57,6 @@ cdef struct Job:
     const double* weight      # of the queries, or NULL
     double* values
     const Py_ssize_t* level   # of the hinge
-    double margin
     int outputs
     int simd
 
@@ -77,11 +78,11 @@ cdef void run_query(const Job* job, Py_ssize_t at) noexcept nogil:
     if q.second != NULL:
         q.second = q.second + start
     if job.level == NULL:
-        logistic_query(job.outputs, job.simd, &q)
+        smooth_query(job.outputs, job.simd, &q)
         return
     q.order = q.order + start
     q.tree = q.tree + start
-    hinge_query(job.margin, job.level + start, &q)
+    hinge_query(job.level + start, &q)
 
 
 cdef object run(Job* job, object starts, object below, object weight, object raw, Py_ssize_t cost, object n_threads):
@@ -110,9 +111,9 @@ cdef object run(Job* job, object starts, object below, object weight, object raw
     return values, first
 
 
-def logistic(starts, below, weight, raw, Py_ssize_t n_pairs, gain=None, discount=None, bint damped=False,
-             bint want_hessian=False, vector=None, n_threads=None):
-    """Pairwise logistic loss of documents in the order of their relevance, query after query.
+def smooth(starts, below, weight, raw, Py_ssize_t n_pairs, double margin=0.0, double width=0.0, gain=None,
+           discount=None, bint damped=False, bint want_hessian=False, vector=None, n_threads=None):
+    """Pairwise logistic loss, or a smoothed hinge, of documents in the order of their relevance, query after query.
 
     Parameters
     ----------
@@ -124,6 +125,8 @@ def logistic(starts, below, weight, raw, Py_ssize_t n_pairs, gain=None, discount
     raw : ndarray of shape (n_documents,), dtype float64
     n_pairs : int
         What the decision about threads is made with.
+    margin, width : float
+        Of the hinge, and of its quadratic part. Width 0: the logistic loss.
     gain, discount : ndarray of shape (n_documents,), dtype float64, or None
         LambdaRank's: the weight of a pair is the product of their differences.
     damped : bool
@@ -149,6 +152,8 @@ def logistic(starts, below, weight, raw, Py_ssize_t n_pairs, gain=None, discount
     job.whole.gain = <const double*> data_of(gain, "gain", cnp.NPY_FLOAT64, n)
     job.whole.discount = <const double*> data_of(discount, "discount", cnp.NPY_FLOAT64, n)
     job.whole.damped = damped
+    job.whole.margin = margin
+    job.whole.width = width
     job.whole.vector = <const double*> data_of(vector, "vector", cnp.NPY_FLOAT64, n)
     job.whole.second = <double*> data_of(hessian, "hessian", cnp.NPY_FLOAT64, n)
     job.level = NULL
@@ -163,7 +168,7 @@ def hinge(starts, below, level, weight, raw, double margin, n_threads=None):
     Parameters
     ----------
     starts, below, weight, raw, n_threads
-        As of `logistic`.
+        As of `smooth`.
     level : ndarray of shape (n_documents,), dtype intp
         The number of lower relevances in the query.
     margin : float
@@ -177,10 +182,12 @@ def hinge(starts, below, level, weight, raw, double margin, n_threads=None):
     cdef Py_ssize_t n = raw.shape[0]
     order, tree = np.empty((2, n), dtype=np.intp)
     job.whole.gain = NULL
+    job.whole.damped = False
+    job.whole.width = 0.0
     job.whole.vector = NULL
     job.whole.second = NULL
     job.whole.order = <Py_ssize_t*> data_of(order, "order", cnp.NPY_INTP, n)
     job.whole.tree = <Py_ssize_t*> data_of(tree, "tree", cnp.NPY_INTP, n)
     job.level = <const Py_ssize_t*> data_of(level, "level", cnp.NPY_INTP, n)
-    job.margin = margin
+    job.whole.margin = margin
     return run(&job, starts, below, weight, raw, n * COST_OF_DOCUMENT, n_threads)

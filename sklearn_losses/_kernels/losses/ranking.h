@@ -23,6 +23,7 @@ struct Query {
     const Index* below;
     const double* raw;
     double weight;
+    double margin, width;  // of the hinge and what it is smoothed by; width 0: the logistic loss
     // Of LambdaRank, else null: the weight of a pair is the product of the differences of the two. Where `damped`, that is
     // divided by how far apart the raw predictions are, and the query's sum of forces becomes log2(1 + sum).
     const double* gain;
@@ -36,23 +37,34 @@ struct Query {
     Index* tree;
 };
 
-// ------------------------------------------------------------------------------------------------- all pairs: logistic
+// -------------------------------------------------------------------------------------- all pairs: the smooth losses
 
 // log(1 + exp(-d)) of a difference that is known to twice the precision: what the low part adds to each derivative is
 // the next one times it.
-SL_FN Out<double> of_difference(const HalfBinomialLoss<double>& loss, double high, double low) {
-    const DoubleDouble<double> d = residual<double>(low, high);
-    const Out<double> o = loss(1.0, d.hi);
-    const double turn = -o.hessian * (1.0 + 2.0 * o.gradient);
-    return {o.value + o.gradient * d.lo, o.gradient + o.hessian * d.lo, o.hessian + turn * d.lo};
-}
+struct LogisticPair {
+    HalfBinomialLoss<double> loss{nullptr};
+    SL_FN explicit LogisticPair(const Query&) {}
+    SL_FN Out<double> operator()(double high, double low) const {
+        const DoubleDouble<double> d = residual<double>(low, high);
+        const Out<double> o = loss(1.0, d.hi);
+        const double turn = -o.hessian * (1.0 + 2.0 * o.gradient);
+        return {o.value + o.gradient * d.lo, o.gradient + o.hessian * d.lo, o.hessian + turn * d.lo};
+    }
+};
 
-template <int OUT, bool WEIGHED>
-struct LogisticPairs {
+struct SmoothHingePair {
+    SmoothHinge<double> loss;
+    double shift;
+    SL_FN explicit SmoothHingePair(const Query& q) : loss(&q.width), shift(1.0 - q.margin) {}
+    SL_FN Out<double> operator()(double high, double low) const { return loss(1.0, (high - low) + shift); }
+};
+
+template <class Pair, int OUT, bool WEIGHED>
+struct AllPairs {
     enum { CHUNK = 256 };
     static SL_FN void run(const Query* query) {
         const Query q = *query;
-        const HalfBinomialLoss<double> loss(nullptr);
+        const Pair pair(q);
         double value[CHUNK], slope[CHUNK], bend[CHUNK];
         double total = 0.0, forces = 0.0;
         bool apart = false;
@@ -65,7 +77,7 @@ struct LogisticPairs {
                 const double* raw = q.raw + start;
                 SL_INDEPENDENT
                 for (Index j = 0; j < m; ++j) {
-                    const Out<double> o = of_difference(loss, q.raw[i], raw[j]);
+                    const Out<double> o = pair(q.raw[i], raw[j]);
                     double w = 1.0;
                     if constexpr (WEIGHED)
                         w = (q.gain[i] - q.gain[start + j]) * abs_(q.discount[i] - q.discount[start + j]) /
@@ -105,22 +117,23 @@ struct LogisticPairs {
     }
 };
 
-template <bool WEIGHED>
-inline void logistic_pairs(int outputs, int level, const Query* query) {
+template <class Pair, bool WEIGHED>
+inline void all_pairs(int outputs, int level, const Query* query) {
     using Signature = void(const Query*);
     switch (outputs) {
-        case VALUE | GRADIENT: return Cloned<LogisticPairs<VALUE | GRADIENT, WEIGHED>, Signature>::at(level)(query);
-        case GRADIENT | HESSIAN:
-            return Cloned<LogisticPairs<GRADIENT | HESSIAN, WEIGHED>, Signature>::at(level)(query);
-        default: return Cloned<LogisticPairs<PRODUCT, WEIGHED>, Signature>::at(level)(query);
+        case VALUE | GRADIENT: return Cloned<AllPairs<Pair, VALUE | GRADIENT, WEIGHED>, Signature>::at(level)(query);
+        case GRADIENT | HESSIAN: return Cloned<AllPairs<Pair, GRADIENT | HESSIAN, WEIGHED>, Signature>::at(level)(query);
+        default: return Cloned<AllPairs<Pair, PRODUCT, WEIGHED>, Signature>::at(level)(query);
     }
 }
 // The first and second derivatives are to be 0 before.
-inline void logistic_query(int outputs, int level, const Query* query) {
-    if (query->gain)
-        logistic_pairs<true>(outputs, level, query);
+inline void smooth_query(int outputs, int level, const Query* query) {
+    if (query->width > 0.0)
+        all_pairs<SmoothHingePair, false>(outputs, level, query);
+    else if (query->gain)
+        all_pairs<LogisticPair, true>(outputs, level, query);
     else
-        logistic_pairs<false>(outputs, level, query);
+        all_pairs<LogisticPair, false>(outputs, level, query);
 }
 
 // ---------------------------------------------------------------------------------------------------- counting: hinge
@@ -149,8 +162,9 @@ inline bool within(double high, double low, double margin) {
 // Of a document the pairs count that are within the margin, and not which: along the order of the raw predictions, those
 // near enough come in one after another, and a tree over the levels of relevance tells how many have less, or more.
 // (Joachims 2006 for two levels; Airola, Pahikkala and Salakoski 2011; Lee and Lin 2014.)
-inline void hinge_query(double margin, const Index* level, const Query* query) {
+inline void hinge_query(const Index* level, const Query* query) {
     const Query q = *query;
+    const double margin = q.margin;
     double fault = 0.0;
     for (Index i = 0; i < q.n; ++i) fault += q.raw[i] - q.raw[i];
     if (!(fault == 0.0)) {  // there is no order with NaN
