@@ -18,8 +18,8 @@ from sklearn_losses import DensityRatio, SGDClassifierX, SGDRegressorX, effectiv
 # %%
 # The data
 # --------
-# Shimodaira's (2000) example: the target lies where the curve falls, and half of the source where it
-# rises again.
+# Shimodaira's (2000) example: the target lies where the curve falls, and half of the source where
+# it rises again.
 
 
 def curve(x):

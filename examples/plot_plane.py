@@ -47,10 +47,10 @@ print(f"loss {curve[-1]:.1e}, w = {w}, b = {b:.15f}")
 # %%
 # By the library
 # --------------
-# Mini-batches with a constant rate, and ``optimizer="auto"``, which solves for the minimum. `eta0` has
-# no unit: it is a share of Newton's step, in which the factor 2 of the gradient is counted, so that
-# the 0.03 from above is 0.06 here. What is left in the end is rounding: the last digit of a y near 8
-# is 2e-15, and its square 3e-30.
+# Mini-batches with a constant rate, and ``optimizer="auto"``, which solves for the minimum. `eta0`
+# has no unit: it is a share of Newton's step, in which the factor 2 of the gradient is counted, so
+# that the 0.03 from above is 0.06 here. What is left in the end is rounding: the last digit of a y
+# near 8 is 2e-15, and its square 3e-30.
 
 
 def by_library(X, y, epochs=20):
@@ -86,7 +86,7 @@ for name, model, value in (
 # Without noise all mini-batches have the same minimum, so that their steps lead there as those of
 # all samples do: by about the same factor every epoch. With noise each has another; at a constant
 # rate the steps go around the minimum at a distance that the rate sets, and another epoch changes
-# nothing. The loss of the data cannot tell: it stands at the noise's variance. What tells is how far
+# nothing. The loss itself hardly tells, as it stands at the noise's variance. What tells is how far
 # it is above the least.
 
 noisy = y + rng.normal(scale=0.1, size=len(y))
