@@ -86,8 +86,8 @@ for name, model, value in (
 # Without noise all mini-batches have the same minimum, so that their steps lead there as those of
 # all samples do: by about the same factor every epoch. With noise each has another; at a constant
 # rate the steps go around the minimum at a distance that the rate sets, and another epoch changes
-# nothing. The loss of the data cannot tell: it stands at the noise's variance. What tells is how
-# far it is above the least.
+# nothing. The loss itself hardly tells, as it stands at the noise's variance. What tells is how far
+# it is above the least.
 
 noisy = y + rng.normal(scale=0.1, size=len(y))
 least = SquaredError()(

@@ -478,6 +478,11 @@ def gradient_penalty(critic, real, fake, target, generator):
     between = torch.lerp(fake.detach(), real.detach(), share).requires_grad_()
     with torch.enable_grad():  # also where a penalty is looked at alone
         scores = critic(between)
+        if not (isinstance(scores, torch.Tensor) and scores.requires_grad):
+            raise ValueError(
+                "critic must return a tensor of scores that depends on its input by PyTorch's "
+                f"operations; got {type(scores).__name__}"
+            )
         [gradient] = torch.autograd.grad(scores.sum(), between, create_graph=True)
         norm = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
     return TorchLoss(SquaredError())(norm, torch.full_like(norm, target, requires_grad=False))

@@ -1,5 +1,7 @@
 """Density ratios by losses that tell two samples apart: weights for covariate shift."""
 
+import warnings
+
 import numpy as np
 from sklearn import config_context
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
@@ -78,15 +80,14 @@ class KLIEPLoss(_RatioLoss):
     link = LogitLink()
 
     def value(self, y_true, raw_prediction):
-        return (1 - y_true) * array_namespace(raw_prediction).exp(raw_prediction) - (
-            y_true * raw_prediction
-        )
+        return self.second_derivative(y_true, raw_prediction) - y_true * raw_prediction
 
     def derivative(self, y_true, raw_prediction):
         return self.second_derivative(y_true, raw_prediction) - y_true
 
     def second_derivative(self, y_true, raw_prediction):
-        return (1 - y_true) * array_namespace(raw_prediction).exp(raw_prediction)
+        with np.errstate(over="ignore"):  # an optimizer's steps may go far
+            return (1 - y_true) * array_namespace(raw_prediction).exp(raw_prediction)
 
     def _minus_best_value(self, y):
         with np.errstate(divide="ignore"):  # without bound at 1
@@ -290,7 +291,7 @@ class DensityRatio(MetaEstimatorMixin, BaseEstimator):
                 ]
             )
         y = np.repeat([0, 1], [n_source, n_target])
-        return self.fit(_stacked(X_source, X_target), y, weight)
+        return self._fit(_stacked(X_source, X_target), y, weight)
 
     def fit(self, X, y, sample_weight=None):
         """Fit to both samples stacked.
@@ -316,23 +317,41 @@ class DensityRatio(MetaEstimatorMixin, BaseEstimator):
         ValueError
             For a parameter outside its range, labels that are not two, a sample without weight, and
             odds that are infinite at source samples, where there is no ratio.
+
+        Warns
+        -----
+        UserWarning
+            Where the mean of the ratios over the source samples, before `power` and `clip`, is far
+            from the 1 that it is for densities, below 0.5 or above 2: the two samples hardly
+            overlap, or the estimator knows its samples by heart or does not fit.
         """
+        return self._fit(X, y, sample_weight)
+
+    def _fit(self, X, y, sample_weight):
+        """`fit`, whose caller's caller is warned."""
         settings = self._settings()
         if y is None:
             raise ValueError(
                 "DensityRatio requires y to be passed, but the target y is None: labels of source "
                 "and target samples. For two samples there is fit_samples"
             )
+        shape = np.asarray(y).shape
+        if len(shape) == 2 and shape[1] > 1:
+            raise ValueError(
+                f"y should be a 1d array, got an array of shape {shape} instead: labels of the "
+                "rows of X. For two samples there is fit_samples"
+            )
         y = column_or_1d(y, warn=True)
         _rows("X", X)
         check_consistent_length(X, y)
         classes, codes = _two_labels(y)
-        estimator = clone(self._made())
-        if not hasattr(estimator, "predict_proba"):
+        estimator = self._made()
+        if isinstance(estimator, type) or not hasattr(estimator, "predict_proba"):
             raise TypeError(
-                f"estimator must have predict_proba; {type(estimator).__name__} has none, with "
-                "these parameters at least"
+                f"estimator must be a classifier with predict_proba; got {estimator!r}, which has "
+                "none"
             )
+        estimator = clone(estimator)
         weight = None
         if sample_weight is not None:
             weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
@@ -346,7 +365,8 @@ class DensityRatio(MetaEstimatorMixin, BaseEstimator):
             estimator.fit(X, codes, **_fit_weights(estimator, weight))
         scale = float(masses[0] / masses[1])
         source = codes == 0 if weight is None else (codes == 0) & (weight > 0)
-        ratios = _ratios(estimator, X, scale, *settings)[source].astype(np.float64)
+        plain = _odds(estimator, X, scale)[source].astype(np.float64)
+        ratios = _tamed(plain, *settings)
         if not np.isfinite(ratios).all():
             raise ValueError(
                 f"the ratio is infinite at {np.count_nonzero(np.isinf(ratios))} source samples, "
@@ -354,12 +374,21 @@ class DensityRatio(MetaEstimatorMixin, BaseEstimator):
                 "set clip"
             )
         own = np.ones(len(ratios)) if weight is None else weight[source].astype(np.float64)
-        mean = float(np.average(ratios, weights=own)) if self.normalize else 1.0
-        if not mean > 0:
+        if not (own * ratios).any():
             raise ValueError(
                 "the ratio is 0 at all source samples: the two samples do not overlap where the "
                 "estimator looks"
             )
+        total = float(np.average(plain, weights=own))
+        if not 0.5 <= total <= 2:
+            warnings.warn(
+                f"The ratios have the mean {total:.3g} over the source samples, where those of two "
+                "densities have 1: the samples hardly overlap, or the estimator knows them by "
+                "heart or does not fit. Weights may mean little",
+                UserWarning,
+                stacklevel=3,
+            )
+        mean = float(np.average(ratios, weights=own)) if self.normalize else 1.0
         self.estimator_, self.classes_, self.odds_scale_ = estimator, classes, scale
         self.mean_weight_, self._fitted_settings = mean, settings
         self.effective_sample_size_ = effective_sample_size(own * ratios)
@@ -395,7 +424,7 @@ class DensityRatio(MetaEstimatorMixin, BaseEstimator):
             unless there is `clip`.
         """
         check_is_fitted(self)
-        ratio = _ratios(self.estimator_, X, self.odds_scale_, *self._fitted_settings)
+        ratio = _tamed(_odds(self.estimator_, X, self.odds_scale_), *self._fitted_settings)
         return ratio / ratio.dtype.type(self.mean_weight_)
 
     def score(self, X, y, sample_weight=None):
@@ -431,7 +460,11 @@ class DensityRatio(MetaEstimatorMixin, BaseEstimator):
                 f"y must hold both labels {self.classes_.tolist()} and no other; got "
                 f"{np.unique(y).tolist()}. In a search take cv=StratifiedKFold(shuffle=True)"
             )
-        own = np.ones(len(y)) if sample_weight is None else check_sample_weight(sample_weight, X)
+        own = np.ones(len(y))
+        if sample_weight is not None:
+            own = check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            if not all(own[side].any() for side in sides):
+                raise ValueError("sample_weight must not be zero for all samples of a label")
         with np.errstate(divide="ignore"):
             terms = weights[sides[0]] - 1, np.log(weights[sides[1]])
         of_source, of_target = (
@@ -457,12 +490,17 @@ class DensityRatio(MetaEstimatorMixin, BaseEstimator):
         return tags
 
 
-def _ratios(estimator, X, scale, power, clip):
-    """Ratios of the densities after `power` and `clip`."""
+def _odds(estimator, X, scale):
+    """Ratios of the densities."""
     proba = estimator.predict_proba(X)
     with np.errstate(divide="ignore", over="ignore"):
-        ratio = (proba[:, 1] / proba[:, 0] * proba.dtype.type(scale)) ** power
-    return ratio if clip is None else np.minimum(ratio, proba.dtype.type(clip))
+        return proba[:, 1] / proba[:, 0] * proba.dtype.type(scale)
+
+
+def _tamed(ratio, power, clip):
+    """Ratios after `power` and `clip`."""
+    ratio = ratio**power
+    return ratio if clip is None else np.minimum(ratio, ratio.dtype.type(clip))
 
 
 def _fit_weights(estimator, weight):
@@ -487,7 +525,12 @@ def _rows(name, X):
 
 
 def _two_labels(y):
-    classes, codes = np.unique(y, return_inverse=True)
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise ValueError("y must hold two labels; Input y contains NaN or infinity")
+    try:
+        classes, codes = np.unique(y, return_inverse=True)
+    except TypeError as error:
+        raise TypeError("y must hold labels of one type, which can be sorted") from error
     if len(classes) != 2:
         raise ValueError(
             "y must hold two labels, those of source and target samples; "

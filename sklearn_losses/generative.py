@@ -228,7 +228,7 @@ def _term(term, name, scores, weight):
     for key, array in arrays.items():
         if on_device(array):
             raise TypeError(f"{key} must be on the host; as_torch takes tensors of a device")
-        if array is not None:
+        if array is not None or key == f"{name}_scores":
             arrays[key] = finite(kernel_array(array, key), key)
     scores, weight = arrays.values()
     if scores.size == 0:

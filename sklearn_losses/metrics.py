@@ -337,6 +337,11 @@ def _skill(loss, y_true, raw_prediction, sample_weight, offset):
     if sample_weight is not None:
         sample_weight = relative_weight(xp.asarray(sample_weight))
     best = float(xp.average(best, weights=sample_weight))
+    if not np.isfinite(best):
+        raise ValueError(
+            f"{type(loss).__name__} has no least value for these targets, and so no share of it "
+            "that predictions save"
+        )
     # What is left of two equal sums after rounding is no skill.
     rounding = 8 * np.finfo(raw_prediction.dtype).eps * (abs(worst) + abs(best))
     if worst + best <= rounding or (offset is None and bool((y_true == y_true[0]).all())):

@@ -228,6 +228,9 @@ def test_bad_samples_are_named():
     for error, message, (real, fake, options) in cases:
         with pytest.raises(error, match=message):
             gradient_penalty(critic, real, fake, **options)
+    for of_numpy in (lambda x: x.detach().numpy(), lambda x: torch.zeros(len(x))):
+        with pytest.raises(ValueError, match=r"critic must return a tensor of scores that depends"):
+            gradient_penalty(of_numpy, x, x)
 
 
 def test_a_critic_with_the_penalty_finds_the_distance_of_two_points():

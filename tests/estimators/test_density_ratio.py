@@ -1,6 +1,7 @@
 """Density ratios: of known densities, against the papers' own solutions, and as an estimator."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from sklearn_losses import (
     LSIFLoss,
     SGDClassifierX,
     as_torch,
+    d2_loss_score,
     effective_sample_size,
 )
 from sklearn_losses.testing import check_loss
@@ -243,6 +245,7 @@ def test_float32_stays():
     np.testing.assert_allclose(got, want, rtol=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:The ratios have the mean")
 def test_it_is_searched_over_cross_fitted_cloned_and_pickled():
     source, target, _ = two_samples(400, 400)
     X, y = np.vstack([source, target]), np.repeat([0, 1], 400)
@@ -279,13 +282,14 @@ def test_weights_go_to_every_step_that_takes_them_under_metadata_routing_too():
     np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.filterwarnings("ignore:The ratios have the mean")
 def test_a_failed_fit_leaves_the_estimator_as_it_was():
     source, target, _ = two_samples(100, 100)
     model = DensityRatio().fit_samples(source, target)
     before, state = model.predict(source), dict(vars(model))
     with pytest.raises(ValueError):
         model.fit_samples(source, np.full((5, 2), np.nan))
-    apart = RandomForestClassifier(10, bootstrap=False, random_state=0)
+    apart = RandomForestClassifier(10, bootstrap=False, random_state=0)  # all by heart
     with pytest.raises(ValueError, match="ratio is 0 at all source samples"):
         DensityRatio(apart).fit_samples(source, target)
     assert vars(model) == state
@@ -303,6 +307,7 @@ class Certain(ClassifierMixin, BaseEstimator):
         return np.hstack([X <= 2, X > 2]).astype(float)
 
 
+@pytest.mark.filterwarnings("ignore:The ratios have the mean")
 def test_infinite_ratios_are_refused_at_the_source_and_clipped_on_wish():
     source, target = np.array([[0.0], [1.0], [3.0]]), np.array([[3.0], [4.0]])
     with pytest.raises(ValueError, match=r"infinite at 1 source samples.*set clip"):
@@ -312,6 +317,35 @@ def test_infinite_ratios_are_refused_at_the_source_and_clipped_on_wish():
     elsewhere = DensityRatio(Certain(), normalize=False)
     with pytest.raises(ValueError, match=r"must not be negative, nor all zero|ratio is 0"):
         elsewhere.fit_samples(source[:2], target)
+
+
+def test_a_mean_of_the_ratios_far_from_one_warns_whoever_called():
+    source, target, _ = two_samples(300, 300)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        DensityRatio().fit_samples(source, target)
+        DensityRatio(clip=0.1).fit_samples(source, target)  # of ratios before clip
+    apart = target + 30
+    X, y = np.vstack([source, apart]), np.repeat([0, 1], 300)
+    for power in (1.0, 0.1):
+        model = DensityRatio(power=power)
+        for fit in (lambda m: m.fit_samples(source, apart), lambda m: m.fit(X, y)):
+            with pytest.warns(
+                UserWarning, match=r"have the mean \S+ over the source.*hardly"
+            ) as seen:
+                fit(model)
+            assert seen[0].filename == __file__
+    with pytest.warns(UserWarning, match="by heart"):
+        DensityRatio(RandomForestClassifier(20, random_state=0), clip=20).fit_samples(
+            source, target
+        )
+    with pytest.warns(UserWarning, match="have the mean inf"):
+        DensityRatio(Certain(), clip=6.0).fit_samples([[0.0], [3.0]], [[4.0]])
+
+
+def test_a_share_of_a_loss_without_a_least_value_is_refused():
+    with pytest.raises(ValueError, match="KLIEPLoss has no least value for these targets"):
+        d2_loss_score([0, 1, 0], [0.2, 0.7, 0.3], loss=KLIEPLoss())
 
 
 def test_bad_input_is_named():
@@ -324,13 +358,28 @@ def test_bad_input_is_named():
         (ValueError, r"normalize must be a bool; got 'yes'", {"normalize": "yes"}, (X, y)),
         (
             TypeError,
-            r"must have predict_proba; SGDClassifierX",
+            r"must be a classifier with predict_proba; got SGDC",
             {"estimator": sgd("hinge")},
             (X, y),
         ),
-        (TypeError, r"must have predict_proba", {"estimator": LinearRegression()}, (X, y)),
+        (TypeError, r"with predict_proba; got Lin", {"estimator": LinearRegression()}, (X, y)),
         (ValueError, r"two labels.*got 3 classes: \[0, 1, 2\]", {}, (X, np.arange(30) % 3)),
         (ValueError, r"two labels.*got 1 class: \[0\]", {}, (X, 0 * y)),
+        (
+            ValueError,
+            r"1d array, got an array of shape \(10, 2\).*fit_samples",
+            {},
+            (source, target),
+        ),
+        (ValueError, r"contains NaN", {}, (X, np.where(y == 1, np.nan, 0.0))),
+        (TypeError, r"labels of one type", {}, (X, np.array([None, "a"] * 15, dtype=object))),
+        (
+            TypeError,
+            r"must be a classifier with pred.*'log_loss'",
+            {"estimator": "log_loss"},
+            (X, y),
+        ),
+        (TypeError, r"must be a classifier", {"estimator": LogisticRegression}, (X, y)),
         (ValueError, r"requires y to be passed.*fit_samples", {}, (X, None)),
         (ValueError, r"must not be zero for all samples of the label 1", {}, (X, y, 1 - y)),
         (ValueError, r"[Nn]egative", {}, (X, y, -1.0 * y)),
@@ -372,6 +421,10 @@ def test_bad_input_is_named():
         model.score(source, y[:20])
     with pytest.raises(ValueError, match=r"no other; got \[0, 1, 2\]"):
         model.score(X, [2, *y[1:]])
+    with pytest.raises(ValueError, match=r"must not be zero for all samples of a label"):
+        model.score(X, y, y)
+    with pytest.raises(ValueError, match=r"[Nn]egative"):
+        model.score(X, y, -1.0 * y)
 
 
 def test_the_effective_sample_size_is_kishs():

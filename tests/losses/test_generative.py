@@ -233,6 +233,7 @@ def test_bad_input_is_named():
         (ValueError, r"fake_scores must be finite; got inf at index 1", (zero, [0, np.inf], {})),
         (ValueError, r"fake_scores must hold at least one sample", (zero, [], {})),
         (TypeError, r"real_scores must hold real numbers", (["a"], zero, {})),
+        (TypeError, r"real_scores must hold real numbers", (None, zero, {})),
         (ValueError, shape, (zero, zero, {"real_weight": [1, 2]})),
         (ValueError, r"fake_weight must not be negative", (zero, zero, {"fake_weight": [-1]})),
         (ValueError, r"fake_weight must not be all zero", (zero, zero, {"fake_weight": [0]})),
