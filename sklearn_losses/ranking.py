@@ -196,8 +196,8 @@ def mean_average_precision(y_true, scores, *, k=None, sample_weight=None, zero_d
 
     A document is relevant where its relevance is above 0. Of a query it is the sum, over the first
     k places that hold a relevant document, of the share of relevant ones up to there, divided by
-    the number of relevant documents, which counts as k where it is more (as in LightGBM, so that the
-    best order has 1).
+    the number of relevant documents, which counts as k where it is more (as in LightGBM, so that
+    the best order has 1).
 
     Of documents of equal score it is the mean over all their orders.
 

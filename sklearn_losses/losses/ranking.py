@@ -439,8 +439,9 @@ class LambdaRank(_RankingLoss):
     Its gradient is not that of a function of the raw predictions: weights follow the present order,
     and are constants in it. The value is that of the same weights, so it jumps where the order
     changes, and need not fall while the NDCG rises: watch `ndcg` instead. There is no minimum to
-    fit to (`has_minimum` is False), and following the gradient, as boosting does, ends where its parts
-    are in balance. Linear models that are fitted to a minimum take `PairwiseLogistic` or `ListNet`.
+    fit to (`has_minimum` is False), and following the gradient, as boosting does, ends where its
+    parts are in balance. Linear models that are fitted to a minimum take `PairwiseLogistic` or
+    `ListNet`.
 
     `sample_weight` weighs queries: it is the same for all documents of one.
 

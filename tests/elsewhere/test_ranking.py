@@ -106,7 +106,8 @@ def test_map_is_scikit_learns_query_by_query():
 
 # Three queries without equal scores but for one pair of equal relevance, and what XGBoost 3.2.0
 # (eval_metric="ndcg", "ndcg@2", ... of a model of no trees with `base_margin`; for "map" of
-# relevance > 0) and LightGBM 4.7.0 (metric=["ndcg", "map"], eval_at=[2, 3, 10], `init_score`) print of them.
+# relevance > 0) and LightGBM 4.7.0 (metric=["ndcg", "map"], eval_at=[2, 3, 10], `init_score`)
+# print of them.
 QUOTED = (
     sl.ranking_target([3, 0, 2, 1, 0, 0, 1, 2, 2, 0, 0, 0, 4, 0, 1], [0] * 6 + [1] * 5 + [2] * 4),
     [0.9, 0.8, 0.1, 0.5, -0.2, 0.3, 0.1, 0.7, 0.2, 0.6, -1, 0.4, 0.35, 0.2, 0.6],

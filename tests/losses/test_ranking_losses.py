@@ -1,4 +1,5 @@
-"""The losses of rankings are what their papers say, to the last digits, for queries in any order."""
+"""The losses of rankings are what their papers say, to the last digits, for queries in any
+order."""
 
 import pickle
 from fractions import Fraction
