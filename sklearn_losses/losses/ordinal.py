@@ -202,7 +202,7 @@ class CumulativeLink(_Ordinal):
     --------
     >>> from sklearn_losses import CumulativeLink
     >>> round(CumulativeLink()([0, 2], [[0.0, -1.0, -2.0], [0.0, 0.5, 1.0]]), 6)
-    0.643669
+    0.393669
     """
 
     name = "cumulative_link"
@@ -268,7 +268,7 @@ class AllThreshold(_Threshold):
     --------
     >>> from sklearn_losses import AllThreshold
     >>> round(AllThreshold()([0, 2], [[0.0, -1.0, -2.0], [0.0, 0.5, 1.0]]), 6)
-    0.787338
+    0.787339
     """
 
     name = "all_threshold"

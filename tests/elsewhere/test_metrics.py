@@ -31,7 +31,7 @@ from sklearn.svm import SVC, LinearSVC
 
 import sklearn_losses as sl
 from sklearn_losses.links import Interval, LogitLink
-from sklearn_losses.losses import LOSSES
+from sklearn_losses.losses import POINTWISE, REDUCED, ROWWISE
 
 UNIT = Interval(0, 1, True, True)
 OWN = {
@@ -44,7 +44,8 @@ OWN = {
         task="binary",
     ),
 }
-EVERY = {name: cls() for name, cls in LOSSES.items()} | OWN
+# Those of distributions, ordered classes and all samples together have tests of their own.
+EVERY = {cls.name: cls() for cls in [*POINTWISE, *ROWWISE, *REDUCED]} | OWN
 every_loss = pytest.mark.parametrize("loss", EVERY.values(), ids=EVERY)
 
 

@@ -12,7 +12,15 @@ from sklearn.linear_model._linear_loss import LinearModelLoss
 
 import sklearn_losses as sl
 from sklearn_losses._kernels.losses import _pointwise
-from sklearn_losses.losses import LOSSES, POINTWISE, REDUCED, ROWWISE
+from sklearn_losses.losses import (
+    DISTRIBUTIONS,
+    JOINT,
+    LOSSES,
+    ORDINAL,
+    POINTWISE,
+    REDUCED,
+    ROWWISE,
+)
 from sklearn_losses.testing import check_loss
 
 EVERY = [*POINTWISE, *ROWWISE]
@@ -51,7 +59,8 @@ def test_parameters_are_those_of_the_constructor_and_survive_clone_and_pickle(cl
 
 
 def test_every_loss_has_a_name_that_get_loss_knows_and_is_public():
-    assert len(LOSSES) == len(EVERY) + len(REDUCED)
+    others = [*DISTRIBUTIONS, *JOINT, *ORDINAL]
+    assert len(LOSSES) == len(EVERY) + len(REDUCED) + len(others)
     for name, cls in LOSSES.items():
         assert sl.get_loss(name) == cls() and getattr(sl, cls.__name__) is cls
 
