@@ -134,13 +134,13 @@ class DistributionLoss(RowwiseLoss):
         return array_namespace(y).full(y.shape[0], np.inf, dtype=y.dtype)
 
     def _evaluate(self, y_true, raw_prediction, *args, **kwargs):
-        self._on_host(raw_prediction)
+        self._refuse_device(raw_prediction)
         return super()._evaluate(y_true, raw_prediction, *args, **kwargs)
 
     def _report(self, y_true, raw_prediction, sample_weight):
-        self._on_host(raw_prediction)
+        self._refuse_device(raw_prediction)
 
-    def _on_host(self, raw_prediction):
+    def _refuse_device(self, raw_prediction):
         if on_device(raw_prediction):
             raise ValueError(
                 f"{type(self).__name__}: raw_prediction must be on the host; got an array of a "
