@@ -121,11 +121,21 @@ REDUCED = [RootMeanSquaredError]
 RANKING = [PairwiseLogistic, PairwiseHinge, LambdaRank, ListNet]
 JOINT = [CoxLoss, *RANKING]
 
-LOSSES = {
-    cls.name: cls for cls in [*POINTWISE, *ROWWISE, *DISTRIBUTIONS, *ORDINAL, *JOINT, *REDUCED]
-}
-
-LISTS = ("DISTRIBUTIONS", "JOINT", "ORDINAL", "POINTWISE", "RANKING", "REDUCED", "ROWWISE")
+# Of one raw prediction a sample, or of a row of them for classes.
+LOSSES = {cls.name: cls for cls in [*POINTWISE, *ROWWISE, *REDUCED]}
+# Those of distributions, ordered classes and all samples together, which have targets or fits of
+# their own.
+FAMILIES = {cls.name: cls for cls in [*DISTRIBUTIONS, *ORDINAL, *JOINT]}
+LISTS = (
+    "DISTRIBUTIONS",
+    "FAMILIES",
+    "JOINT",
+    "ORDINAL",
+    "POINTWISE",
+    "RANKING",
+    "REDUCED",
+    "ROWWISE",
+)
 
 __all__ = [
     "LOSSES",
@@ -136,7 +146,7 @@ __all__ = [
     "FunctionLoss",
     "Loss",
     "get_loss",
-    *(cls.__name__ for cls in LOSSES.values()),
+    *(cls.__name__ for cls in [*LOSSES.values(), *FAMILIES.values()]),
 ]
 
 
@@ -166,4 +176,4 @@ def get_loss(name_or_loss, **params):
     >>> get_loss("huber", delta=1.35)
     HuberLoss(delta=1.35)
     """
-    return from_name("loss", name_or_loss, Loss, LOSSES, params)
+    return from_name("loss", name_or_loss, Loss, LOSSES | FAMILIES, params)

@@ -14,6 +14,7 @@ import sklearn_losses as sl
 from sklearn_losses._kernels.losses import _pointwise
 from sklearn_losses.losses import (
     DISTRIBUTIONS,
+    FAMILIES,
     JOINT,
     LOSSES,
     ORDINAL,
@@ -59,9 +60,9 @@ def test_parameters_are_those_of_the_constructor_and_survive_clone_and_pickle(cl
 
 
 def test_every_loss_has_a_name_that_get_loss_knows_and_is_public():
-    others = [*DISTRIBUTIONS, *JOINT, *ORDINAL]
-    assert len(LOSSES) == len(EVERY) + len(REDUCED) + len(others)
-    for name, cls in LOSSES.items():
+    assert len(LOSSES) == len(EVERY) + len(REDUCED)
+    assert len(FAMILIES) == len(DISTRIBUTIONS) + len(JOINT) + len(ORDINAL)
+    for name, cls in (LOSSES | FAMILIES).items():
         assert sl.get_loss(name) == cls() and getattr(sl, cls.__name__) is cls
 
 
