@@ -155,6 +155,14 @@ def test_equal_scores_count_as_the_mean_over_their_orders(rows, k, metric):
 
 
 @pytest.mark.parametrize("metric", [sl.ndcg, sl.mean_average_precision])
+def test_equal_scores_of_two_queries_share_nothing(metric):
+    y = sl.ranking_target([0, 2, 2, 0, 1], [0, 0, 1, 1, 1])
+    scores = np.ones(5)
+    parts = [metric(y[:2], scores[:2]), metric(y[2:], scores[2:])]
+    assert metric(y, scores) == pytest.approx(np.mean(parts), rel=1e-13)
+
+
+@pytest.mark.parametrize("metric", [sl.ndcg, sl.mean_average_precision])
 def test_queries_without_a_relevant_document_are_left_out_or_count_as_asked(metric):
     y = sl.ranking_target([1, 0, 0, 0, 0], [0, 0, 1, 1, 2])
     scores = [1.0, 0.0, 1.0, 0.0, 0.0]
@@ -442,6 +450,7 @@ def test_what_boosting_cannot_take_is_named():
 
 def test_nothing_warns_on_plain_use():
     X, y = rows()
+    y["relevance"][y["qid"] == 3] = 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sl.ndcg(y, X[:, 0])

@@ -156,9 +156,29 @@ def test_pairwise_hinge_is_exact(rows, margin):
     joint = sl.PairwiseHinge(margin).on(y)
     found, slopes = joint.value_gradient(scores.astype(float))
     assert joint.mass == len(pairs)
-    assert abs(Fraction(found) - value) <= Fraction(EPS) * value
+    # The totals of at most four queries, each rounded to half of EPS, and three roundings of sums.
+    assert abs(Fraction(found) - value) <= 2 * Fraction(EPS) * value
     assert np.array_equal(slopes, gradient)
     assert np.array_equal(joint.gradient_hessian(scores.astype(float))[1], count)
+
+
+@pytest.mark.parametrize(("low", "pull"), [(0.0, 1), (1e-20, 1), (-1e-20, 0)])
+def test_the_side_of_the_hinges_kink_is_exact(low, pull):
+    # All three differences are 0.3 when rounded.
+    value, gradient = sl.PairwiseHinge(0.3).loss_gradient([1, 0], [0.3, low])
+    assert gradient.tolist() == [-pull, pull]
+    assert value == max(low, 0.0)
+
+
+def test_a_hinge_far_from_0_keeps_its_digits():
+    rng = np.random.RandomState(0)
+    relevance, scores = rng.randint(3, size=150), 1e6 + 0.7 * rng.rand(150)
+    value = sum(
+        1 - (Fraction(scores[i]) - Fraction(scores[j]))
+        for i, j in pairs_of(sl.ranking_target(relevance, np.zeros(150, dtype=int)))
+    )
+    found = sl.PairwiseHinge().loss_gradient(relevance, scores)[0]
+    assert abs(Fraction(found) - value) <= Fraction(EPS) * value
 
 
 @pytest.mark.parametrize("margin", [1.0, 2.5])
@@ -202,6 +222,7 @@ def test_pairwise_hinge_weighs_queries():
 def test_listnet_has_the_digits_of_a_reference(scale):
     y, scores, weight = problem(n=30, n_queries=6, scale=scale, seed=3)
     y["qid"][0] = 5  # alone in its query, which adds nothing but to the mass
+    y["qid"][1:3], weight[1:3] = 6, 2.0
     joint = sl.ListNet().on(y, weight)
     value, gradient = joint.value_gradient(scores)
     again, hessian = joint.gradient_hessian(scores)

@@ -20,11 +20,11 @@ struct FailureTime {
     template <int OUT, bool SOFT, class Self>
     static SL_FN void run(const Self&, const Tile<T>& t) {
         const V low = load<V>(SOFT ? t.target : t.code), high = load<V>(SOFT ? t.target + t.stride : t.code);
-        const V location = load<V>(t.raw), log_scale = load<V>(t.raw + t.stride), inverse = exp_<V>(-log_scale);
+        const V location = load<V>(t.raw), log_scale = load<V>(t.raw + t.stride), inverse = exp_(-log_scale);
         t.prefetch(0);
         t.prefetch(1);
         const auto known = low == high, starts = low > V(0), ends = high <= V(Format<T>::max);
-        const V log_low = select(starts, log_<V>(low), V(0)), log_high = log_<V>(high);
+        const V log_low = select(starts, log_(low), V(0)), log_high = log_(high);
         const V a = select(starts, (log_low - location) * inverse, V(-inf_<T>()));
         const V b = select(ends, (log_high - location) * inverse, V(inf_<T>()));
         const V fault = ((low - low) + select(high == high, V(0), high)) + ((location - location) + (log_scale - log_scale));
