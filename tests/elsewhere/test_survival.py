@@ -169,6 +169,14 @@ def test_concordance_is_the_share_of_pairs_in_order(seed, n, late, strata, weigh
     assert concordance_index(y[twice], risk[twice]) == pytest.approx(true, rel=1e-13)
 
 
+def test_some_samples_may_enter_late_and_others_not():
+    y = survival_target([1.0, 2.0, 3.0], entry=[-np.inf, 1.5, -np.inf])
+    # The first two are not compared.
+    assert concordance_index(y, [1.0, 2.0, 0.0]) == 1.0
+    assert concordance_index(y, [1.0, 0.0, 2.0]) == 0.0
+    assert concordance_index(y, [2.0, 0.0, 1.0]) == 0.5
+
+
 def test_concordance_is_that_of_lifelines_and_scikit_survival():
     # lifelines 0.30.3, concordance_index(time, -risk, event); scikit-survival 0.28.0,
     # concordance_index_censored(event, time, risk), which gives the same to all digits.

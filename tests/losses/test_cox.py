@@ -126,7 +126,7 @@ def test_late_risk_sets_are_no_zeros_beside_large_early_ones(ties):
     np.testing.assert_allclose(gradient, [0, 0, -0.5, 0.5], rtol=1e-15, atol=1e-300)
 
 
-@pytest.mark.parametrize("far", [2.0**20, -(2.0**40), 2.0**49])
+@pytest.mark.parametrize("far", [2.0**20, 2.0**32, -(2.0**40), 2.0**49])
 def test_a_number_that_is_added_to_all_raw_predictions_changes_nothing(far):
     y, _, weight, vector = drawn(15)
     raw = np.round(vector * 8) / 8  # whose sums are exact
@@ -172,6 +172,16 @@ def test_long_sums_keep_their_digits(late):
     np.testing.assert_allclose(gradient[:n] + 1, np.cumsum(1 / left), rtol=1e-11)
     if late:
         assert gradient[-1] == pytest.approx(1 / 3, rel=6e-16)
+
+
+def test_a_large_risk_set_with_late_entries_keeps_its_digits():
+    # All but one are at risk at both events, with equal hazards.
+    n = 30_000
+    time, entry = np.full(n, 5.0), np.full(n, 0.5)
+    time[:2], entry[-1] = [1.0, 2.0], 1.5
+    gradient = CoxLoss().gradient(survival_target(time, time < 5, entry), np.full(n, 0.3))
+    hazards = [1 / (n - 1) - 1, 2 / (n - 1) - 1, 2 / (n - 1), 1 / (n - 1)]
+    np.testing.assert_allclose(gradient[[0, 1, 2, -1]], hazards, rtol=6e-16)
 
 
 def test_long_ties_keep_their_digits():
@@ -497,6 +507,17 @@ def test_it_is_an_object_like_every_loss():
     assert isinstance(BaselineHazard.__doc__, str)
     joint = pickle.loads(pickle.dumps(loss.on(survival_target([1.0, 2.0]))))
     assert joint.value_gradient(np.zeros(2))[0] == pytest.approx(np.log(2))
+
+
+def test_boosting_libraries_get_the_derivatives_of_their_labels():
+    _, time, event, weight, *_ = patients(40)
+    labels, raw = np.where(event, time, -time), np.linspace(-1, 1, 40)
+    objective = sl.as_objective(CoxLoss("breslow"), "xgboost", min_hessian=0)
+    found = objective(labels, raw, sample_weight=weight)
+    true = CoxLoss("breslow").gradient_hessian(survival_target(time, event), raw, weight)
+    np.testing.assert_allclose(found, true, rtol=1e-6, atol=1e-7)
+    metric = sl.as_metric("cox", "xgboost")(labels, raw, sample_weight=weight)
+    assert metric == pytest.approx(CoxLoss()(survival_target(time, event), raw, weight))
 
 
 def test_labels_of_boosting_libraries_are_negative_where_they_are_censored():
