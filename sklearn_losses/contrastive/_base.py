@@ -6,7 +6,7 @@ import numpy as np
 from sklearn_losses._array import kernel_array, on_device
 from sklearn_losses._parameters import Parametric
 from sklearn_losses.contrastive._pairs import PRECOMPUTED
-from sklearn_losses.losses.base import _finite
+from sklearn_losses.losses._arrays import finite
 
 
 class ContrastiveLoss(Parametric):
@@ -131,8 +131,8 @@ def made(pairs_of, X, Y):
     """The matrix of pairs of checked embeddings, finite, and `pull`."""
     with np.errstate(over="ignore", invalid="ignore"):
         pairs, pull = pairs_of(X, Y)
-        finite = np.isfinite(pairs.sum(dtype=np.float64))
-    if not finite:
+        total = pairs.sum(dtype=np.float64)
+    if not np.isfinite(total):
         raise ValueError(
             "embeddings must not be so large that their products overflow; got one of size "
             f"{max(np.abs(X).max(), np.abs(Y).max()):.3g}"
@@ -147,7 +147,7 @@ def checked(X, name):
     X = kernel_array(X, name)
     if X.ndim != 2 or 0 in X.shape:
         raise ValueError(f"{name} must have two dimensions, none of them empty; got {X.shape}")
-    return _finite(X, name)
+    return finite(X, name)
 
 
 def checked_pair(X, Y, owner):
@@ -190,7 +190,7 @@ def codes_of(y, n_samples):
     if labels.shape != (n_samples,):
         raise ValueError(f"y must have shape ({n_samples},), a label a row; got {labels.shape}")
     if labels.dtype.kind == "f":
-        _finite(labels, "y")
+        finite(labels, "y")
     try:
         return np.unique(labels, return_inverse=True)[1].reshape(-1)
     except TypeError as error:

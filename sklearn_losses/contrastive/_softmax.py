@@ -12,7 +12,7 @@ from sklearn_losses.contrastive._base import (
 )
 from sklearn_losses.contrastive._pairs import SIMILARITIES
 from sklearn_losses.losses import HalfMultinomialLoss
-from sklearn_losses.losses.base import _finite
+from sklearn_losses.losses._arrays import finite
 
 CROSS_ENTROPY = HalfMultinomialLoss()
 
@@ -155,7 +155,7 @@ def _positives(given, n, m):
         return np.arange(n)
     if np.asarray(given).dtype == bool and np.ndim(given) == 1:
         raise ValueError(f"positives must have shape ({n}, {m}) where they are bool; got ({n},)")
-    weight = _finite(kernel_array(given, "positives"), "positives")
+    weight = finite(kernel_array(given, "positives"), "positives")
     if weight.shape == (n, m):
         if (weight < 0).any():
             raise ValueError(f"positives must be in [0, inf); got {weight[weight < 0][0]}")
