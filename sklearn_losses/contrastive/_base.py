@@ -131,8 +131,8 @@ def made(pairs_of, X, Y):
     """The matrix of pairs of checked embeddings, finite, and `pull`."""
     with np.errstate(over="ignore", invalid="ignore"):
         pairs, pull = pairs_of(X, Y)
-        finite = np.isfinite(pairs.sum(dtype=np.float64))
-    if not finite:
+        total = pairs.sum(dtype=np.float64)
+    if not np.isfinite(total):
         raise ValueError(
             "embeddings must not be so large that their products overflow; got one of size "
             f"{max(np.abs(X).max(), np.abs(Y).max()):.3g}"
