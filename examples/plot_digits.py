@@ -3,7 +3,8 @@ Handwritten digits: random convolutional features and a softmax
 ===============================================================
 
 How far does a linear classifier go on images? With features from random patches, about as far as
-a small convolutional network, which is trained on the same split for comparison.
+a small convolutional network that sees the images five times, and not as far as one that sees them
+fifteen times.
 """
 
 import gzip
@@ -171,6 +172,25 @@ if torch is not None:
     with torch.no_grad():
         record("small convolutional network", start, network(inputs[test]).argmax(1).numpy())
 limits.restore_original_limits()
+
+# %%
+# On 8,000 images of MNIST and 2,000 to test them, the times of one core in which another program's
+# work does not count:
+#
+# ===============================================  ========  =======
+# model                                            accuracy  seconds
+# ===============================================  ========  =======
+# softmax on pixels                                 90.15 %      0.2
+# softmax on random convolutions, 100 filters       97.95 %        5
+# the same with 400 filters                         97.50 %       23
+# small convolutional network, 5 epochs             97.95 %        9
+# the same after 15 epochs                          98.50 %       20
+# ===============================================  ========  =======
+#
+# The features give in five seconds what the network gives in nine. With more time the network is
+# the better one, and more filters do not help: 2,000 images tell differences of about half a per
+# cent. (98.8 % and more, as courses report, are of networks that saw 60,000 images.) On the small
+# digits of scikit-learn, 1,437 to train, five epochs are too few for the network.
 
 # %%
 # Accuracy and time, and what is confused
