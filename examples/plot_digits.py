@@ -3,7 +3,8 @@ Handwritten digits: random convolutional features and a softmax
 ===============================================================
 
 How far does a linear classifier go on images? With features from random patches, about as far as
-a small convolutional network, which is trained on the same split for comparison.
+a small convolutional network that sees the images five times, and not as far as one that sees them
+fifteen times.
 """
 
 import gzip
@@ -146,7 +147,7 @@ y_pred = record(
 )
 
 # %%
-# The network: two convolutions and one linear layer, five epochs of Adam.
+# The network: two convolutions and one linear layer. Adam sees 40,000 images: five epochs of 8,000.
 
 if torch is not None:
     torch.manual_seed(0)
@@ -162,7 +163,7 @@ if torch is not None:
     start = time.process_time()
     network(inputs[:2])  # finds the linear layer's size
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
-    for _ in range(5):
+    for _ in range(40_000 // len(train)):
         for batch in torch.randperm(len(train)).split(64):
             rows = train[batch.numpy()]
             optimizer.zero_grad()
@@ -171,6 +172,25 @@ if torch is not None:
     with torch.no_grad():
         record("small convolutional network", start, network(inputs[test]).argmax(1).numpy())
 limits.restore_original_limits()
+
+# %%
+# On 8,000 images of MNIST and 2,000 to test them, the times of one core in which another program's
+# work does not count:
+#
+# ===============================================  ========  =======
+# model                                            accuracy  seconds
+# ===============================================  ========  =======
+# softmax on pixels                                 90.15 %      0.2
+# softmax on random convolutions, 100 filters       97.95 %        5
+# the same with 400 filters                         97.50 %       23
+# small convolutional network, 5 epochs             97.95 %        9
+# the same after 15 epochs                          98.50 %       20
+# ===============================================  ========  =======
+#
+# The features give in five seconds what the network gives in nine. With more time the network is
+# the better one, and more filters do not help: 2,000 images tell differences of about half a per
+# cent. (98.8 % and more, as courses report, are of networks that saw 60,000 images.) On the small
+# digits that scikit-learn ships, 1,437 to train, the features are ahead: 98.06 % and 96.11 %.
 
 # %%
 # Accuracy and time, and what is confused
@@ -186,7 +206,7 @@ left.set(
     ylabel="accuracy on the test images (%)",
     xscale="log",
 )
-left.legend(fontsize="small", loc="lower right")
+left.legend(fontsize="small")
 left.grid(alpha=0.3)
 ConfusionMatrixDisplay.from_predictions(y[test], y_pred, ax=right, cmap="cividis", colorbar=False,
                                         text_kw={"fontsize": 6})  # fmt: skip

@@ -97,8 +97,9 @@ def train(game, penalty=0.0, critic_steps=1):
 # %%
 # What they have learned
 # ----------------------
-# Of 2000 samples the share that lies within three standard deviations of a centre (99 % of the real
-# ones do), and how many of the eight Gaussians have at least half of their share.
+# Of 2000 samples the share that lies within two standard deviations of a centre, and how many of
+# the eight Gaussians have at least half of what they should. A plain circle, which knows of no
+# Gaussians, is what a generator has to be better than.
 
 WAYS = {
     "non_saturating": {},
@@ -110,12 +111,16 @@ WAYS = {
 def judged(samples):
     """The share near a centre, and the number of Gaussians that are there."""
     distances = np.linalg.norm(samples[:, np.newaxis] - CENTRES, axis=2)
-    near = distances.min(axis=1) < 3 * SPREAD
+    near = distances.min(axis=1) < 2 * SPREAD
     counts = np.bincount(distances.argmin(axis=1)[near], minlength=N_MODES)
-    return near.mean(), np.sum(counts >= len(samples) / N_MODES / 2)
+    return near.mean(), np.sum(counts >= 0.5 * 0.86 * len(samples) / N_MODES)
 
 
-pictures = {"real": real_samples(2000, np.random.RandomState(1))}
+around = 2 * np.pi * np.arange(2000) / 2000
+pictures = {
+    "real": real_samples(2000, np.random.RandomState(1)),
+    "a plain circle": RADIUS * np.column_stack([np.cos(around), np.sin(around)]),
+}
 if torch is not None:
     torch.set_num_threads(1)  # so small networks are not worth a second one
     for game, params in WAYS.items():
@@ -139,5 +144,6 @@ for ax, (name, samples) in zip(axes.flat, pictures.items(), strict=True):
 plt.show()
 
 # %%
-# None is as sharp as the data: some samples lie between the Gaussians, as a generator of a normal
-# input that is continuous has to cross from one to the next.
+# In these few steps all find the ring, and two of them that most of it is near the centres. None is
+# as sharp as the data: a continuous function of normal noise has to cross from one Gaussian to the
+# next. Wasserstein's generator, with a third of the steps, has got no further than the circle.

@@ -146,6 +146,13 @@ def test_of_a_linear_critic_the_penalty_is_known():
         torch.testing.assert_close(got, 2 * (norm - target) * critic.weight / norm)
 
 
+def test_the_norm_is_that_of_a_whole_sample_of_any_shape():
+    weight = scores((2, 3, 4), seed=2).detach()
+    real, fake = scores((5, 2, 3, 4)), scores((5, 2, 3, 4), seed=1)
+    penalty = gradient_penalty(lambda x: (x * weight).sum(dim=(1, 2, 3)), real, fake)
+    torch.testing.assert_close(penalty, (weight.norm() - 1) ** 2)
+
+
 def test_points_lie_between_real_and_fake_samples_of_the_same_row():
     seen = []
 

@@ -148,7 +148,10 @@ def test_the_losses_of_a_ratio_keep_what_losses_promise(loss):
     for share in (0.1, 0.5, 0.8):
         y = np.repeat([0.0, 1.0], [int(10 - 10 * share), int(10 * share)])
         assert loss.predict(loss.fit_intercept_only(y)) == pytest.approx(share)
-        assert loss.predict(loss.link.link(np.array([share])))[0] == pytest.approx(share)
+        best = loss.link.link(np.array([share]))
+        assert loss.predict(best)[0] == pytest.approx(share)
+        least = loss.loss(np.array([share]), best)
+        np.testing.assert_allclose(least + loss.constant_to_optimal_zero([share]), 0, atol=1e-15)
 
 
 def test_the_losses_of_a_ratio_are_their_formulas():
@@ -171,6 +174,11 @@ def test_the_score_is_the_divergence_of_the_true_ratio_and_less_of_others():
     X, y = np.vstack([source, target]), np.repeat([0, 1], 20000)
     fitted = DensityRatio().fit(X, y)
     assert fitted.score(X, y) == pytest.approx(0.5**2 / 2, abs=0.01)  # of two normals
+    shifted = X + 0.3  # where the weights of source samples have another mean than 1
+    weights = fitted.predict(shifted)
+    want = np.log(weights[y == 1]).mean() - (weights[y == 0] - 1).mean()
+    assert fitted.score(shifted, y) == pytest.approx(want)
+    assert abs((weights[y == 0] - 1).mean()) > 0.1
     blind = DensityRatio(sgd("log_loss", alpha=1e6)).fit(X, y)
     assert blind.score(X, y) == pytest.approx(0, abs=1e-4)
     weight = np.random.RandomState(0).randint(3, size=len(y))
@@ -299,7 +307,7 @@ def test_a_failed_fit_leaves_the_estimator_as_it_was():
 class Certain(ClassifierMixin, BaseEstimator):
     """Takes all above 2 for target samples, with certainty."""
 
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None):
         self.classes_ = np.unique(y)
         return self
 
@@ -314,8 +322,10 @@ def test_infinite_ratios_are_refused_at_the_source_and_clipped_on_wish():
         DensityRatio(Certain()).fit_samples(source, target)
     model = DensityRatio(Certain(), clip=6.0).fit_samples(source, target)
     np.testing.assert_array_equal(model.predict(source), [0, 0, 3])
+    with pytest.raises(ValueError, match="ratio is 0"):  # what has no weight counts for nothing
+        DensityRatio(Certain()).fit_samples(source, target, source_weight=[1, 1, 0])
     elsewhere = DensityRatio(Certain(), normalize=False)
-    with pytest.raises(ValueError, match=r"must not be negative, nor all zero|ratio is 0"):
+    with pytest.raises(ValueError, match="ratio is 0"):
         elsewhere.fit_samples(source[:2], target)
 
 
@@ -335,6 +345,12 @@ def test_a_mean_of_the_ratios_far_from_one_warns_whoever_called():
             ) as seen:
                 fit(model)
             assert seen[0].filename == __file__
+    with pytest.warns(UserWarning) as counted:
+        of_source = np.where(source[:, 0] > 1, 9, 1)
+        DensityRatio().fit_samples(source, apart, source_weight=of_source)
+    with pytest.warns(UserWarning) as copied:
+        DensityRatio().fit_samples(np.repeat(source, of_source, axis=0), apart)
+    assert str(counted[0].message) == str(copied[0].message)
     with pytest.warns(UserWarning, match="by heart"):
         DensityRatio(RandomForestClassifier(20, random_state=0), clip=20).fit_samples(
             source, target
