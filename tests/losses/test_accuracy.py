@@ -6,7 +6,7 @@ from zlib import crc32
 
 import numpy as np
 import pytest
-from exact import REFERENCES, ROW_WISE, reference, reference_row
+from exact import HEADS, REFERENCES, ROW_WISE, reference, reference_row
 from mpmath import mp, mpf
 from references import BOUND, SETTINGS  # fills the registers of exact
 
@@ -329,5 +329,5 @@ def test_nan_in_gives_nan_out_in_every_output(cls, setting, dtype, where):
 
 def test_every_listed_loss_has_a_reference_and_every_reference_a_loss():
     listed = {cls.__name__ for cls in [*POINTWISE, *ROWWISE]}
-    assert listed == set(REFERENCES)
+    assert listed == set(REFERENCES) - HEADS
     assert {cls.__name__ for cls in ROWWISE} == ROW_WISE
