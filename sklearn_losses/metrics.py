@@ -49,7 +49,7 @@ def raw_from_prediction(loss, y_pred):
     if loss.reads_target and not loss.is_joint:
         raise ValueError(
             f"{type(loss).__name__}: y_pred must be raw predictions, a column for each of "
-            f"{', '.join(loss.heads)}, with raw=True: what decision_function returns"
+            f"{', '.join(loss.heads)}, with raw=True: what predict_raw returns"
         )
     # Of the type that rounded the probabilities, which may be one that the kernels do not take.
     eps = _eps(y_pred)
@@ -363,13 +363,25 @@ def fitted_with_offset(estimator):
     -------
     with_offset : bool
     """
+    return bool(getattr(final_estimator(estimator), "_fitted_with_offset", False))
+
+
+def final_estimator(estimator):
+    """What a pipeline or a search has fitted in the end."""
+    return _before_the_last(estimator)[1]
+
+
+def _before_the_last(estimator, X=None):
+    """X as the last estimator of pipelines and searches takes it, and that estimator."""
     while True:
         if hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
         elif isinstance(estimator, Pipeline):
+            if X is not None and len(estimator) > 1:
+                X = estimator[:-1].transform(X)
             estimator = estimator[-1]
         else:
-            return bool(getattr(estimator, "_fitted_with_offset", False))
+            return X, estimator
 
 
 def _signature(y_true, y_pred, sample_weight=None, offset=None):
@@ -388,8 +400,8 @@ class LossScorer(BaseScorer):
     def __init__(self, loss, response_method=None):
         if response_method is not None:
             methods = [response_method]
-        elif loss.reads_target:
-            methods = ["decision_function"]
+        elif loss.reads_target and not loss.is_joint:
+            methods = ["predict_raw"]
         elif loss.task == "regression":
             methods = ["predict"]
         elif not loss.gives_probability:
@@ -444,6 +456,8 @@ class LossScorer(BaseScorer):
         return super().__call__(estimator, X, y_true, sample_weight=sample_weight, **kwargs)
 
     def _response(self, method_caller, estimator, method, X, offset):
+        if method == "predict_raw":  # which pipelines do not hand on
+            X, estimator = _before_the_last(estimator, X)
         if offset is not None:
             # Past the cache, which knows no offset.
             while hasattr(estimator, "best_estimator_"):
@@ -456,11 +470,14 @@ class LossScorer(BaseScorer):
                 "with sklearn.set_config(enable_metadata_routing=True), "
                 "estimator.set_fit_request(offset=True) and scorer.set_score_request(offset=True)"
             )
+        if method == "predict_raw":
+            return estimator.predict_raw(X)
         return method_caller(estimator, method, X)
 
     def _method(self, estimator):
         """Name of the method that is judged."""
         methods = self._response_method
+        estimator = final_estimator(estimator) if methods == ["predict_raw"] else estimator
         if self._loss.task != "regression" and self._given is None:
             # What `predict` of a classifier returns are labels; of any other, what the link gives.
             judges_labels = is_classifier(estimator)
@@ -490,7 +507,7 @@ class LossScorer(BaseScorer):
             y_true,
             response,
             loss=loss,
-            raw=method == "decision_function",
+            raw=method in ("decision_function", "predict_raw"),
             labels=labels,
             **kwargs,
         )

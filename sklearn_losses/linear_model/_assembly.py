@@ -177,7 +177,7 @@ def weights_at_start(estimator, request, reference):
         return averaged_so_far(averaging, request)
     start = (estimator.coef_, estimator.intercept_) if request.going_on else request.start
     model = given_model(estimator, request, start)
-    if reference is not None and start[1] is None and estimator.fit_intercept:
+    if reference is not None and start[1] is None and request.settings.fit_intercept:
         constants = reference.constants
         if start[0] is not None:
             constants = constants_beside(request.datas[0], model.coef)

@@ -209,7 +209,9 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
 
     def _accept_loss(self, loss):
         if loss.task == "regression" and (
-            loss.link != IdentityLink() or not loss.in_y_true_range(np.array([-1.0, 1.0]))
+            loss.reads_target
+            or loss.link != IdentityLink()
+            or not loss.in_y_true_range(np.array([-1.0, 1.0]))
         ):
             raise ValueError(
                 f"{type(loss).__name__} is a loss for y in {loss.interval_y_true}, not for "
@@ -231,15 +233,11 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         # A row-wise loss has a row for each of two classes as well; users see the difference.
         if len(coef) == 1 and self._rowwise:
             xp = array_namespace(coef)
-            coef = xp.concatenate([-coef, coef]) / 2
-            intercept = xp.concatenate([-intercept, intercept]) / 2
-        loss = self._resolve_loss()
-        return loss._inner(coef, intercept) if hasattr(loss, "_inner") else (coef, intercept)
+            coef, intercept = (xp.concatenate([-w, w]) / 2 for w in (coef, intercept))
+        return self._resolve_loss()._inner(coef, intercept)
 
     def _public_weights(self, coef, intercept):
-        loss = self._resolve_loss()
-        if hasattr(loss, "_public"):
-            coef, intercept = loss._public(coef, intercept)
+        coef, intercept = self._resolve_loss()._public(coef, intercept)
         if self._rowwise and len(coef) == 2:
             return coef[1:] - coef[:1], intercept[1:] - intercept[:1]
         return coef, intercept

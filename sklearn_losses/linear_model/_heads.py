@@ -7,14 +7,20 @@ likelihoods. Fits are of y over its spread; their penalty counts the weights ove
 from dataclasses import replace
 
 import numpy as np
+from sklearn.utils.validation import check_array
 
+from sklearn_losses._array import on_device
 from sklearn_losses._solvers.data import Data
+from sklearn_losses._states import number
+from sklearn_losses.linear_model._validation import one_column
 
 
-def read_data(estimator, samples, loss, suffix):
+def read_data(estimator, samples, loss, suffix, may_be_zero):
     """`Data` of X and of targets that the loss has read."""
     X, y = samples.X, samples.y
-    weight = estimator._check_weights(samples.sample_weight, X, f"sample_weight{suffix}")
+    weight = estimator._check_weights(
+        samples.sample_weight, X, f"sample_weight{suffix}", may_be_zero=may_be_zero
+    )
     offset = offset_of_heads(estimator, samples.offset, X, loss, f"offset{suffix}")
     target = "separate" if y.ndim == 2 else "shared"
     return Data(X, y, [loss], loss.n_heads, target, sample_weight=weight, offset=offset)
@@ -26,6 +32,29 @@ def offset_of_heads(estimator, offset, X, loss, name="offset"):
     if offset is None or offset.ndim == 2 or loss.n_heads == 1:
         return offset
     return np.column_stack([offset, np.zeros((len(offset), loss.n_heads - 1))])
+
+
+def check_for_heads(estimator, heads, low, high):
+    """Refuse what has no meaning for a loss of several heads.
+
+    Parameters
+    ----------
+    estimator : estimator
+    heads : Loss
+        That is minimised, of `n_heads` raw predictions a sample.
+    low, high : ndarray of shape (n_features,) or None
+        Bounds of the weights.
+    """
+    told = ", ".join(heads.heads)
+    if not estimator.fit_intercept and heads.shapes_need_intercepts:
+        raise ValueError(
+            f"fit_intercept must be True: {told} are what they are without X too; got False"
+        )
+    if low is not None and (heads.shapes_need_intercepts or (low > 0).any() or (high < 0).any()):
+        raise ValueError(
+            f"bounds and positive are for the weights of one raw prediction a sample, and must "
+            f"hold 0 for ordered classes; this loss has {told}"
+        )
 
 
 def over_unit(data, unit):
@@ -47,3 +76,27 @@ def moved(loss, coef, intercept, factor):
     intercept[0] *= factor
     intercept[loss.log_scale_head] += np.log(factor)
     return coef, intercept
+
+
+def target_unit(estimator, data, going_on):
+    """What targets are divided by in fits; that of a stream is its first part's."""
+    loss = data.losses[0]
+    if not loss.reads_target:
+        return 1.0
+    if going_on:
+        return number(0, above=True)(estimator._target_unit, "_target_unit")
+    training = data.without_columns().training()
+    return loss._unit_of(training.y, training.sample_weight)
+
+
+def validated(estimator, samples, loss, reset, **options):
+    """X and y as the loss takes them."""
+    X, y = samples.X, samples.y
+    if y is None or not loss.reads_target:  # without y, scikit-learn's error
+        return estimator._validate(X, y, reset=reset, **options)
+    if on_device(X):
+        raise ValueError(f"{loss!r} is for arrays on the host; X is on a device")
+    if not loss.is_joint and getattr(getattr(y, "dtype", None), "names", None) is None:
+        given = {"ensure_2d": False, "dtype": "numeric", "ensure_all_finite": False}
+        y = one_column(check_array(y, input_name="y", **given))
+    return estimator._validate(X, loss.read_target(y), reset, own_target=True)

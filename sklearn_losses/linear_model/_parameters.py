@@ -12,6 +12,7 @@ from sklearn_losses._sklearn_compat import Interval, StrOptions
 from sklearn_losses._solvers import PASSIVE_AGGRESSIVE
 from sklearn_losses._solvers.fit import Settings
 from sklearn_losses._solvers.rates import SKLEARN_SCHEDULES
+from sklearn_losses.linear_model._heads import check_for_heads
 from sklearn_losses.losses import LOSSES, Loss, get_loss
 from sklearn_losses.optimizers import Optimizer, get_optimizer
 from sklearn_losses.penalties import PENALTIES, Penalty, get_penalty
@@ -47,6 +48,15 @@ def takes_streams(estimator):
         optimizer = get_optimizer(estimator.optimizer)
     except ValueError:  # an unknown name: `partial_fit` says which there are
         return True
+    try:
+        heads = estimator._resolve_loss()
+    except ValueError:
+        heads = None
+    if heads is not None and not heads.takes_streams:
+        raise AttributeError(
+            f"{heads!r} is fitted to all samples at once, so that partial_fit cannot use it; call "
+            "fit"
+        )
     if not optimizer.takes_streams:
         raise AttributeError(
             f"optimizer={estimator.optimizer!r} goes over the same samples again and again, so "
@@ -233,8 +243,12 @@ class Parameters:
 
     def _settings(self, max_iter, optimizer, n_features, loss):
         low, high = self._bounds(n_features)
+        heads = loss._heads()
+        of_heads = heads.reads_target and not heads.is_joint
+        if of_heads:
+            check_for_heads(self, heads, low, high)
         # What a loss does not see is free to make up for where columns are seen from.
-        sees_no_shift = loss.is_joint and loss.shift_is_nothing
+        sees_no_shift = of_heads or (loss.is_joint and loss.shift_is_nothing)
         penalty, l1_ratio, own = self.penalty, self.l1_ratio, None
         if penalty not in BUILT_IN:
             penalty = get_penalty(penalty)

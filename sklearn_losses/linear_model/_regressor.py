@@ -21,10 +21,16 @@ from sklearn_losses._sklearn_compat import fit_context
 from sklearn_losses._solvers import ONE_SAMPLE
 from sklearn_losses._solvers.data import Data
 from sklearn_losses._solvers.reference import in_range
-from sklearn_losses._states import number
 from sklearn_losses.linear_model._base import MAX_INT, BaseSGD
 from sklearn_losses.linear_model._docs import documented
-from sklearn_losses.linear_model._heads import moved, offset_of_heads, over_unit, read_data
+from sklearn_losses.linear_model._heads import (
+    moved,
+    offset_of_heads,
+    over_unit,
+    read_data,
+    target_unit,
+    validated,
+)
 from sklearn_losses.linear_model._outcome import wait
 from sklearn_losses.linear_model._parameters import (
     gives_distribution,
@@ -139,6 +145,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
     }
 
     _passive_aggressive_loss = "epsilon_insensitive"
+    _target_unit = 1.0
     _scikit_learns_rate = ("invscaling", 0.01, 0.25)
 
     def __init__(
@@ -212,7 +219,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         """Checked y, weights and offset, as the solvers take them."""
         X = samples.X
         if loss.reads_target:
-            return read_data(self, samples, loss, suffix)
+            return read_data(self, samples, loss, suffix, may_be_zero)
         y = array_namespace(X).ascontiguousarray(one_column(samples.y), dtype=np.float64)
         if self.non_crossing and y.ndim == 2:
             raise ValueError(
@@ -242,29 +249,11 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             return offset_of_heads(self, offset, X, self.loss_)
         return super()._shown_offset(offset, X, n_outputs)
 
-    def _unit_of(self, data, going_on):
-        """What targets are divided by in fits; that of a stream is its first part's."""
-        loss = data.losses[0]
-        if not loss.reads_target:
-            return 1.0
-        if going_on:
-            return number(0, above=True)(self._target_unit, "_target_unit")
-        training = data.without_columns().training()
-        return loss._unit_of(training.y, training.sample_weight)
-
-    def _validate_pair(self, samples, loss, reset, **options):
-        """X and y as the loss takes them."""
-        if not loss.reads_target:
-            return self._validate(samples.X, samples.y, reset=reset, **options)
-        if on_device(samples.X):
-            raise ValueError(f"{loss!r} is for arrays on the host; X is on a device")
-        return self._validate(samples.X, loss.read_target(samples.y), reset, own_target=True)
-
     def _request(self, call):
         """What a call asks for, checked; None where no sample counts."""
         loss = call.loss
         reset = not self._has_met(call)
-        X, y = self._validate_pair(call.samples, loss, reset, y_numeric=True)
+        X, y = validated(self, call.samples, loss, reset, y_numeric=True)
         data = self._data(call.samples._replace(X=X, y=y), loss, may_be_zero=call.stream)
         waiting = call.stream and self._is_waiting()
         if waiting and data.n_outputs != np.size(self.intercept_):
@@ -286,7 +275,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             data = replace(data, held_out=self._held_out(data.y, data.sample_weight))
         else:
             validations = (self._read_validation(call.validation, data, loss),)
-        unit = self._target_unit = self._unit_of(data, call.going_on)
+        unit = self._target_unit = target_unit(self, data, call.going_on)
         if validations is not None:
             validations = tuple(over_unit(each, unit) for each in validations)
         return Request(
@@ -306,7 +295,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
 
     def _read_validation(self, samples, data, loss):
         """Checked samples to validate on, with the outputs of those that are learned from."""
-        X, y = self._validate_pair(samples, loss, False)
+        X, y = validated(self, samples, loss, False)
         read = self._data(samples._replace(X=X, y=y), loss, "_val")
         if read.n_outputs != data.n_outputs or read.y.ndim != data.y.ndim:
             raise ValueError(
@@ -429,8 +418,8 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
             Only with `return_std`.
         """
         if return_std:
-            distribution = self.predict_distribution(X, offset)
-            return distribution.mean(), distribution.std()
+            raw = self.predict_raw(X, offset)
+            return self._prediction_of(raw), self.predict_distribution(X, offset).std()
         with computing_on(X=X):
             return self._prediction_of(self._one_raw(X, offset))
 
@@ -479,15 +468,22 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         return self.loss_.survival_function(raw, np.atleast_1d(times))
 
     def _train(self, call):
-        diagnosis = super()._train(call)
-        if hasattr(self.loss_, "baseline"):
+        try:
+            diagnosis = super()._train(call)
+        except KeyboardInterrupt:  # the model of what was fitted is taken over
+            self._keep_baseline(call)
+            raise
+        self._keep_baseline(call)
+        return diagnosis
+
+    def _keep_baseline(self, call):
+        if hasattr(self, "coef_") and hasattr(self.loss_, "baseline"):
             samples = call.samples
             raw = self._one_raw(samples.X, samples.offset)
             self.baseline_hazard_ = self.loss_.baseline(samples.y, raw, samples.sample_weight)
-        return diagnosis
 
     @available_if(reads_target)
-    def decision_function(self, X, offset=None):
+    def predict_raw(self, X, offset=None):
         """Raw predictions, in link space. Only for the losses that read their targets themselves:
         those of a distribution, and of all samples together.
 
@@ -583,5 +579,8 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
+        try:
+            tags.target_tags.multi_output = not self._resolve_loss().reads_target
+        except ValueError:  # an unknown name: `fit` says which there are
+            tags.target_tags.multi_output = True
         return tags

@@ -47,6 +47,8 @@ class Loss(Parametric):
         Whether raw predictions have the shape (n_samples, n_classes).
     is_joint : bool
         Whether it is a loss of all samples together, and no mean over samples.
+    takes_streams : bool
+        Whether `partial_fit` can use it: whether steps of some samples make sense.
     reads_target : bool
         Whether its targets are of a kind of its own, which its `read_target` makes numbers of.
     n_classes : int or None
@@ -72,6 +74,7 @@ class Loss(Parametric):
     is_multiclass = False
     is_joint = False
     reads_target = False
+    takes_streams = True
     n_classes = None
     differentiable = True
     constant_hessian = False
@@ -243,6 +246,14 @@ class Loss(Parametric):
     def _heads(self):
         """The loss that solvers minimise: this one, or one of other raw predictions."""
         return self
+
+    def _public(self, coef, intercept):
+        """Weights that users see, of those of `_heads`."""
+        return coef, intercept
+
+    def _inner(self, coef, intercept):
+        """Weights of `_heads`, of those that users see."""
+        return coef, intercept
 
     def _members(self):
         """The losses of the outputs of a model: this one, for all of them."""

@@ -39,6 +39,8 @@ class DistributionLoss(RowwiseLoss):
     interval_y_true = Interval()
     convex = False
     heads = ()
+    # Whether a model without intercepts would leave a head without a size of its own.
+    shapes_need_intercepts = True
     # Names of the parameters that say whether a head is "linear" or "constant", and its number.
     _head_parameters = {}
 
@@ -78,6 +80,11 @@ class DistributionLoss(RowwiseLoss):
         for name, head in self._head_parameters.items():
             sees[head] = getattr(self, name) == LINEAR
         return sees
+
+    @property
+    def takes_streams(self):
+        """Whether `partial_fit` can use it: steps move all heads along all features."""
+        return bool(self._sees_features().all())
 
     def _has_intercept(self):
         """Of each head, whether it has an intercept: ndarray of shape (n_heads,), bool."""
@@ -248,10 +255,15 @@ class _InUnits:
 
 
 def _moments(y, weight):
-    """Mean and standard deviation; the deviation is not 0."""
+    """Mean and standard deviation."""
+    counted = y if weight is None else y[weight > 0]
+    if (counted == counted[0]).all():
+        raise ValueError(
+            "y_true must hold targets that differ: of equal ones no scale has the largest "
+            f"likelihood; got {float(counted[0])} alone, of {len(counted)} sample(s)"
+        )
     middle = constants.mean(y, weight)
-    spread = np.sqrt(constants.mean((y - middle) ** 2, weight))
-    return middle, float(spread) or max(abs(middle) * 1e-8, 1e-300)
+    return middle, float(np.sqrt(constants.mean((y - middle) ** 2, weight)))
 
 
 class _LocationScale(DistributionLoss):

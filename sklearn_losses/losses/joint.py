@@ -23,6 +23,7 @@ class JointLoss(Loss):
     """
 
     is_joint = reads_target = True
+    takes_streams = False
     n_heads = 1
 
     def _unit_of(self, y, weight):

@@ -44,6 +44,8 @@ class _Ordinal(RowwiseLoss):
     A kernel takes a row of the location and the thresholds: these are the heads that are fitted.
     """
 
+    takes_streams = False
+
     def _kernel_name(self):
         raise NotImplementedError
 
@@ -306,9 +308,9 @@ class ImmediateThreshold(_Threshold):
 class _Heads(DistributionLoss):
     """A loss of rows of a location and thresholds; targets are class codes."""
 
-    reads_target = True
-
+    task = "multiclass"
     convex = True
+    shapes_need_intercepts = False
 
     def __init__(self, classes=2, kernel=None, params=()):
         self.classes, self.kernel, self.params = classes, kernel, params
@@ -319,6 +321,10 @@ class _Heads(DistributionLoss):
     @classmethod
     def _lacks(cls):
         return None
+
+    @property
+    def gives_probability(self):
+        return self.kernel.startswith("Cumulative")
 
     @property
     def _kernel(self):

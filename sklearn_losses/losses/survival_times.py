@@ -144,6 +144,13 @@ class AFT(DistributionLoss):
         return concordance(interval, self.predict(raw_prediction), weight)
 
     def _start(self, y, weight):
+        counted = y if weight is None else y[weight > 0]
+        for lost, what in (
+            (counted[:, 1] == np.inf, "none has ended"),
+            (counted[:, 0] == 0, "all had ended before the first look"),
+        ):
+            if lost.all():
+                raise ValueError(f"AFT: y_true tells no time: of {len(counted)} {what}")
         low, high = np.log(np.maximum(y[:, 0], 1e-300)), np.log(np.minimum(y[:, 1], 1e300))
         open_low, open_high = y[:, 0] == 0, y[:, 1] == np.inf
         about = np.where(open_high, low, np.where(open_low, high, 0.5 * (low + high)))

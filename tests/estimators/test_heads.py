@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import optimize, sparse, stats
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -54,7 +55,7 @@ def test_a_gaussian_fit_is_the_maximum_of_the_likelihood(scale, design, optimize
     assert (model.coef_[1] == 0).all() == (scale == "constant")
     mean, std = model.predict(X, return_std=True)
     np.testing.assert_allclose(mean, model.predict(X))
-    raw = model.decision_function(X)
+    raw = model.predict_raw(X)
     np.testing.assert_allclose(std, np.exp(raw[:, 1]))
     assert -model.predict_distribution(X).logpdf(Y).mean() == pytest.approx(least + np.log(1e3))
     assert model.loss_(Y, raw) == pytest.approx(model.loss_curve_[-1])
@@ -105,7 +106,7 @@ def test_distributions_go_into_pipelines_searches_and_pickles():
 def test_early_stopping_and_validation_samples_are_in_the_units_of_y():
     given = {"optimizer": "lbfgs", "alpha": 0}
     model = SGDRegressorX("gaussian_nll", **given).fit(X, Y, X_val=X, y_val=Y)
-    assert model.validation_curve_[-1] == pytest.approx(model.loss_(Y, model.decision_function(X)))
+    assert model.validation_curve_[-1] == pytest.approx(model.loss_(Y, model.predict_raw(X)))
     held = SGDRegressorX("gaussian_nll", early_stopping=True, random_state=0, **given).fit(X, Y)
     assert held.score(X, Y) > 0.7
 
@@ -289,3 +290,79 @@ def test_modules_of_torch_have_the_derivatives():
     tensor = torch.from_numpy(raw).requires_grad_()
     sl.as_torch("gaussian_nll", reduction="sum")(tensor, y).backward()
     np.testing.assert_allclose(tensor.grad, GaussianNLL().gradient(np.arange(6.0), raw))
+
+
+@pytest.mark.parametrize("cls", DISTRIBUTIONS, ids=lambda cls: cls.__name__)
+def test_predictions_are_the_same_with_their_spread(cls):
+    model = SGDRegressorX(cls(), optimizer="auto").fit(X, TIMES)
+    predicted, std = model.predict(X, return_std=True)
+    np.testing.assert_array_equal(predicted, model.predict(X))
+    np.testing.assert_allclose(std, model.predict_distribution(X).std())
+    assert np.median(predicted / TIMES) == pytest.approx(1.0, abs=0.4)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"positive": True}, "bounds and positive are for the weights of one raw prediction"),
+        ({"bounds": (-1.0, 1.0)}, "bounds and positive are for the weights of one raw prediction"),
+        ({"fit_intercept": False}, "fit_intercept must be True: location, log_scale"),
+    ],
+)
+def test_what_has_no_meaning_for_heads_is_refused(params, words):
+    with pytest.raises(ValueError, match=words):
+        SGDRegressorX("gaussian_nll", optimizer="auto", **params).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "words"),
+    [
+        ("gaussian_nll", np.full(400, 5.0), "targets that differ.*got 5.0 alone, of 400 sample"),
+        ("student_t_nll", np.zeros(400), "targets that differ.*got 0.0 alone"),
+        ("aft", np.column_stack([TIMES, np.full(400, np.inf)]), "of 400 none has ended"),
+        ("aft", np.column_stack([np.zeros(400), TIMES]), "of 400 all had ended before"),
+        ("gaussian_nll", None, "requires y to be passed"),
+        ("gaussian_nll", Y + 1j, "Complex data not supported"),
+    ],
+)
+def test_targets_without_a_largest_likelihood_are_named(loss, y, words):
+    with pytest.raises(ValueError, match=words):
+        SGDRegressorX(loss, optimizer="auto").fit(X, y)
+
+
+def test_streams_take_linear_heads_and_pass_by_what_does_not_count():
+    model = SGDRegressorX("gaussian_nll", optimizer="auto", alpha=0)
+    model.partial_fit(X, Y, sample_weight=np.zeros(400))
+    assert not model.coef_.any()
+    for _ in range(30):
+        model.partial_fit(X, Y)
+    assert model.score(X, Y) > 0.8
+    for loss in (GaussianNLL("constant"), AFT(), sl.CoxLoss()):
+        assert not hasattr(SGDRegressorX(loss, optimizer="auto"), "partial_fit")
+    assert not hasattr(SGDClassifierX("cumulative_link", optimizer="auto"), "partial_fit")
+
+
+def test_ordered_classes_have_thresholds_without_an_intercept_too_and_bounds_that_hold_0():
+    given = EXACT | {"alpha": 0.01}
+    a = SGDClassifierX("cumulative_link", **given).fit(Z, RANKS)
+    b = SGDClassifierX("cumulative_link", fit_intercept=False, **given).fit(Z, RANKS)
+    np.testing.assert_allclose(a.intercept_, b.intercept_)
+    c = SGDClassifierX("cumulative_link", positive=True, **given).fit(Z, RANKS)
+    assert (c.coef_[1] >= 0).all() and c.coef_[1, 1] == 0
+    # What is shown is what was fitted: the curve is of the objective, with the penalty.
+    loss = -np.log(c.predict_proba(Z)[np.arange(400), RANKS]).mean()
+    assert loss + 0.005 * c.coef_[1] @ c.coef_[1] == pytest.approx(c.loss_curve_[-1], rel=1e-9)
+    with pytest.raises(ValueError, match="must hold 0 for ordered classes"):
+        SGDClassifierX("cumulative_link", bounds=(0.1, 1.0), **given).fit(Z, RANKS)
+
+
+def test_separated_ordered_classes_are_said_to_be_so():
+    y = np.digitize(LOCATION, [-1.0, 0.5])
+    with pytest.warns(ConvergenceWarning, match="The classes are separated"):
+        SGDClassifierX("cumulative_link", optimizer="auto", alpha=0).fit(Z, y)
+
+
+@pytest.mark.parametrize("loss", ["gaussian_nll", "aft", "cox"])
+def test_classifiers_refuse_losses_of_numbers(loss):
+    with pytest.raises(ValueError, match="use SGDRegressorX"):
+        SGDClassifierX(loss, optimizer="auto").fit(Z, RANKS)

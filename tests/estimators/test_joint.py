@@ -130,3 +130,45 @@ def test_a_failed_fit_leaves_the_model_as_it_was():
             model.fit(X, y)
     np.testing.assert_array_equal(model.coef_, before)
     assert model.baseline_hazard_.cumulative_hazard.size
+
+
+def test_an_interrupted_fit_has_the_baseline_of_its_own_model(monkeypatch):
+    from sklearn_losses.linear_model._base import BaseSGD
+
+    model = SGDRegressorX("cox", optimizer="auto", alpha=1.0).fit(X, TARGET)
+    train = BaseSGD._train
+
+    def interrupted(self, call):
+        train(self, call)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(BaseSGD, "_train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.set_params(alpha=0).fit(X, TARGET)
+    want = model.loss_.baseline(TARGET, model.predict(X)).cumulative_hazard
+    np.testing.assert_array_equal(model.baseline_hazard_.cumulative_hazard, want)
+
+
+@pytest.mark.parametrize("loss", ["pairwise_logistic", "pairwise_hinge", "listnet"])
+def test_rankings_are_fitted_to_their_minimum(loss):
+    Z = StandardScaler().fit_transform(X)
+    y = sl.ranking_target(
+        np.digitize(RISK + rng.normal(size=300), [-1, 0, 1]), np.arange(300) // 12
+    )
+    model = SGDRegressorX(loss, optimizer="auto", alpha=0.01, tol=1e-9).fit(Z, y)
+
+    def objective(coef):
+        return model.loss_(y, Z @ coef) + 0.005 * coef @ coef
+
+    least = model.loss_(y, Z @ model.coef_) + 0.005 * model.coef_ @ model.coef_
+    for direction in np.vstack([np.eye(4), rng.normal(size=(12, 4))]):
+        for step in (1e-2, -1e-2, 1e-1, -1e-1):
+            assert objective(model.coef_ + step * direction) > least - 1e-7
+    assert (model.intercept_ == 0).all()
+    assert sl.ndcg(y, model.predict(Z)) > sl.ndcg(y, rng.normal(size=300)) + 0.1
+
+
+def test_what_has_no_minimum_is_refused():
+    y = sl.ranking_target(np.arange(300) % 3, np.arange(300) // 12)
+    with pytest.raises(ValueError, match="LambdaRank has no minimum to fit to"):
+        SGDRegressorX("lambdarank", optimizer="auto").fit(X, y)
