@@ -80,6 +80,9 @@ class BaseSGD(Parameters, Validation, Judging, CallbackSupportMixin, BaseEstimat
         self._fitted_with_offset = before or call.samples.offset is not None
         return run(self, request, fits, origin)
 
+    def _note_fit(self, request):
+        """What is kept of a fit beside its weights, which have been taken over."""
+
     # --------------------------------------------------------------------------- what a call brings
 
     def _is_waiting(self):

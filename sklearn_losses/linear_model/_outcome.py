@@ -61,6 +61,7 @@ def commit(estimator, request, fits, origin):
             joined([fit.descent.averages() for fit in fits]),
         )
     enter_weights(estimator, request, joined([fit.public_model() for fit in fits]))
+    estimator._note_fit(request)
     estimator._kept = {"of": origin, "fits": [fit.state() for fit in fits]}
     if fits[0].reference is not None:
         estimator._kept["constants"] = fits[0].reference.constants

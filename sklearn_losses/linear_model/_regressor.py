@@ -467,20 +467,11 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         times = check_array(times, ensure_2d=False, dtype=np.float64, input_name="times")
         return self.loss_.survival_function(raw, np.atleast_1d(times))
 
-    def _train(self, call):
-        try:
-            diagnosis = super()._train(call)
-        except KeyboardInterrupt:  # the model of what was fitted is taken over
-            self._keep_baseline(call)
-            raise
-        self._keep_baseline(call)
-        return diagnosis
-
-    def _keep_baseline(self, call):
-        if hasattr(self, "coef_") and hasattr(self.loss_, "baseline"):
-            samples = call.samples
-            raw = self._one_raw(samples.X, samples.offset)
-            self.baseline_hazard_ = self.loss_.baseline(samples.y, raw, samples.sample_weight)
+    def _note_fit(self, request):
+        if hasattr(request.loss, "baseline"):
+            shown = request.shown
+            raw = self._one_raw(shown.X, request.datas[0].offset)
+            self.baseline_hazard_ = request.loss.baseline(shown.y, raw, shown.sample_weight)
 
     @available_if(reads_target)
     def predict_raw(self, X, offset=None):

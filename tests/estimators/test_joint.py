@@ -133,18 +133,20 @@ def test_a_failed_fit_leaves_the_model_as_it_was():
 
 
 def test_an_interrupted_fit_has_the_baseline_of_its_own_model(monkeypatch):
-    from sklearn_losses.linear_model._base import BaseSGD
+    from sklearn_losses._solvers.fit import Fit
 
-    model = SGDRegressorX("cox", optimizer="auto", alpha=1.0).fit(X, TARGET)
-    train = BaseSGD._train
+    model = SGDRegressorX("cox", optimizer="lbfgs", alpha=1.0).fit(X, TARGET)
+    before, after = model.coef_.copy(), Fit.after
 
-    def interrupted(self, call):
-        train(self, call)
-        raise KeyboardInterrupt
+    def interrupted(fit, epoch):
+        after(fit, epoch)
+        if fit.n_iter == 3:
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(BaseSGD, "_train", interrupted)
+    monkeypatch.setattr(Fit, "after", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.set_params(alpha=0).fit(X, TARGET)
+    assert (model.coef_ != before).any()
     want = model.loss_.baseline(TARGET, model.predict(X)).cumulative_hazard
     np.testing.assert_array_equal(model.baseline_hazard_.cumulative_hazard, want)
 

@@ -308,6 +308,10 @@ def test_counts_that_grow_fast_are_minimised_or_warned_of(data, optimizer, learn
     if data is thousands and optimizer != "gd" and learning_rate == "invscaling":
         assert message == ""
     if message == "":
+        if optimizer == "gd":  # where it ends within `tol` hangs on an ulp of X
+            gap = objective.of_model(model) - best.value
+            assert gap <= model.tol * (best.value - objective.floor())
+            return
         np.testing.assert_allclose(model.coef_, best.coef, atol=0.02 * best.errors[0])
         np.testing.assert_allclose(model.intercept_, [best.intercept], atol=1e-3)
     assert np.abs(model.coef_).max() < 100
