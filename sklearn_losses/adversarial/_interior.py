@@ -1,0 +1,474 @@
+"""A primal-dual interior point method for the largest loss under an attack, and the bound that
+says how far from the minimum it is.
+
+The problem is, in coordinates z of the weights and with the intercept as the last one,
+
+    minimise  sum_i weight_i q_i + sum_j l2_j z_j**2 / 2
+    so that   piece_k((A z)_i +- t) <= q_i,  t >= dual norm of delta * z,
+
+whose pieces are convex and smooth. Samples have two by two second derivatives in the raw prediction
+and t once q_i is eliminated, so that a step costs one ``A.T @ diag(h) @ A``, and its predictor and
+corrector are two solutions with one factor.
+
+Lower bounds come from the loss's own values and derivatives: multipliers of the pieces that sum to
+the weights, and the tangents of the pieces there, bound the objective from below everywhere.
+
+References
+----------
+Ribeiro, A. H., Zachariah, D., Bach, F. and Schon, T. B. (2023). Regularization properties of
+adversarially-trained linear regression. NeurIPS.
+
+Boyd, S. and Vandenberghe, L. (2004). Convex Optimization. Cambridge, sections 5.5 and 11.7.
+
+Mehrotra, S. (1992). On the implementation of a primal-dual interior point method. SIAM Journal on
+Optimization 2, 575-601.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+from sklearn_losses._solvers.design import one_thread_in_blas
+
+# The share of the way to the boundary that a step goes.
+SHARE = 0.995
+# A bound holds for weights, and an intercept, up to so many times those that were found; beside
+# what lies further away it is of a part of the way there.
+REACH = 10.0
+# The objective counts as at least this share of the best constant's.
+LEAST_SIZE = 1e-3
+# What is added to the diagonal of Newton's matrix, beside its largest entry.
+RIDGE = 1e-15
+HALVINGS = 20
+# Curvature that is added where no step leads down.
+LEAST_DAMPING, MOST_DAMPING = 1e-4, 1e8
+# Multipliers stay within this factor of what their slacks make them.
+TRUST = 1e10
+
+
+@dataclass
+class Found:
+    """The end of a fit: coordinates, their objective, and a bound from below."""
+
+    z: np.ndarray
+    value: float
+    bound: float
+    n_iter: int
+    met: bool
+
+
+class Point:
+    """Where a fit is: coordinates, what is left of each constraint, and multipliers."""
+
+    def __init__(self, z, q, multiplier, raw):
+        self.z, self.q, self.multiplier, self.raw = z, q, multiplier, raw
+
+
+class Interior:
+    """The fit.
+
+    Parameters
+    ----------
+    design : Design
+        Of the rows that count.
+    pieces : Pieces
+    weight : ndarray of shape (n,)
+        Positive, of sum 1.
+    norm : _Norm or None
+        Of the features that are attacked; None where none is.
+    attacked : ndarray of shape (m,), int
+        Their numbers.
+    delta : ndarray of shape (m,)
+        By how much a unit of their coordinates lets an attack move a raw prediction.
+    l2 : ndarray of shape (n_features,)
+    floor : float
+        What the objective cannot be below.
+    """
+
+    def __init__(self, design, pieces, weight, norm, attacked, delta, l2, floor):
+        self.design, self.pieces, self.weight = design, pieces, weight
+        self.norm, self.at, self.delta, self.floor = norm, attacked, delta, floor
+        self.d, self.width = design.n_features, design.width
+        self.l2 = np.zeros(self.width)
+        self.l2[: self.d] = l2
+        self.n_pieces = len(pieces)
+        self.lifted = self.n_pieces > 1
+        self.count = (self.n_pieces * design.n if self.lifted else 0) + (norm.count if norm else 0)
+        self.damping = 0.0
+        self.start()
+
+    # ----------------------------------------------------------------------------------- where it is
+
+    def start(self):
+        """At the constant, with every constraint's slack times its multiplier alike."""
+        n, norm = self.design.n, self.norm
+        raw, z = np.zeros(n), np.zeros(self.width)
+        multiplier = np.broadcast_to(self.weight / self.n_pieces, (self.n_pieces, n)).copy()
+        slope = np.abs(self.pieces.derivatives(raw, 0.0)[0])
+        pull = max(float((multiplier * slope).sum()), 1e-8)
+        mu = 1.0 / (n * self.n_pieces) if self.lifted else math.inf
+        if norm is not None:
+            mu = min(mu, 0.1 * pull / norm.count)
+            norm.begin(norm.count * mu / pull, mu)
+        q = None
+        if self.lifted:
+            q = self.pieces.values(raw, self.t).max(axis=0) + mu * self.n_pieces / self.weight
+        self.point = Point(z, q, multiplier, raw)
+        self.look()
+
+    @property
+    def t(self):
+        return 0.0 if self.norm is None else self.norm.t
+
+    def v(self, z):
+        return self.delta * z[self.at]
+
+    def look(self):
+        """Values and derivatives at the point."""
+        point = self.point
+        self.values = self.pieces.values(point.raw, self.t)
+        self.slope, self.curvature = self.pieces.derivatives(point.raw, self.t)
+        if self.lifted:
+            self.slack = point.q - self.values
+
+    def mu(self):
+        """The mean of slacks times multipliers."""
+        total = float((self.slack * self.point.multiplier).sum()) if self.lifted else 0.0
+        if self.norm is not None:
+            total += float((self.norm.slack * self.norm.multiplier).sum())
+        return total / self.count if self.count else 0.0
+
+    def objective(self, z, raw=None):
+        """What is minimised, in full."""
+        raw = self.design.products(z) if raw is None else raw
+        t = 0.0 if self.norm is None else float(self.norm.dual(self.v(z)))
+        worst = self.pieces.values(raw, t).max(axis=0)
+        return float(self.weight @ worst) + 0.5 * float(self.l2 @ z**2)
+
+    def bound(self):
+        """What the objective is nowhere below."""
+        z = self.point.z
+        share = self.point.multiplier
+        if self.lifted:
+            share = share * (self.weight / share.sum(axis=0))
+        pull = share * self.slope
+        tilt = self.design.transposed(pull.sum(axis=0)) + self.l2 * z
+        lowest = float((share * self.values).sum()) + 0.5 * float(self.l2 @ z**2)
+        free = np.ones(self.width, dtype=bool)
+        if self.norm is not None:
+            of_t = float((pull * self.pieces.sign).sum())
+            free[self.at] = False
+            lowest -= float(tilt[self.at] @ z[self.at]) + of_t * self.t
+            beyond = self.norm.primal(tilt[self.at] / self.delta) - of_t
+            lowest -= max(beyond, 0.0) * REACH * (1.0 + self.t)
+        return lowest - float(np.abs(tilt[free]) @ (REACH * (1.0 + np.abs(z[free]))))
+
+    # ----------------------------------------------------------------------------------------- steps
+
+    def blocks(self):
+        """Second derivatives by sample in (raw, raw), (raw, t) and (t, t)."""
+        share, sign, slope = self.point.multiplier, self.pieces.sign, self.slope
+        bend = share * self.curvature
+        rr, rt, tt = bend.sum(axis=0), (sign * bend).sum(axis=0), (sign**2 * bend).sum(axis=0)
+        if self.lifted:
+            self.stiff = share / self.slack
+            self.total = self.stiff.sum(axis=0)
+            self.mean = (self.stiff * slope).sum(axis=0) / self.total
+            self.mean_t = (self.stiff * slope * sign).sum(axis=0) / self.total
+            of_raw, of_t = slope - self.mean, slope * sign - self.mean_t
+            rr = rr + (self.stiff * of_raw**2).sum(axis=0)
+            rt = rt + (self.stiff * of_raw * of_t).sum(axis=0)
+            tt = tt + (self.stiff * of_t**2).sum(axis=0)
+        return rr, rt, tt
+
+    def pull(self, mu, corrector):
+        """The barrier's gradient by sample in raw and t."""
+        sign, slope = self.pieces.sign, self.slope
+        if not self.lifted:
+            return self.weight * slope[0], self.weight * slope[0] * sign[0]
+        self.kappa = (mu + corrector) / self.slack
+        of_raw = self.weight * self.mean + (self.kappa * (slope - self.mean)).sum(axis=0)
+        of_t = self.weight * self.mean_t + (self.kappa * (slope * sign - self.mean_t)).sum(axis=0)
+        return of_raw, of_t
+
+    def direction(self, system, mu, correctors):
+        """Newton's step towards slacks times multipliers of mu."""
+        of_raw, of_t = self.pull(mu, correctors[0])
+        gradient = np.append(
+            self.design.transposed(of_raw) + self.l2 * self.point.z, float(np.sum(of_t))
+        )
+        if self.norm is None:
+            gradient[-1] = 0.0
+        else:
+            left = self.norm.reduced(self.v(self.point.z), mu, correctors[1]).gradient
+            gradient[self.at] += self.delta * left[:-1]
+            gradient[-1] += left[-1]
+        step = -system.solve(gradient)
+        dz, dt = step[:-1], float(step[-1])
+        made = Step(dz, dt, self.design.products(dz), float(gradient @ step))
+        if self.lifted:
+            moves = self.slope * (made.raw + self.pieces.sign * dt)
+            made.q = ((self.stiff * moves).sum(axis=0) - self.weight + self.kappa.sum(axis=0)) / (
+                self.total
+            )
+            made.samples = moves - made.q
+            made.multiplier = (
+                self.point.multiplier * made.samples + mu + correctors[0]
+            ) / self.slack - self.point.multiplier
+        if self.norm is not None:
+            made.own, made.norm = self.norm.changes(self.v(self.point.z), self.v(dz), dt)
+            made.of_norm = self.norm.stepped(made.norm, mu, correctors[1])
+        return made
+
+    def longest(self, step, share):
+        """How far a step may go, at most 1, for slacks and for multipliers to stay positive."""
+        pairs = []
+        if self.lifted:
+            pairs += [(self.slack, -step.samples), (self.point.multiplier, step.multiplier)]
+        if self.norm is not None:
+            pairs += [(self.norm.slack, -step.norm), (self.norm.multiplier, step.of_norm)]
+        return min([1.0, *(share * far(at, change) for at, change in pairs)])
+
+    def after(self, step, length):
+        """The mean of slacks times multipliers that a step leads to, to first order."""
+        total = 0.0
+        if self.lifted:
+            slack = self.slack - length * step.samples
+            total += float((slack * (self.point.multiplier + length * step.multiplier)).sum())
+        if self.norm is not None:
+            slack = self.norm.slack - length * step.norm
+            total += float((slack * (self.norm.multiplier + length * step.of_norm)).sum())
+        return total / self.count
+
+    def barrier(self, value, slacks, mu):
+        return value - mu * sum(float(np.log(slack).sum()) for slack in slacks)
+
+    def advance(self):
+        """One step; False where none leads down, however short.
+
+        Losses that are straight somewhere leave Newton's equations without curvature there: then
+        some is added, as much as it takes.
+        """
+        damping = self.damping
+        while damping < MOST_DAMPING:
+            if self.tried(damping):
+                self.damping = 0.1 * damping if damping > LEAST_DAMPING else 0.0
+                return True
+            damping = max(10.0 * damping, LEAST_DAMPING)
+        return False
+
+    def tried(self, damping):
+        """Predictor and corrector; whether they led down."""
+        mu = self.mu()
+        zero = (0.0, 0.0)
+        system = self.system(damping)
+        if not self.count:
+            return self.go(self.direction(system, 0.0, zero), 0.0)
+        ahead = self.direction(system, 0.0, zero)
+        length = self.longest(ahead, 1.0)
+        target = mu * min(max((self.after(ahead, length) / mu) ** 3, 1e-4), 1.0)
+        target = max(target, 0.3 * mu) if length < 0.1 else target
+        correctors = (
+            ahead.samples * ahead.multiplier if self.lifted else 0.0,
+            ahead.norm * ahead.of_norm if self.norm is not None else 0.0,
+        )
+        step = self.direction(system, target, correctors)
+        if self.longest(step, 1.0) > 0.1 and self.go(step, target, 1.0):
+            return True
+        return any(self.go(self.direction(system, m, zero), m) for m in (max(target, 0.3 * mu), mu))
+
+    def go(self, step, mu, least=0.0):
+        """Take a step as far as the barrier function falls; whether it did.
+
+        A step with a corrector is tried at full length, and once at half, as it need not lead down.
+        """
+        point, norm = self.point, self.norm
+        length = self.longest(step, SHARE)
+        slacks = [self.slack] if self.lifted else []
+        slacks += [norm.slack] if norm is not None else []
+        value = self.lifted_value(point.q, self.values, point.z)
+        before = self.barrier(value, slacks, mu)
+        slope = self.slope_along(step, mu)
+        rounding = 1e-13 * (1.0 + abs(before))
+        for _ in range(2 if least else HALVINGS):
+            z = point.z + length * step.z
+            raw = point.raw + length * step.raw
+            slacks, own, t = [], None, 0.0
+            if norm is not None:
+                v = self.v(z)
+                own = norm.moved(v, norm.own + length * step.own, norm.slack - length * step.norm)
+                t = norm.value_of(own)
+                left = norm.slacks(v, own)
+                slacks.append(left)
+            with np.errstate(over="ignore", invalid="ignore"):
+                values = self.pieces.values(raw, t)
+                q = None
+                if self.lifted:
+                    expected = self.slack - length * step.samples
+                    q = point.q + length * step.q
+                    # Curved pieces end above their tangents: q is lifted by as much.
+                    q = q + np.maximum((values + expected - q).max(axis=0), 0.0)
+                    slacks.append(q - values)
+                value = self.lifted_value(q, values, z)
+            inside = math.isfinite(value) and all((slack > 0).all() for slack in slacks)
+            if inside:
+                now = self.barrier(value, slacks, mu)
+                if now <= before + 1e-4 * length * min(slope, 0.0) + rounding:
+                    break
+            length *= 0.5
+        else:
+            return False
+        multiplier = point.multiplier
+        if self.lifted:
+            multiplier = trusted(multiplier + length * step.multiplier, q - values, mu)
+        if norm is not None:
+            norm.own, norm.slack = own, left
+            norm.multiplier = trusted(norm.multiplier + length * step.of_norm, left, mu)
+        self.point = Point(z, q, multiplier, self.design.products(z))
+        self.length = length
+        self.look()
+        return True
+
+    def lifted_value(self, q, values, z):
+        made = float(self.weight @ (q if self.lifted else values[0]))
+        return made + 0.5 * float(self.l2 @ z**2)
+
+    def slope_along(self, step, mu):
+        """The derivative of the barrier function along a step."""
+        z = self.point.z
+        made = float((self.l2 * z) @ step.z)
+        if self.lifted:
+            made += float(self.weight @ step.q)
+            made += mu * float((step.samples / self.slack).sum())
+        else:
+            made += float(self.weight @ (self.slope[0] * (step.raw + self.pieces.sign[0] * step.t)))
+        if self.norm is not None:
+            made += mu * float((step.norm / self.norm.slack).sum())
+        return made
+
+    def system(self, damping):
+        rr, rt, tt = self.blocks()
+        rr, tt = rr + damping * self.weight, tt + damping * self.weight
+        left = None
+        if self.norm is not None:
+            left = self.norm.reduced(self.v(self.point.z), 0.0, 0.0)
+        return System(self, rr, rt, float(tt.sum()), left)
+
+    # ------------------------------------------------------------------------------------------- all
+
+    def run(self, tol, max_iter):
+        """Steps until the objective is within `tol` of its size of the bound.
+
+        Returns
+        -------
+        found : Found
+        """
+        zero = np.zeros(self.width)
+        best, value = zero, self.objective(zero)
+        bound, made = self.floor, 0
+        with one_thread_in_blas():
+            while True:
+                z, now = self.point.z, self.objective(self.point.z, self.point.raw)
+                if now < value:
+                    best, value = z, now
+                bound = max(bound, self.bound())
+                allowed = tol * max(value - self.floor, LEAST_SIZE)
+                if value - bound <= allowed:
+                    for rounded in (zero, self.rounded(z)):
+                        of_it = self.objective(rounded)
+                        if of_it - bound <= allowed:
+                            return Found(rounded, of_it, bound, made, True)
+                    return Found(best, value, bound, made, True)
+                if made >= max_iter or not self.advance():
+                    return Found(best, value, bound, made, False)
+                made += 1
+
+    def rounded(self, z):
+        """z with 0 for the weights that tend to it."""
+        if self.norm is None:
+            return z
+        z = z.copy()
+        z[self.at[self.norm.at_zero()]] = 0.0
+        return z
+
+
+@dataclass
+class Step:
+    """Changes of all variables; `samples` and `norm` are those of the constraints."""
+
+    z: np.ndarray
+    t: float
+    raw: np.ndarray
+    descent: float
+    q: np.ndarray | None = None
+    samples: np.ndarray | None = None
+    multiplier: np.ndarray | None = None
+    own: object = None
+    norm: np.ndarray | None = None
+    of_norm: np.ndarray | None = None
+
+
+class System:
+    """Newton's equations in (z, t): one factor, many right sides.
+
+    Parameters
+    ----------
+    fit : Interior
+    rr, rt : ndarray of shape (n,)
+    tt : float
+    left : Reduced or None
+        What the norm's constraints leave.
+    """
+
+    def __init__(self, fit, rr, rt, tt, left):
+        design, width, at, delta = fit.design, fit.width, fit.at, fit.delta
+        matrix = np.zeros((width + 1, width + 1))
+        matrix[:width, :width] = design.gram(np.ascontiguousarray(rr))
+        inner = np.arange(width)
+        matrix[inner, inner] += fit.l2
+        if left is None:
+            matrix[-1, -1] = 1.0
+        else:
+            matrix[:width, -1] = design.transposed(rt)
+            matrix[at, at] += delta**2 * left.diagonal
+            matrix[at, -1] += delta * left.cross
+            matrix[-1, -1] = tt + left.corner
+            along = np.zeros(width + 1)
+            along[at], along[-1] = delta * left.along[:-1], left.along[-1]
+            matrix += left.weight * np.outer(along, along)
+            matrix[-1, :width] = matrix[:width, -1]
+        self.matrix = matrix
+        self.factor = factor_of(matrix)
+
+    def solve(self, right):
+        made = cho_solve(self.factor, right, check_finite=False)
+        left = right - self.matrix @ made
+        return made + cho_solve(self.factor, left, check_finite=False)
+
+
+def factor_of(matrix):
+    """The Cholesky factor, of a matrix with a little more on its diagonal where it needs that."""
+    scale = np.diag(matrix)
+    scale = np.where(scale > 0, scale, 1.0)
+    ridge = RIDGE
+    while True:
+        try:
+            return cho_factor(matrix + np.diag(ridge * scale), lower=True, check_finite=False)
+        except LinAlgError:
+            ridge *= 100.0
+            if ridge > 1.0:
+                raise
+
+
+def far(at, change):
+    """How far positive numbers may change until one is 0."""
+    down = change < 0
+    return float((at[down] / -change[down]).min(initial=math.inf)) if down.any() else math.inf
+
+
+def trusted(multiplier, slack, mu):
+    """Multipliers that are not off too far from ``mu / slack``."""
+    own = mu / slack
+    return np.clip(multiplier, own / TRUST, own * TRUST)
