@@ -41,11 +41,22 @@ REACH = 10.0
 LEAST_SIZE = 1e-3
 # What is added to the diagonal of Newton's matrix, beside its largest entry.
 RIDGE = 1e-15
+# Times that a solution is refined.
+REFINED = 3
 HALVINGS = 20
-# Curvature that is added where no step leads down.
+# Curvature that is added where no step leads down, beside the objective.
 LEAST_DAMPING, MOST_DAMPING = 1e-4, 1e8
-# Multipliers stay within this factor of what their slacks make them.
-TRUST = 1e10
+# Steps below this length ask for it as well.
+SHORT = 1e-3
+# Multipliers stay within these factors of what their slacks make them: where the target falls from
+# step to step, and where it is held.
+TRUST, HELD_TRUST = 1e10, 1e3
+# Steps without a gap that is smaller by a tenth, after which the target is held until the barrier
+# function is near its minimum: for losses that are straight in places, where Newton's steps may
+# lead to and fro.
+PATIENCE = 10
+# How near: Newton's decrement beside what the target makes of the gap.
+CENTRED = 0.1
 
 
 @dataclass
@@ -97,6 +108,7 @@ class Interior:
         self.lifted = self.n_pieces > 1
         self.count = (self.n_pieces * design.n if self.lifted else 0) + (norm.count if norm else 0)
         self.damping = 0.0
+        self.held, self.stays, self.short = None, False, 0
         self.start()
 
     # ----------------------------------------------------------------------------------- where it is
@@ -161,9 +173,17 @@ class Interior:
             of_t = float((pull * self.pieces.sign).sum())
             free[self.at] = False
             lowest -= float(tilt[self.at] @ z[self.at]) + of_t * self.t
-            beyond = self.norm.primal(tilt[self.at] / self.delta) - of_t
-            lowest -= max(beyond, 0.0) * REACH * (1.0 + self.t)
+            lowest -= self.beyond(tilt[self.at], max(of_t, 0.0))
         return lowest - float(np.abs(tilt[free]) @ (REACH * (1.0 + np.abs(z[free]))))
+
+    def beyond(self, tilt, of_t):
+        """By how much ``tilt @ z + of_t * t`` may be below 0 for weights within reach."""
+        size = self.norm.primal(tilt / self.delta)
+        if size <= of_t:
+            return 0.0
+        of_all = (size - of_t) * (min(float(np.median(self.delta)), 1.0) + self.t)
+        over = self.norm.over(tilt, of_t, self.delta, size)
+        return REACH * min(of_all, float(np.abs(over) @ (1.0 + np.abs(self.point.z[self.at]))))
 
     # ----------------------------------------------------------------------------------------- steps
 
@@ -254,7 +274,11 @@ class Interior:
         damping = self.damping
         while damping < MOST_DAMPING:
             if self.tried(damping):
-                self.damping = 0.1 * damping if damping > LEAST_DAMPING else 0.0
+                self.short = self.short + 1 if self.length < 0.1 else 0
+                if self.length < SHORT:
+                    self.damping = max(10.0 * damping, LEAST_DAMPING)
+                else:
+                    self.damping = 0.1 * damping if damping > LEAST_DAMPING else 0.0
                 return True
             damping = max(10.0 * damping, LEAST_DAMPING)
         return False
@@ -263,9 +287,19 @@ class Interior:
         """Predictor and corrector; whether they led down."""
         mu = self.mu()
         zero = (0.0, 0.0)
-        system = self.system(damping)
+        try:
+            system = self.system(damping)
+        except LinAlgError:
+            return False
         if not self.count:
             return self.go(self.direction(system, 0.0, zero), 0.0)
+        if self.held is not None:
+            step = self.direction(system, self.held, zero)
+            if not self.go(step, self.held):
+                return False
+            if -step.descent < CENTRED * self.held * self.count:
+                self.held = None if self.length > 0.9 and not self.stays else 0.1 * self.held
+            return True
         ahead = self.direction(system, 0.0, zero)
         length = self.longest(ahead, 1.0)
         target = mu * min(max((self.after(ahead, length) / mu) ** 3, 1e-4), 1.0)
@@ -322,14 +356,19 @@ class Interior:
             return False
         multiplier = point.multiplier
         if self.lifted:
-            multiplier = trusted(multiplier + length * step.multiplier, q - values, mu)
+            multiplier = self.trusted(multiplier + length * step.multiplier, q - values, mu)
         if norm is not None:
             norm.own, norm.slack = own, left
-            norm.multiplier = trusted(norm.multiplier + length * step.of_norm, left, mu)
+            norm.multiplier = self.trusted(norm.multiplier + length * step.of_norm, left, mu)
         self.point = Point(z, q, multiplier, self.design.products(z))
         self.length = length
         self.look()
         return True
+
+    def trusted(self, multiplier, slack, mu):
+        """Multipliers that are not too far from ``mu / slack``."""
+        own, factor = mu / slack, TRUST if self.held is None else HELD_TRUST
+        return np.clip(multiplier, own / factor, own * factor)
 
     def lifted_value(self, q, values, z):
         made = float(self.weight @ (q if self.lifted else values[0]))
@@ -350,7 +389,9 @@ class Interior:
 
     def system(self, damping):
         rr, rt, tt = self.blocks()
-        rr, tt = rr + damping * self.weight, tt + damping * self.weight
+        if damping:
+            more = damping * min(self.value - self.floor, 1.0) * self.weight
+            rr, tt = rr + more, tt + more
         left = None
         if self.norm is not None:
             left = self.norm.reduced(self.v(self.point.z), 0.0, 0.0)
@@ -368,11 +409,13 @@ class Interior:
         zero = np.zeros(self.width)
         best, value = zero, self.objective(zero)
         bound, made = self.floor, 0
+        least, since = math.inf, 0
         with one_thread_in_blas():
             while True:
                 z, now = self.point.z, self.objective(self.point.z, self.point.raw)
                 if now < value:
                     best, value = z, now
+                self.value = value
                 bound = max(bound, self.bound())
                 allowed = tol * max(value - self.floor, LEAST_SIZE)
                 if value - bound <= allowed:
@@ -381,6 +424,12 @@ class Interior:
                         if of_it - bound <= allowed:
                             return Found(rounded, of_it, bound, made, True)
                     return Found(best, value, bound, made, True)
+                gap = now - bound
+                least, since = (gap, 0) if gap < 0.9 * least else (least, since + 1)
+                if since >= PATIENCE and self.held is None and self.count:
+                    self.held, self.stays = max(self.mu(), 0.1 * gap / self.count), True
+                if self.short == 2 and self.held is None and self.count:
+                    self.held, self.short = self.mu(), 0
                 if made >= max_iter or not self.advance():
                     return Found(best, value, bound, made, False)
                 made += 1
@@ -431,7 +480,8 @@ class System:
         if left is None:
             matrix[-1, -1] = 1.0
         else:
-            matrix[:width, -1] = design.transposed(rt)
+            self.of_t = design.transposed(rt)
+            matrix[:width, -1] = self.of_t
             matrix[at, at] += delta**2 * left.diagonal
             matrix[at, -1] += delta * left.cross
             matrix[-1, -1] = tt + left.corner
@@ -439,13 +489,33 @@ class System:
             along[at], along[-1] = delta * left.along[:-1], left.along[-1]
             matrix += left.weight * np.outer(along, along)
             matrix[-1, :width] = matrix[:width, -1]
-        self.matrix = matrix
+        self.fit, self.rr, self.rt, self.tt, self.left = fit, rr, rt, tt, left
         self.factor = factor_of(matrix)
+
+    def times(self, step):
+        """The matrix times a step, by products with the design, which lose fewer digits."""
+        fit, left, z, t = self.fit, self.left, step[:-1], step[-1]
+        of_raw = fit.design.products(z)
+        made = np.append(fit.design.transposed(self.rr * of_raw) + fit.l2 * z, t)
+        if left is not None:
+            at, delta, v = fit.at, fit.delta, fit.v(z)
+            made[:-1] += t * self.of_t
+            made[-1] = (self.tt + left.corner) * t + float(self.rt @ of_raw) + float(left.cross @ v)
+            along = left.weight * (float(left.along[:-1] @ v) + left.along[-1] * t)
+            made[at] += delta * (left.diagonal * v + left.cross * t + along * left.along[:-1])
+            made[-1] += along * left.along[-1]
+        return made
 
     def solve(self, right):
         made = cho_solve(self.factor, right, check_finite=False)
-        left = right - self.matrix @ made
-        return made + cho_solve(self.factor, left, check_finite=False)
+        size = np.inf
+        for _ in range(REFINED):
+            left = right - self.times(made)
+            before, size = size, float(np.abs(left).max())
+            if not size < 0.5 * before:
+                break
+            made = made + cho_solve(self.factor, left, check_finite=False)
+        return made
 
 
 def factor_of(matrix):
@@ -458,7 +528,7 @@ def factor_of(matrix):
             return cho_factor(matrix + np.diag(ridge * scale), lower=True, check_finite=False)
         except LinAlgError:
             ridge *= 100.0
-            if ridge > 1.0:
+            if not ridge < 1.0:
                 raise
 
 
@@ -467,8 +537,3 @@ def far(at, change):
     down = change < 0
     return float((at[down] / -change[down]).min(initial=math.inf)) if down.any() else math.inf
 
-
-def trusted(multiplier, slack, mu):
-    """Multipliers that are not off too far from ``mu / slack``."""
-    own = mu / slack
-    return np.clip(multiplier, own / TRUST, own * TRUST)

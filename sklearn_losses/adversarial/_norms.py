@@ -50,6 +50,11 @@ class _Norm:
     def curvature(self):
         return self.multiplier / self.slack
 
+    @staticmethod
+    def over(tilt, of_t, delta, size):
+        """What to take from `tilt` so that ``primal(tilt / delta)``, which is `size`, is of_t."""
+        return tilt * (1.0 - of_t / size)
+
     def stepped(self, changes, mu, corrector):
         """Changes of the multipliers where the constraints change by `changes`."""
         return (self.multiplier * changes + mu + corrector) / self.slack - self.multiplier
@@ -70,6 +75,10 @@ class SumNorm(_Norm):
     @staticmethod
     def primal(v):
         return float(np.abs(v).max(initial=0.0))
+
+    @staticmethod
+    def over(tilt, of_t, delta, size):
+        return np.maximum(np.abs(tilt) - of_t * delta, 0.0)
 
     def set_t(self, t):
         self.own = np.full(self.m, t / self.m)
