@@ -32,6 +32,8 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from sklearn_losses._solvers.design import one_thread_in_blas
 
+# Where t starts, in units of raw predictions.
+START = 0.1
 # The share of the way to the boundary that a step goes.
 SHARE = 0.995
 # A bound holds for weights, and an intercept, up to so many times those that were found; beside
@@ -106,7 +108,6 @@ class Interior:
         self.l2[: self.d] = l2
         self.n_pieces = len(pieces)
         self.lifted = self.n_pieces > 1
-        self.count = (self.n_pieces * design.n if self.lifted else 0) + (norm.count if norm else 0)
         self.damping = 0.0
         self.held, self.stays, self.short = None, False, 0
         self.start()
@@ -120,10 +121,15 @@ class Interior:
         multiplier = np.broadcast_to(self.weight / self.n_pieces, (self.n_pieces, n)).copy()
         slope = np.abs(self.pieces.derivatives(raw, 0.0)[0])
         pull = max(float((multiplier * slope).sum()), 1e-8)
-        mu = 1.0 / (n * self.n_pieces) if self.lifted else math.inf
+        self.count = float(n * self.n_pieces) if self.lifted else 0.0
+        mu = 1.0 / self.count if self.lifted else 1.0
+        self.share = 1.0
         if norm is not None:
-            mu = min(mu, 0.1 * pull / norm.count)
-            norm.begin(norm.count * mu / pull, mu)
+            # A few constraints beside those of many samples count as much as it takes for t to
+            # start where it may be: it could grow by its own size only in a step.
+            self.share = START * pull / (mu * norm.count)
+            norm.begin(START, mu * self.share)
+            self.count += self.share * norm.count
         q = None
         if self.lifted:
             q = self.pieces.values(raw, self.t).max(axis=0) + mu * self.n_pieces / self.weight
@@ -222,7 +228,8 @@ class Interior:
         if self.norm is None:
             gradient[-1] = 0.0
         else:
-            left = self.norm.reduced(self.v(self.point.z), mu, correctors[1]).gradient
+            of_norm = mu * self.share
+            left = self.norm.reduced(self.v(self.point.z), of_norm, correctors[1]).gradient
             gradient[self.at] += self.delta * left[:-1]
             gradient[-1] += left[-1]
         step = -system.solve(gradient)
@@ -239,7 +246,7 @@ class Interior:
             ) / self.slack - self.point.multiplier
         if self.norm is not None:
             made.own, made.norm = self.norm.changes(self.v(self.point.z), self.v(dz), dt)
-            made.of_norm = self.norm.stepped(made.norm, mu, correctors[1])
+            made.of_norm = self.norm.stepped(made.norm, of_norm, correctors[1])
         return made
 
     def longest(self, step, share):
@@ -262,8 +269,11 @@ class Interior:
             total += float((slack * (self.norm.multiplier + length * step.of_norm)).sum())
         return total / self.count
 
-    def barrier(self, value, slacks, mu):
-        return value - mu * sum(float(np.log(slack).sum()) for slack in slacks)
+    def barrier(self, value, of_samples, of_norm, mu):
+        made = float(np.log(of_samples).sum()) if self.lifted else 0.0
+        if self.norm is not None:
+            made += self.share * float(np.log(of_norm).sum())
+        return value - mu * made
 
     def advance(self):
         """One step; False where none leads down, however short.
@@ -320,22 +330,20 @@ class Interior:
         """
         point, norm = self.point, self.norm
         length = self.longest(step, SHARE)
-        slacks = [self.slack] if self.lifted else []
-        slacks += [norm.slack] if norm is not None else []
+        slack, left = self.slack if self.lifted else 1.0, norm.slack if norm is not None else 1.0
         value = self.lifted_value(point.q, self.values, point.z)
-        before = self.barrier(value, slacks, mu)
+        before = self.barrier(value, slack, left, mu)
         slope = self.slope_along(step, mu)
         rounding = 1e-13 * (1.0 + abs(before))
         for _ in range(2 if least else HALVINGS):
             z = point.z + length * step.z
             raw = point.raw + length * step.raw
-            slacks, own, t = [], None, 0.0
+            own, t = None, 0.0
             if norm is not None:
                 v = self.v(z)
                 own = norm.moved(v, norm.own + length * step.own, norm.slack - length * step.norm)
                 t = norm.value_of(own)
                 left = norm.slacks(v, own)
-                slacks.append(left)
             with np.errstate(over="ignore", invalid="ignore"):
                 values = self.pieces.values(raw, t)
                 q = None
@@ -344,11 +352,10 @@ class Interior:
                     q = point.q + length * step.q
                     # Curved pieces end above their tangents: q is lifted by as much.
                     q = q + np.maximum((values + expected - q).max(axis=0), 0.0)
-                    slacks.append(q - values)
+                    slack = q - values
                 value = self.lifted_value(q, values, z)
-            inside = math.isfinite(value) and all((slack > 0).all() for slack in slacks)
-            if inside:
-                now = self.barrier(value, slacks, mu)
+            if math.isfinite(value) and np.all(slack > 0) and np.all(left > 0):
+                now = self.barrier(value, slack, left, mu)
                 if now <= before + 1e-4 * length * min(slope, 0.0) + rounding:
                     break
             length *= 0.5
@@ -356,10 +363,11 @@ class Interior:
             return False
         multiplier = point.multiplier
         if self.lifted:
-            multiplier = self.trusted(multiplier + length * step.multiplier, q - values, mu)
+            multiplier = self.trusted(multiplier + length * step.multiplier, slack, mu)
         if norm is not None:
             norm.own, norm.slack = own, left
-            norm.multiplier = self.trusted(norm.multiplier + length * step.of_norm, left, mu)
+            multiplier_of_norm = norm.multiplier + length * step.of_norm
+            norm.multiplier = self.trusted(multiplier_of_norm, left, mu * self.share)
         self.point = Point(z, q, multiplier, self.design.products(z))
         self.length = length
         self.look()
@@ -384,7 +392,7 @@ class Interior:
         else:
             made += float(self.weight @ (self.slope[0] * (step.raw + self.pieces.sign[0] * step.t)))
         if self.norm is not None:
-            made += mu * float((step.norm / self.norm.slack).sum())
+            made += mu * self.share * float((step.norm / self.norm.slack).sum())
         return made
 
     def system(self, damping):
