@@ -9,6 +9,9 @@ from sklearn_losses._solvers.design import Design
 from sklearn_losses.adversarial._interior import Interior
 from sklearn_losses.adversarial._pieces import Pieces, unit_of, worst_loss
 
+# The share of targets without any relation to X for which the radius "auto" leaves all weights at 0.
+LEVEL = 0.95
+
 
 @dataclass
 class Fitted:
@@ -56,6 +59,28 @@ class Problem:
         self.constants = float(self.weight @ loss.loss(y, at_base))
         self.slope = loss.gradient(y, at_base)
 
+    def own_eps(self, kind, n):
+        """The radius, beside the features' spreads, that takes targets without any relation to X
+        for what they are: then all weights are 0, with probability 0.95 as n grows (of features
+        that are not correlated; with others it is larger than that needs).
+
+        All weights are 0 from where ``|gradient by the weights / radius|`` in the norm of the
+        attack is the loss's mean slope; of targets in random order the gradient is normal.
+
+        Parameters
+        ----------
+        kind : type
+            Of `_norms`.
+        n : float
+            Samples, or the sum of their weights.
+        """
+        slope, d = np.abs(self.slope), int(np.count_nonzero(self.spread))
+        mean = float(self.weight @ slope)
+        if not mean > 0 or not d:
+            return 0.0
+        ratio = float(np.sqrt(self.weight @ slope**2)) / mean
+        return kind.of_noise(d, LEVEL) * ratio / np.sqrt(max(n, 1.0))
+
     def solve(self, kind, radius, alpha, tol, max_iter):
         """The minimum under attacks in a norm.
 
@@ -81,7 +106,9 @@ class Problem:
             return Fitted(np.zeros(n_features), self.base, self.constants, 0.0, 0, True)
         unit = unit_of(loss, y, self.base, self.weight)
         # A unit of its coordinate moves raw predictions by about theirs.
-        unit_of_weight = np.divide(unit, self.spread, out=np.zeros(n_features), where=self.spread > 0)
+        unit_of_weight = np.divide(
+            unit, self.spread, out=np.zeros(n_features), where=self.spread > 0
+        )
         inner = np.divide(1.0, self.spread, out=np.zeros(n_features), where=self.spread > 0)
         design = Design(self.data, self.center, inner, self.fit_intercept, None)
         delta = radius * inner

@@ -39,8 +39,9 @@ SHARE = 0.995
 # A bound holds for weights, and an intercept, up to so many times those that were found; beside
 # what lies further away it is of a part of the way there.
 REACH = 10.0
-# The objective counts as at least this share of the best constant's.
-LEAST_SIZE = 1e-3
+# The objective counts as at least this share of the best constant's; the second where no step leads
+# any closer.
+SIZES = (1e-6, 1e-3)
 # What is added to the diagonal of Newton's matrix, beside its largest entry.
 RIDGE = 1e-15
 # Times that a solution is refined.
@@ -57,6 +58,8 @@ TRUST, HELD_TRUST = 1e10, 1e3
 # function is near its minimum: for losses that are straight in places, where Newton's steps may
 # lead to and fro.
 PATIENCE = 10
+# Steps beyond the last one that is needed.
+LATE = 5
 # How near: Newton's decrement beside what the target makes of the gap.
 CENTRED = 0.1
 
@@ -112,27 +115,30 @@ class Interior:
         self.held, self.stays, self.short = None, False, 0
         self.start()
 
-    # ----------------------------------------------------------------------------------- where it is
+    # ---------------------------------------------------------------------------------- where it is
 
     def start(self):
-        """At the constant, with every constraint's slack times its multiplier alike."""
+        """At the constant, with slacks times multipliers in proportion to the weights.
+
+        The barrier function weighs the samples: then a weight of 2 is two copies in every step.
+        """
         n, norm = self.design.n, self.norm
         raw, z = np.zeros(n), np.zeros(self.width)
         multiplier = np.broadcast_to(self.weight / self.n_pieces, (self.n_pieces, n)).copy()
         slope = np.abs(self.pieces.derivatives(raw, 0.0)[0])
         pull = max(float((multiplier * slope).sum()), 1e-8)
-        self.count = float(n * self.n_pieces) if self.lifted else 0.0
+        self.count = float(self.n_pieces) if self.lifted else 0.0
         mu = 1.0 / self.count if self.lifted else 1.0
         self.share = 1.0
         if norm is not None:
-            # A few constraints beside those of many samples count as much as it takes for t to
-            # start where it may be: it could grow by its own size only in a step.
+            # The norm's constraints count as much as it takes for t to start where it may end: a step
+            # lets it grow by about its own size only.
             self.share = START * pull / (mu * norm.count)
             norm.begin(START, mu * self.share)
             self.count += self.share * norm.count
         q = None
         if self.lifted:
-            q = self.pieces.values(raw, self.t).max(axis=0) + mu * self.n_pieces / self.weight
+            q = self.pieces.values(raw, self.t).max(axis=0) + mu * self.n_pieces
         self.point = Point(z, q, multiplier, raw)
         self.look()
 
@@ -191,7 +197,7 @@ class Interior:
         over = self.norm.over(tilt, of_t, self.delta, size)
         return REACH * min(of_all, float(np.abs(over) @ (1.0 + np.abs(self.point.z[self.at]))))
 
-    # ----------------------------------------------------------------------------------------- steps
+    # ---------------------------------------------------------------------------------------- steps
 
     def blocks(self):
         """Second derivatives by sample in (raw, raw), (raw, t) and (t, t)."""
@@ -214,7 +220,7 @@ class Interior:
         sign, slope = self.pieces.sign, self.slope
         if not self.lifted:
             return self.weight * slope[0], self.weight * slope[0] * sign[0]
-        self.kappa = (mu + corrector) / self.slack
+        self.kappa = (mu * self.weight + corrector) / self.slack
         of_raw = self.weight * self.mean + (self.kappa * (slope - self.mean)).sum(axis=0)
         of_t = self.weight * self.mean_t + (self.kappa * (slope * sign - self.mean_t)).sum(axis=0)
         return of_raw, of_t
@@ -242,7 +248,7 @@ class Interior:
             )
             made.samples = moves - made.q
             made.multiplier = (
-                self.point.multiplier * made.samples + mu + correctors[0]
+                self.point.multiplier * made.samples + mu * self.weight + correctors[0]
             ) / self.slack - self.point.multiplier
         if self.norm is not None:
             made.own, made.norm = self.norm.changes(self.v(self.point.z), self.v(dz), dt)
@@ -270,7 +276,7 @@ class Interior:
         return total / self.count
 
     def barrier(self, value, of_samples, of_norm, mu):
-        made = float(np.log(of_samples).sum()) if self.lifted else 0.0
+        made = float((self.weight * np.log(of_samples)).sum()) if self.lifted else 0.0
         if self.norm is not None:
             made += self.share * float(np.log(of_norm).sum())
         return value - mu * made
@@ -363,7 +369,9 @@ class Interior:
             return False
         multiplier = point.multiplier
         if self.lifted:
-            multiplier = self.trusted(multiplier + length * step.multiplier, slack, mu)
+            multiplier = self.trusted(
+                multiplier + length * step.multiplier, slack, mu * self.weight
+            )
         if norm is not None:
             norm.own, norm.slack = own, left
             multiplier_of_norm = norm.multiplier + length * step.of_norm
@@ -388,7 +396,7 @@ class Interior:
         made = float((self.l2 * z) @ step.z)
         if self.lifted:
             made += float(self.weight @ step.q)
-            made += mu * float((step.samples / self.slack).sum())
+            made += mu * float((self.weight * step.samples / self.slack).sum())
         else:
             made += float(self.weight @ (self.slope[0] * (step.raw + self.pieces.sign[0] * step.t)))
         if self.norm is not None:
@@ -405,7 +413,7 @@ class Interior:
             left = self.norm.reduced(self.v(self.point.z), 0.0, 0.0)
         return System(self, rr, rt, float(tt.sum()), left)
 
-    # ------------------------------------------------------------------------------------------- all
+    # ------------------------------------------------------------------------------------------ all
 
     def run(self, tol, max_iter):
         """Steps until the objective is within `tol` of its size of the bound.
@@ -417,7 +425,7 @@ class Interior:
         zero = np.zeros(self.width)
         best, value = zero, self.objective(zero)
         bound, made = self.floor, 0
-        least, since = math.inf, 0
+        least, since, late = math.inf, 0, 0
         with one_thread_in_blas():
             while True:
                 z, now = self.point.z, self.objective(self.point.z, self.point.raw)
@@ -425,22 +433,36 @@ class Interior:
                     best, value = z, now
                 self.value = value
                 bound = max(bound, self.bound())
-                allowed = tol * max(value - self.floor, LEAST_SIZE)
-                if value - bound <= allowed:
-                    for rounded in (zero, self.rounded(z)):
-                        of_it = self.objective(rounded)
-                        if of_it - bound <= allowed:
-                            return Found(rounded, of_it, bound, made, True)
-                    return Found(best, value, bound, made, True)
+                wanted, enough = (tol * max(value - self.floor, least) for least in SIZES)
+                if value - bound <= wanted:
+                    found = self.ended(best, value, bound, made, wanted)
+                    # Weights that tend to 0 may need a few steps more to be taken for it.
+                    if late == LATE or np.array_equal(found.z, self.rounded(found.z)):
+                        return found
+                    late += 1
                 gap = now - bound
                 least, since = (gap, 0) if gap < 0.9 * least else (least, since + 1)
-                if since >= PATIENCE and self.held is None and self.count:
-                    self.held, self.stays = max(self.mu(), 0.1 * gap / self.count), True
-                if self.short == 2 and self.held is None and self.count:
-                    self.held, self.short = self.mu(), 0
-                if made >= max_iter or not self.advance():
-                    return Found(best, value, bound, made, False)
+                if self.count and self.held is None:
+                    self.hold(gap, since)
+                near = value - bound <= enough
+                if (near and since > PATIENCE) or made >= max_iter or not self.advance():
+                    return self.ended(best, value, bound, made, max(wanted, enough))
                 made += 1
+
+    def hold(self, gap, since):
+        """Hold the target where steps are short, or have not closed the gap for long."""
+        if since >= PATIENCE:
+            self.held, self.stays = max(self.mu(), 0.1 * gap / self.count), True
+        elif self.short == 2:
+            self.held, self.short = self.mu(), 0
+
+    def ended(self, best, value, bound, made, allowed):
+        """What is found: with zeros for the weights that tend to it, where that is as good."""
+        for z in (np.zeros(self.width), self.rounded(self.point.z)):
+            of_z = self.objective(z)
+            if of_z - bound <= allowed:
+                return Found(z, of_z, bound, made, True)
+        return Found(best, value, bound, made, value - bound <= allowed)
 
     def rounded(self, z):
         """z with 0 for the weights that tend to it."""
@@ -544,4 +566,3 @@ def far(at, change):
     """How far positive numbers may change until one is 0."""
     down = change < 0
     return float((at[down] / -change[down]).min(initial=math.inf)) if down.any() else math.inf
-

@@ -7,9 +7,11 @@ a multiplier each, of which Newton's equations are reduced to those of v and t.
 """
 
 import math
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import chi2, norm
 
 
 @dataclass
@@ -63,10 +65,13 @@ class _Norm:
 class SumNorm(_Norm):
     """Of attacks in the maximum norm: ``t = sum(u)`` with ``-u <= v <= u``."""
 
-    name = "inf"
-
     def __init__(self, m):
         self.m, self.count = m, 2 * m
+
+    @staticmethod
+    def of_noise(d, level):
+        """A quantile of the primal norm of d standard normal variables."""
+        return float(norm.ppf(0.5 + 0.5 * level ** (1.0 / d)))
 
     @staticmethod
     def dual(v):
@@ -130,10 +135,17 @@ class SumNorm(_Norm):
 class MaximumNorm(_Norm):
     """Of attacks in the sum norm: ``-t <= v <= t``."""
 
-    name = 1
-
     def __init__(self, m):
         self.m, self.count = m, 2 * m
+
+    @staticmethod
+    def of_noise(d, level):
+        # Of a sum of d half-normal variables; exact for one, normal for many.
+        if d == 1:
+            return SumNorm.of_noise(d, level)
+        return d * math.sqrt(2 / math.pi) + float(norm.ppf(level)) * math.sqrt(
+            d * (1 - 2 / math.pi)
+        )
 
     @staticmethod
     def dual(v):
@@ -176,10 +188,12 @@ class MaximumNorm(_Norm):
 class EuclideanNorm(_Norm):
     """Of attacks in the Euclidean norm: ``v @ v / t <= t`` and ``t >= 0``, which are smooth."""
 
-    name = 2
-
     def __init__(self, m):
         self.m, self.count = m, 2
+
+    @staticmethod
+    def of_noise(d, level):
+        return float(np.sqrt(chi2.ppf(level, d)))
 
     @staticmethod
     def dual(v):
@@ -236,15 +250,14 @@ class EuclideanNorm(_Norm):
 NORMS = {"inf": SumNorm, 2: EuclideanNorm, 1: MaximumNorm}
 
 
-def norm_of(owner, norm):
+def norm_of(owner, given):
     """The class of a norm, or the error that says which there are."""
-    if isinstance(norm, str):
-        known = {"inf": "inf"}.get(norm)
-    elif isinstance(norm, bool | np.bool_):
+    if isinstance(given, str):
+        known = "inf" if given == "inf" else None
+    elif not isinstance(given, numbers.Real) or isinstance(given, bool | np.bool_):
         known = None
     else:
-        known = next((k for k in (1, 2) if norm == k), None)
-        known = "inf" if isinstance(norm, float) and math.isinf(norm) and norm > 0 else known
+        known = "inf" if given == math.inf else next((k for k in (1, 2) if given == k), None)
     if known is None:
-        raise ValueError(f"{owner}: norm must be 'inf', 2 or 1; got {norm!r}")
+        raise ValueError(f"{owner}: norm must be 'inf', 2 or 1; got {given!r}")
     return NORMS[known]
