@@ -9,7 +9,7 @@ from sklearn_losses._solvers.design import Design
 from sklearn_losses.adversarial._interior import Interior
 from sklearn_losses.adversarial._pieces import Pieces, unit_of, worst_loss
 
-# The share of targets without any relation to X for which the radius "auto" leaves all weights at 0.
+# The share of targets without any relation to X for which "auto" leaves all weights at 0.
 LEVEL = 0.95
 
 
@@ -106,10 +106,8 @@ class Problem:
             return Fitted(np.zeros(n_features), self.base, self.constants, 0.0, 0, True)
         unit = unit_of(loss, y, self.base, self.weight)
         # A unit of its coordinate moves raw predictions by about theirs.
-        unit_of_weight = np.divide(
-            unit, self.spread, out=np.zeros(n_features), where=self.spread > 0
-        )
         inner = np.divide(1.0, self.spread, out=np.zeros(n_features), where=self.spread > 0)
+        unit_of_weight = unit * inner
         design = Design(self.data, self.center, inner, self.fit_intercept, None)
         delta = radius * inner
         attacked = np.flatnonzero(delta > 0)

@@ -60,6 +60,9 @@ TRUST, HELD_TRUST = 1e10, 1e3
 PATIENCE = 10
 # Steps beyond the last one that is needed.
 LATE = 5
+# Where a loss falls for ever, and all samples withstand the attack, there is no minimum, and this
+# share of the best constant's objective is the end.
+PARTED = 1e-3
 # How near: Newton's decrement beside what the target makes of the gap.
 CENTRED = 0.1
 
@@ -113,6 +116,7 @@ class Interior:
         self.lifted = self.n_pieces > 1
         self.damping = 0.0
         self.held, self.stays, self.short = None, False, 0
+        self.endless = pieces.endless and not self.l2.any()
         self.start()
 
     # ---------------------------------------------------------------------------------- where it is
@@ -131,8 +135,8 @@ class Interior:
         mu = 1.0 / self.count if self.lifted else 1.0
         self.share = 1.0
         if norm is not None:
-            # The norm's constraints count as much as it takes for t to start where it may end: a step
-            # lets it grow by about its own size only.
+            # The norm's constraints count as much as it takes for t to start where it may end: in
+            # a step it grows by about its own size at most.
             self.share = START * pull / (mu * norm.count)
             norm.begin(START, mu * self.share)
             self.count += self.share * norm.count
@@ -434,6 +438,8 @@ class Interior:
                 self.value = value
                 bound = max(bound, self.bound())
                 wanted, enough = (tol * max(value - self.floor, least) for least in SIZES)
+                if self.endless and value - self.floor < PARTED and self.parted(z):
+                    return Found(z, now, bound, made, True)
                 if value - bound <= wanted:
                     found = self.ended(best, value, bound, made, wanted)
                     # Weights that tend to 0 may need a few steps more to be taken for it.
@@ -448,6 +454,11 @@ class Interior:
                 if (near and since > PATIENCE) or made >= max_iter or not self.advance():
                     return self.ended(best, value, bound, made, max(wanted, enough))
                 made += 1
+
+    def parted(self, z):
+        """Whether no attack gets a sample across the boundary."""
+        t = 0.0 if self.norm is None else float(self.norm.dual(self.v(z)))
+        return self.pieces.withstand(self.point.raw, t)
 
     def hold(self, gap, since):
         """Hold the target where steps are short, or have not closed the gap for long."""

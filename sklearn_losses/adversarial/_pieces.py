@@ -138,6 +138,16 @@ class Pieces:
         scale = self.unit / self.size
         return slope * scale, np.maximum(curvature, 0.0) * (scale * self.unit)
 
+    @property
+    def endless(self):
+        """Whether the loss of every sample falls for ever with its margin."""
+        return len(self) == 1 and falls_with_margin(self.loss) and never_ends(self.loss)
+
+    def withstand(self, raw, t):
+        """Whether all samples' margins are positive where an attack may move them by t."""
+        margin = (2.0 * self.y - 1.0) * self._at(raw) - self.unit * t
+        return bool(margin.min() > 0)
+
     def _at(self, row):
         return np.ascontiguousarray(self.base + self.unit * row)
 
