@@ -108,7 +108,7 @@ def _checked_weight(sample_weight, X):
         return None
     weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     if not weight.any():
-        raise ValueError("sample_weight must not be all zero")
+        raise ValueError("Sample weights must contain at least one non-zero number.")
     return weight
 
 
