@@ -11,6 +11,8 @@ from sklearn_losses.adversarial._pieces import Pieces, unit_of, worst_loss
 
 # The share of targets without any relation to X for which "auto" leaves all weights at 0.
 LEVEL = 0.95
+# How far an attack may move a raw prediction through a weight of 1, in the units of the fit.
+LEAST_DELTA, MOST_DELTA = 1e-20, 1e20
 
 
 @dataclass
@@ -109,8 +111,9 @@ class Problem:
         inner = np.divide(1.0, self.spread, out=np.zeros(n_features), where=self.spread > 0)
         unit_of_weight = unit * inner
         design = Design(self.data, self.center, inner, self.fit_intercept, None)
-        delta = radius * inner
-        attacked = np.flatnonzero(delta > 0)
+        # What is less moves no digit of a raw prediction; what is more leaves its weight at 0.
+        delta = np.minimum(radius, MOST_DELTA / np.maximum(inner, 1e-300)) * inner
+        attacked = np.flatnonzero(delta > LEAST_DELTA)
         norm = kind(len(attacked)) if len(attacked) else None
         pieces = Pieces(loss, y, self.base, unit, above, norm is not None)
         fit = Interior(

@@ -323,6 +323,20 @@ def test_a_loss_with_a_link_has_no_lower_point_nearby(loss):
     )
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("norm", NORMS)
+def test_radii_at_the_ends_of_the_range_of_numbers(norm):
+    plain = AdversarialRegressor(eps=0.0, norm=norm).fit(X, Y)
+    tiny = AdversarialRegressor(eps=1e-300, norm=norm).fit(X, Y)
+    np.testing.assert_allclose(tiny.coef_, plain.coef_)
+    assert not AdversarialRegressor(eps=1e300, norm=norm).fit(X, Y).coef_.any()
+    # A feature that is attacked without end is one that is not there.
+    radius = np.array([1e300, 0.1, 0.1, 0.1, 0.1])
+    model = AdversarialRegressor(eps=radius, norm=norm).fit(X, Y)
+    without = AdversarialRegressor(eps=0.1, norm=norm).fit(X[:, 1:], Y)
+    np.testing.assert_allclose(model.objective_, without.objective_, rtol=2e-6)
+
+
 def test_a_fit_that_is_cut_short_warns_and_says_how_far_it_may_be():
     best = AdversarialRegressor(eps=0.1).fit(X, Y).objective_
     with pytest.warns(ConvergenceWarning, match="above a lower bound"):
