@@ -112,7 +112,7 @@ class Problem:
         unit_of_weight = unit * inner
         design = Design(self.data, self.center, inner, self.fit_intercept, None)
         # What is less moves no digit of a raw prediction; what is more leaves its weight at 0.
-        delta = np.minimum(radius, MOST_DELTA / np.maximum(inner, 1e-300)) * inner
+        delta = np.minimum(radius, MOST_DELTA * self.spread) * inner
         attacked = np.flatnonzero(delta > LEAST_DELTA)
         norm = kind(len(attacked)) if len(attacked) else None
         pieces = Pieces(loss, y, self.base, unit, above, norm is not None)
