@@ -4,6 +4,7 @@ trained with them."""
 from importlib.metadata import version
 
 from sklearn_losses import (
+    adversarial,
     contrastive,
     losses,
     optimizers,
@@ -15,6 +16,7 @@ from sklearn_losses import (
 )
 from sklearn_losses._kernels._threads import effective_n_threads
 from sklearn_losses._versions import show_versions
+from sklearn_losses.adversarial import *  # noqa: F403
 from sklearn_losses.contrastive import *  # noqa: F403
 from sklearn_losses.density_ratio import (
     DensityRatio,
@@ -45,6 +47,7 @@ __all__ = [
     "LSIFLoss",
     "SGDClassifierX",
     "SGDRegressorX",
+    *adversarial.__all__,
     *contrastive.__all__,
     *(name for name in losses.__all__ if name not in losses.LISTS),
     *optimizers.__all__,
