@@ -202,7 +202,8 @@ class PrivateLinearClassifier(ClassifierMixin, BasePrivate):
         proba : ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`.
         """
-        return probabilities(self.loss_, self.decision_function(X), len(self.classes_))
+        raw = self.decision_function(X)
+        return probabilities(self.loss_, raw, len(self.classes_))
 
     @available_if(gives_probability)
     def predict_log_proba(self, X):
@@ -401,7 +402,8 @@ class PrivateLinearRegressor(RegressorMixin, BasePrivate):
         -------
         y_pred : ndarray of shape (n_samples,)
         """
-        return self.loss_.predict(self._raw(X)[:, 0])
+        raw = self._raw(X)
+        return self.loss_.predict(raw[:, 0])
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -181,8 +181,11 @@ def minimum(problem, ridge, linear, allowed):
     n, offset = A.shape[0], np.full(A.shape[0], problem.start)
     shift = np.zeros(A.shape[1]) if linear is None else linear / ridge
     offset = offset - A @ shift
-    regression = problem.loss.task == "regression"
-    model = (SGDRegressorX if regression else SGDClassifierX)(
+    # Margins and rows are classes' alone; y may hold probabilities of the others.
+    labels = problem.loss.task != "regression" and not (
+        problem.loss.gives_probability and not problem.loss.is_multiclass
+    )
+    model = (SGDClassifierX if labels else SGDRegressorX)(
         problem.loss,
         optimizer="newton",
         alpha=ridge / n,
@@ -190,7 +193,7 @@ def minimum(problem, ridge, linear, allowed):
         tol=1e-14,
         max_iter=1000,
     )
-    y = problem.y if regression or problem.y.ndim == 1 else problem.y.argmax(axis=1)
+    y = problem.y.argmax(axis=1) if labels and problem.y.ndim == 2 else problem.y
     with warnings.catch_warnings():
         # The gradient says below whether the minimum was reached.
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -23,7 +23,7 @@ References
 """
 
 import math
-import os
+from os import urandom
 
 import numpy as np
 
@@ -32,9 +32,9 @@ GRID = 2.0**-20
 
 
 def uniform(n):
-    """Numbers in (0, 1), multiples of 2**-53 less a half of it: ndarray of shape (n,)."""
-    bits = np.frombuffer(os.urandom(8 * n), dtype=np.uint64) >> np.uint64(11)
-    return (bits + 0.5) * 2.0**-53
+    """Numbers in (0, 1), the odd multiples of 2**-53, exactly: ndarray of shape (n,)."""
+    bits = np.frombuffer(urandom(8 * n), dtype=np.uint64) >> np.uint64(12)
+    return (bits + 0.5) * 2.0**-52
 
 
 def normal(n):
