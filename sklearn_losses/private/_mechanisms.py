@@ -285,7 +285,8 @@ def objective(problem, budget, settings):
         _, _, size = _noise_for(epsilon, delta, problem.n_weights)
         alpha = largest / (unit * SIZE[problem.loss.task]) * math.sqrt(2) * size / n
     # At most half of epsilon goes to the determinant, as in the paper: else the ridge grows.
-    ridge = max(alpha * unit * n, curvature / math.expm1(epsilon / 2))
+    half = math.exp(-epsilon / 2)
+    ridge = max(alpha * unit * n, curvature * half / -math.expm1(-epsilon / 2))
     change = math.log1p(curvature / ridge)
     if delta == 0:
         noise, draw = 1 / (epsilon - change), spherical

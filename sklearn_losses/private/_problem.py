@@ -53,8 +53,7 @@ class Problem:
 
     def norms(self):
         """Of each row with its constant feature: ndarray of shape (n,)."""
-        squares = self.X.multiply(self.X) if sparse.issparse(self.X) else self.X**2
-        return np.sqrt(np.asarray(squares.sum(axis=1)).ravel() + float(self.fit_intercept))
+        return np.hypot(_row_norms(self.X), float(self.fit_intercept))
 
     def largest_norm(self):
         """What public bounds say of `norms`."""
