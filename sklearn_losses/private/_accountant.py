@@ -109,6 +109,7 @@ def _pld_epsilon(q, noise, n_steps, delta):
 ACCOUNTANTS = {"rdp": _rdp_epsilon, "pld": _pld_epsilon}
 
 
+@lru_cache(maxsize=256)
 def sgd_epsilon(q, noise, n_steps, delta, accountant="rdp"):
     """Epsilon of steps of the sampled Gaussian mechanism.
 

@@ -97,13 +97,16 @@ def steps_of(n_runs, present, q, n_steps):
     return np.array([descend(problem, steps, 20)[0, 0] for _ in range(n_runs)])
 
 
-@pytest.mark.parametrize(("q", "n_steps"), [(1.0, 2), (0.5, 2)])
-def test_steps_lose_no_more_than_is_reported_and_less_noise_is_caught(q, n_steps):
-    honest = [steps_of(800, present, q, n_steps) for present in (True, False)]
-    assert 0.0 < measured_epsilon(*honest) <= EPSILON
+@pytest.mark.parametrize(
+    ("q", "n_steps", "n_runs"),
+    [(1.0, 1, 800), pytest.param(0.5, 2, 4000, marks=pytest.mark.slow)],
+)
+def test_steps_lose_no_more_than_is_reported_and_less_noise_is_caught(q, n_steps, n_runs):
+    honest = [steps_of(n_runs, present, q, n_steps) for present in (True, False)]
+    assert measured_epsilon(*honest) <= EPSILON
     with pytest.MonkeyPatch.context() as patch:
         less_noise(patch, 4)
-        broken = [steps_of(800, present, q, n_steps) for present in (True, False)]
+        broken = [steps_of(n_runs, present, q, n_steps) for present in (True, False)]
     assert measured_epsilon(*broken) > EPSILON
 
 
@@ -141,7 +144,7 @@ ESTIMATORS = [
 def test_estimators_lose_no_more_than_they_report_and_less_noise_is_caught(params):
     n_runs = 1200
     honest = [fits_of(n_runs, present, params) for present in (True, False)]
-    assert 0.0 < measured_epsilon(*honest) <= EPSILON
+    assert measured_epsilon(*honest) <= EPSILON
     with pytest.MonkeyPatch.context() as patch:
         less_noise(patch, 4)
         broken = [fits_of(n_runs, present, params) for present in (True, False)]

@@ -1,4 +1,4 @@
-"""Each mechanism is the paper's, and one sample changes what it releases by no more than is said."""
+"""Each mechanism is the paper's, and a sample changes what it releases by no more than is said."""
 
 import math
 
