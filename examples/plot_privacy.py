@@ -61,11 +61,11 @@ scores = {name: scores_of(EPSILONS, 8, **kind) for name, kind in KINDS.items()}
 # Beside a peer
 # -------------
 # diffprivlib's `LogisticRegression` perturbs the objective too, with ``delta=0``, and promises
-# something else: a sample may be replaced, and not only be missing. Half of our epsilon promises the same,
-# as a replaced sample is one that is missing and one that is new. Its numbers are of version 0.6.6
-# with scikit-learn 1.5.2 (it does not import with 1.9): means of 30 fits of the same scaled
-# features, with ``data_norm=1`` and, for each epsilon, the best C of 0.01, 0.1, 1 and 10. That was
-# chosen by the test scores and costs it nothing here.
+# something else: a sample may be replaced, and not only be missing. Half of our epsilon promises
+# the same, as a replaced sample is one that is missing and one that is new. Its numbers are of
+# version 0.6.6 with scikit-learn 1.5.2 (it does not import with 1.9): means of 30 fits of the same
+# scaled features, with ``data_norm=1`` and, for each epsilon, the best C of 0.01, 0.1, 1 and 10.
+# That was chosen by the test scores and costs it nothing here.
 
 ours = scores_of(EPSILONS / 2, 30, mechanism="objective", delta=0)
 scores["objective, replaced samples"] = ours

@@ -30,6 +30,8 @@ ORDERS = np.concatenate([1 + np.arange(1, 100) / 10, np.arange(11, 64), 2.0 ** n
 # variance (the integrand is analytic up to pi variances from the real line), and deviations beyond
 # the outermost peaks.
 POINTS, REACH = 10, 12
+# Below this noise the points would be many, and whole orders must do: bounds as well, but looser.
+LEAST_NOISE = 0.2
 # Bisections end at this relative width, on the side with more noise.
 PRECISION = 1e-6
 
@@ -90,8 +92,9 @@ def renyi_divergence(q, noise, orders=ORDERS):
 def _rdp_epsilon(q, noise, n_steps, delta):
     if q == 1:  # the steps together are one release, whose noise is that much smaller
         return gaussian_epsilon(noise / math.sqrt(n_steps), delta)
-    divergence = n_steps * renyi_divergence(q, noise)
-    spare = np.log1p(-1 / ORDERS) - (math.log(delta) + np.log(ORDERS)) / (ORDERS - 1)
+    orders = ORDERS if noise >= LEAST_NOISE else ORDERS[np.rint(ORDERS) == ORDERS]
+    divergence = n_steps * renyi_divergence(q, noise, orders)
+    spare = np.log1p(-1 / orders) - (math.log(delta) + np.log(orders)) / (orders - 1)
     return max(0.0, float((divergence + spare).min()))
 
 

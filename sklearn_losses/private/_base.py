@@ -58,7 +58,7 @@ class BasePrivate(BaseEstimator):
         "accountant": [StrOptions(set(ACCOUNTANTS))],
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "fit_intercept": ["boolean"],
-        "feature_bounds": [tuple, list, None],
+        "feature_bounds": ["array-like", None],
         "data_norm": [Interval(Real, 0, None, closed="neither"), None],
         "n_samples": [Interval(Integral, 1, None, closed="left"), None],
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],

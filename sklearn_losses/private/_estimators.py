@@ -284,7 +284,7 @@ class PrivateLinearRegressor(RegressorMixin, BasePrivate):
 
     _parameter_constraints: dict = {
         **BasePrivate._parameter_constraints,
-        "target_bounds": [tuple, list, None],
+        "target_bounds": ["array-like", None],
     }
     _how_to_check_y = {"y_numeric": True}
 

@@ -112,6 +112,15 @@ def test_the_noise_that_is_found_is_the_least(epsilon, q):
     assert sgd_epsilon(q, 0.99999 * noise, 50, 1e-5) > epsilon
 
 
+def test_hardly_any_noise_is_accounted_for_by_whole_orders():
+    around = [sgd_epsilon(0.3, noise, 20, 1e-5) for noise in (0.21, 0.2, 0.1999, 0.19, 1e-3, 1e-8)]
+    assert (np.diff(around) > 0).all() and np.isfinite(around).all()
+    # A sample that is in a batch is seen there: about 1 / noise**2 a step at the order 2.
+    assert around[4] == pytest.approx(20 * 1e6, rel=1e-3)
+    for epsilon in (200.0, 1e5):
+        assert sgd_epsilon(0.3, sgd_noise(epsilon, 1e-5, 0.3, 20), 20, 1e-5) <= epsilon
+
+
 def test_an_epsilon_that_no_noise_can_reach_is_an_error():
     with pytest.raises(ValueError, match="the least that can be accounted for"):
         sgd_noise(1e-5, 1e-9, 0.1, 100)

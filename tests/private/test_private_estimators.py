@@ -228,6 +228,15 @@ def test_units_of_features_and_targets_do_not_matter(mechanism, loss, fit_interc
     )
 
 
+def test_bounds_may_be_an_array_of_two_rows():
+    models = []
+    for bounds in ((-1, 1), np.array([[-1.0] * 3, [1.0] * 3]), [[-1, -1, -1], 1]):
+        with repeated_bits():
+            models.append(clone(regressor(feature_bounds=bounds)).fit(X, Y))
+    for model in models[1:]:
+        np.testing.assert_array_equal(model.coef_, models[0].coef_)
+
+
 def test_rows_beyond_the_public_bounds_are_clipped():
     far, inside = X.copy(), X.copy()
     far[0], inside[0] = [30.0, -0.5, -2.0], [1.0, -0.5, -1.0]
@@ -336,6 +345,7 @@ WRONG = [
     ({"feature_bounds": (0, np.inf)}, "low < high"),
     ({"feature_bounds": ([0, 0], [1, 1])}, "3 numbers each"),
     ({"feature_bounds": (0, 1, 2)}, r"must be \(low, high\)"),
+    ({"feature_bounds": 3}, "feature_bounds"),
     ({"target_bounds": ("a", "b")}, r"target_bounds must be \(low, high\)"),
     ({"loss": "poisson", "target_bounds": (-1, 5)}, "the domain of HalfPoissonLoss"),
     ({"loss": "poisson", "target_bounds": None}, "y_true must lie in"),
