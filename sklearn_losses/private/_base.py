@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_losses._sklearn_compat import Interval, StrOptions
 from sklearn_losses.losses import LDAM, LOSSES, LogitAdjusted, Loss, get_loss
+from sklearn_losses.losses._scales import AUTO
 from sklearn_losses.private._accountant import ACCOUNTANTS
 from sklearn_losses.private._mechanisms import MECHANISMS, Budget
 from sklearn_losses.private._problem import Problem, feature_scaling
@@ -81,8 +82,14 @@ class BasePrivate(BaseEstimator):
                 f"loss must be a mean over samples, whose gradients can be clipped one by one; "
                 f"got {loss!r}"
             )
+        # Losses of ordered classes are of a location and thresholds.
+        if loss.reads_target or type(loss)._heads is not Loss._heads:
+            raise ValueError(
+                "loss must be of one raw prediction for a sample, or for each class; got "
+                f"{loss!r}, whose raw predictions are of several kinds"
+            )
         for parameter, value in loss.get_params(deep=False).items():
-            if isinstance(value, str):
+            if isinstance(value, str) and value == AUTO:
                 raise ValueError(
                     f"{name}: {parameter} of {loss!r} would be estimated from the data, without "
                     "privacy; give a number that is chosen without them"

@@ -17,6 +17,7 @@ from sklearn_losses.losses import (
     HalfMultinomialLoss,
     HuberLoss,
     LogitAdjusted,
+    Loss,
     PolyLoss,
     SmoothHinge,
     SmoothPinball,
@@ -110,8 +111,17 @@ def test_averages_are_over_the_second_half_of_the_steps():
     np.testing.assert_allclose(mean, np.mean(path[3:], axis=0), rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", [*LOSSES, "odd"])
-@settings(max_examples=8, deadline=None)
+# What the estimators take; the others they refuse.
+TAKEN = [
+    name
+    for name, cls in LOSSES.items()
+    if not (cls.is_joint or cls.reads_target or cls._heads is not Loss._heads)
+    and name != "root_mean_squared_error"
+]
+
+
+@pytest.mark.parametrize("name", [*TAKEN, "odd"])
+@settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), exponent=st.integers(-160, 160))
 def test_a_sample_changes_the_sum_by_the_clipping_norm_at_most(name, seed, exponent):
     rng = np.random.default_rng(seed)
@@ -120,8 +130,6 @@ def test_a_sample_changes_the_sum_by_the_clipping_norm_at_most(name, seed, expon
             lambda y, raw: raw - y,
             lambda y, raw: np.where(y > 1.5, np.nan, np.where(y > 1, np.inf, raw - y)),
         )
-    elif name == "root_mean_squared_error":
-        return
     else:
         loss = get_loss(name)
     X = rng.normal(size=(6, 3))

@@ -327,6 +327,10 @@ WRONG = [
     ({"loss": HuberLoss("auto")}, "delta of .* would be estimated from the data"),
     ({"loss": PinballLoss([0.1, 0.9])}, "is for one output"),
     ({"loss": "root_mean_squared_error"}, "must be a mean over samples"),
+    ({"loss": "cox"}, "must be a mean over samples"),
+    ({"loss": "listnet"}, "must be a mean over samples"),
+    ({"loss": "gaussian_nll"}, "several kinds"),
+    ({"loss": "aft"}, "several kinds"),
     ({"loss": "multinomial"}, "use PrivateLinearClassifier"),
     ({"loss": "hinge"}, "use PrivateLinearClassifier"),
     ({"loss": "hubert"}, "did you mean"),
@@ -371,6 +375,12 @@ def test_what_is_wrong_is_named_and_a_failed_fit_changes_nothing(params, message
 @pytest.mark.parametrize("loss", [LDAM(), LogitAdjusted()])
 def test_counts_of_classes_must_be_public(loss):
     with pytest.raises(ValueError, match="would be counted in the data"):
+        classifier(loss=loss).fit(X, THREE)
+
+
+@pytest.mark.parametrize("loss", ["all_threshold", "cumulative_link"])
+def test_ordered_classes_are_refused(loss):
+    with pytest.raises(ValueError, match="several kinds"):
         classifier(loss=loss).fit(X, THREE)
 
 
