@@ -11,6 +11,10 @@ from sklearn_losses.testing import check_loss
 GROUPS = {
     "Estimators": [sl.SGDRegressorX, sl.SGDClassifierX, sl.AlphaSearchCV, sl.alpha_path],
     "Under attack": [getattr(sl, name) for name in sl.adversarial.__all__],
+    "Estimators with differential privacy": [
+        sl.PrivateLinearClassifier,
+        sl.PrivateLinearRegressor,
+    ],
     "Losses: what they share": [sl.Loss, sl.get_loss],
     "Losses of your own": [sl.CustomLoss, sl.FunctionLoss, sl.CompiledLoss, check_loss],
     "Losses for regression": [cls for cls in [*POINTWISE, *REDUCED] if cls.task == "regression"],

@@ -33,6 +33,7 @@ from sklearn_losses.objectives import as_metric, as_objective, as_torch
 from sklearn_losses.optimizers import *  # noqa: F403
 from sklearn_losses.penalties import *  # noqa: F403
 from sklearn_losses.plotting import *  # noqa: F403
+from sklearn_losses.private import PrivateLinearClassifier, PrivateLinearRegressor
 from sklearn_losses.ranking import *  # noqa: F403
 from sklearn_losses.schedules import *  # noqa: F403
 from sklearn_losses.survival import *  # noqa: F403
@@ -45,6 +46,8 @@ __all__ = [
     "GANLoss",
     "KLIEPLoss",
     "LSIFLoss",
+    "PrivateLinearClassifier",
+    "PrivateLinearRegressor",
     "SGDClassifierX",
     "SGDRegressorX",
     *adversarial.__all__,

@@ -30,6 +30,7 @@ from sklearn_losses.linear_model._targets import (
     judged_targets,
     known_targets,
     outputs_of,
+    probabilities,
     read_targets,
 )
 from sklearn_losses.linear_model._validation import shape_of, with_offset
@@ -561,19 +562,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
 
     def _proba_of(self, raw):
         """What `predict_proba` returns, in the array namespace of the raw predictions."""
-        xp = array_namespace(raw)
-        if self.loss_.is_multiclass:
-            # Only differences of raw predictions count.
-            return self.loss_.predict(
-                xp.stack([-raw / 2, raw / 2], axis=1) if raw.ndim == 1 else raw
-            )
-        proba = self.loss_.predict(raw)
-        if self._multilabel:
-            return proba
-        if raw.ndim == 1:
-            return xp.stack([1 - proba, proba], axis=1)
-        total = xp.sum(proba, axis=1, keepdims=True)
-        return xp.where(total == 0, 1 / len(self.classes_), proba / xp.where(total == 0, 1, total))
+        return probabilities(self.loss_, raw, len(self.classes_), self._multilabel)
 
     @available_if(gives_probability)
     def predict_log_proba(self, X, offset=None):

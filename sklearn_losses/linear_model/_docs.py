@@ -183,14 +183,14 @@ SHARED = {
 }
 
 
-def documented(**values):
+def documented(shared=SHARED, **values):
     """A decorator that fills the ``<name>`` lines of a docstring, and ``{value}`` in them."""
 
     def fill(thing):
         text = thing.__doc__
         if text is None:  # python -OO
             return thing
-        for name, part in SHARED.items():
+        for name, part in shared.items():
             for key, value in {**LISTS, **values}.items():
                 part = part.replace("{" + key + "}", value)
             text = text.replace(f"    <{name}>", part) if f"    <{name}>" in text else text

@@ -311,3 +311,32 @@ def judged_targets(data, targets, loss, sample_weight):
         y = (data.y > 0.5) * (1.0 - low) + low
         return Judged(y, sample_weight, np.array([low, 1.0]))
     return Judged(targets.array, sample_weight, np.arange(len(targets.classes)))
+
+
+def probabilities(loss, raw, n_classes, multilabel=False):
+    """Probabilities of the classes.
+
+    Parameters
+    ----------
+    loss : Loss
+        It gives probabilities.
+    raw : array of shape (n_samples,) or (n_samples, n_classes)
+        As `decision_function` returns them.
+    n_classes : int
+    multilabel : bool, default=False
+
+    Returns
+    -------
+    proba : array of shape (n_samples, n_classes)
+    """
+    xp = array_namespace(raw)
+    if loss.is_multiclass:
+        # Only differences of raw predictions count.
+        return loss.predict(xp.stack([-raw / 2, raw / 2], axis=1) if raw.ndim == 1 else raw)
+    proba = loss.predict(raw)
+    if multilabel:
+        return proba
+    if raw.ndim == 1:
+        return xp.stack([1 - proba, proba], axis=1)
+    total = xp.sum(proba, axis=1, keepdims=True)
+    return xp.where(total == 0, 1 / n_classes, proba / xp.where(total == 0, 1, total))
