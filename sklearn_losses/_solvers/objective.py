@@ -72,9 +72,10 @@ class Objective:
         self.fixed_intercept = fixed_intercept
         moves = data.moving(self.shape[1] + 1)
         self.moves = 1.0
+        self.sees = 1.0 if moves is None else moves[:, :-1]
         if moves is not None:
-            parts = [moves[:, :-1].ravel(), moves[:, -1]]
-            self.moves = np.concatenate(parts if self.fit_intercept else parts[:1])
+            # There is an intercept: heads have one each.
+            self.moves = np.concatenate([moves[:, :-1].ravel(), moves[:, -1]])
 
     def split(self, z):
         """Weights, in X's type, and the intercepts that go with what they were rounded to."""
@@ -96,12 +97,12 @@ class Objective:
         """The vector of a model."""
         made = self.coordinates
         coef = np.asarray(coef, dtype=np.float64)
-        parts = [(coef / made.unit).ravel()]
+        parts = [(coef / made.unit * self.sees).ravel()]
         if self.fit_intercept:
             if made.center is not None:
                 intercept = intercept + coef @ made.center
             parts.append(intercept / made.intercept_unit)
-        return np.concatenate(parts) * self.moves
+        return np.concatenate(parts)
 
     def __call__(self, z):
         """Value and gradient; the value is infinite where the loss is not finite."""

@@ -88,7 +88,9 @@ class Part:
         self.v = np.ascontiguousarray(v)
         self.moves = design.data.moving(design.width) if self.K > 1 else None
         if self.moves is not None:
-            self.v *= self.moves
+            # An intercept that does not move stays where the center of X has put it.
+            weights = slice(design.data.X.shape[1])
+            self.v[:, weights] *= self.moves[:, weights]
         self.convex = rows.loss.convex
         own = self.settings.own
         self.is_separable = self.held.l1 is not None or is_separable(own)

@@ -255,12 +255,39 @@ def test_two_ordered_classes_are_logistic_regression():
     np.testing.assert_allclose(a.predict_proba(Z), b.predict_proba(Z), atol=1e-6)
 
 
-def test_ordered_fits_start_where_others_ended_and_refuse_steps():
-    model = SGDClassifierX("cumulative_link", **EXACT).fit(Z, RANKS)
-    again = SGDClassifierX("cumulative_link", **EXACT)
-    again.fit(Z, RANKS, coef_init=model.coef_, intercept_init=model.intercept_)
-    np.testing.assert_allclose(again.coef_, model.coef_, rtol=1e-5)
-    assert again.n_iter_ < model.n_iter_
+@pytest.mark.parametrize("optimizer", ["newton", "lbfgs"])
+@pytest.mark.parametrize(
+    ("loss", "y"), [(CumulativeLink(), RANKS), (GaussianNLL("constant"), Y)], ids=["ranks", "y"]
+)
+def test_fits_of_heads_start_where_others_ended(loss, y, optimizer):
+    Model = SGDClassifierX if loss.task == "multiclass" else SGDRegressorX
+    model = Model(loss, **EXACT).fit(X, y)
+    again = Model(loss, **EXACT | {"optimizer": optimizer})
+    again.fit(X, y, coef_init=model.coef_, intercept_init=model.intercept_)
+    np.testing.assert_allclose(again.coef_, model.coef_, rtol=1e-5, atol=1e-12)
+    assert again.loss_curve_[0] == pytest.approx(model.loss_curve_[-1], rel=1e-12)
+    assert again.n_iter_ <= 2
+
+
+def test_offsets_of_ordered_classes_are_of_their_scores():
+    offset = 0.1 * np.random.default_rng(1).normal(size=(400, 4))
+    model = SGDClassifierX("cumulative_link", **EXACT).fit(Z, RANKS, offset=offset)
+    # The least of the likelihood with the thresholds moved by what the scores are.
+    moved = np.column_stack([np.zeros(400), np.diff(offset, axis=1)])
+
+    def negative(theta):
+        scores = np.cumsum((Z @ theta[:3])[:, None] + moved - np.r_[0, theta[3:]], axis=1)
+        return CumulativeLink()(RANKS.astype(float), scores)
+
+    theta = np.r_[model.coef_[1], -np.diff(model.intercept_)]
+    assert negative(theta) == pytest.approx(model.loss_curve_[-1], rel=1e-9)
+    for step in 1e-3 * np.eye(6):
+        assert min(negative(theta + step), negative(theta - step)) > negative(theta)
+    proba = model.predict_proba(Z, offset=offset)
+    assert -np.log(proba[np.arange(400), RANKS]).mean() == pytest.approx(negative(theta), rel=1e-9)
+
+
+def test_ordered_classes_refuse_steps():
     with pytest.raises(ValueError, match=r"has constant ones\. Use optimizer='auto'"):
         SGDClassifierX("cumulative_link", optimizer="adam").fit(Z, RANKS)
 
@@ -331,7 +358,7 @@ def test_targets_without_a_largest_likelihood_are_named(loss, y, words):
 
 
 def test_streams_take_linear_heads_and_pass_by_what_does_not_count():
-    model = SGDRegressorX("gaussian_nll", optimizer="auto", alpha=0)
+    model = SGDRegressorX("gaussian_nll", optimizer="auto", alpha=0, random_state=0)
     model.partial_fit(X, Y, sample_weight=np.zeros(400))
     assert not model.coef_.any()
     for _ in range(30):

@@ -166,3 +166,24 @@ def test_the_best_constant_row_is_where_the_gradient_is_zero(cls):
         slopes = weight @ loss.gradient(y, np.tile(best, (60, 1)))
         scale = np.array([1.0 if cls is AFT else unit, 1.0])
         assert np.abs(slopes * scale).max() < 1e-6 * weight.sum()
+
+
+@every
+def test_targets_may_be_a_column(cls):
+    y, raw = np.array([0.5, 1.0, 2.0]), np.array([[0.1, -0.2]] * 3)
+    assert cls()(y[:, None], raw) == cls()(y, raw)
+    np.testing.assert_array_equal(cls().read_target(y[:, None]), cls().read_target(y))
+
+
+def test_times_are_above_zero():
+    assert not AFT().in_y_true_range(np.array([0.0]))
+    assert AFT().in_y_true_range(np.array([1e-300]))
+
+
+@pytest.mark.parametrize("distribution", ["logistic", "normal", "extreme"])
+def test_links_of_ordered_classes_are_inverse_to_their_probabilities(distribution):
+    link = CumulativeLink(distribution).link
+    proba = np.array([[0.2, 0.5, 0.3], [0.9, 0.06, 0.04]])
+    scores = link.link(proba)
+    np.testing.assert_array_equal(scores[:, 0], 0.0)
+    np.testing.assert_allclose(link.inverse(scores), proba, rtol=1e-12)
