@@ -8,7 +8,15 @@ from sklearn_losses._array import on_device
 from sklearn_losses._solvers import NEEDS
 from sklearn_losses._solvers.interior import MOST as MOST_FEATURES
 from sklearn_losses._solvers.views import MOST_WIDTH
-from sklearn_losses.optimizers import GD, LBFGS, SAGA, ImplicitAdaGrad, InteriorPoint, Newton
+from sklearn_losses.optimizers import (
+    GD,
+    LBFGS,
+    SAGA,
+    AdaGrad,
+    ImplicitAdaGrad,
+    InteriorPoint,
+    Newton,
+)
 
 # Of a row-wise loss, classes times features beyond which second derivatives are not formed.
 MOST_PAIRS = 1024
@@ -56,6 +64,12 @@ class Rule:
 
 
 RULES = (
+    Rule(
+        # An implicit step may go far where a loss is not convex along it, as beside a scale.
+        AdaGrad,
+        "`partial_fit` with a loss of a distribution",
+        lambda f: f.stream and f.loss.reads_target,
+    ),
     Rule(
         ImplicitAdaGrad, "`partial_fit`: each call is one pass over its samples", lambda f: f.stream
     ),

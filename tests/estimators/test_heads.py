@@ -358,12 +358,14 @@ def test_targets_without_a_largest_likelihood_are_named(loss, y, words):
 
 
 def test_streams_take_linear_heads_and_pass_by_what_does_not_count():
-    model = SGDRegressorX("gaussian_nll", optimizer="auto", alpha=0, random_state=0)
-    model.partial_fit(X, Y, sample_weight=np.zeros(400))
-    assert not model.coef_.any()
-    for _ in range(30):
-        model.partial_fit(X, Y)
-    assert model.score(X, Y) > 0.8
+    # With these orders of the samples implicit steps go far astray.
+    for seed in (0, 36, 37):
+        model = SGDRegressorX("gaussian_nll", optimizer="auto", alpha=0, random_state=seed)
+        model.partial_fit(X, Y, sample_weight=np.zeros(400))
+        assert not model.coef_.any()
+        for _ in range(10):
+            model.partial_fit(X, Y)
+        assert model.score(X, Y) > 0.85
     for loss in (GaussianNLL("constant"), AFT(), sl.CoxLoss()):
         assert not hasattr(SGDRegressorX(loss, optimizer="auto"), "partial_fit")
     assert not hasattr(SGDClassifierX("cumulative_link", optimizer="auto"), "partial_fit")
