@@ -13,11 +13,8 @@ __all__ = ["as_metric", "as_objective", "as_torch"]
 def _of(loss, library, table, joint_table):
     if library not in table:
         raise ValueError(f"library must be one of {list(table)}; got {library!r}")
-    if loss.reads_target and not loss.is_joint:
-        raise ValueError(
-            f"{type(loss).__name__} has raw predictions for {', '.join(loss.heads)}, and boosting "
-            "one a sample; SGDRegressorX and as_torch take it"
-        )
+    if loss._unboosted is not None:
+        raise ValueError(f"{type(loss).__name__} is not for boosting: {loss._unboosted}")
     if not loss.is_joint:
         return table[library]
     if library not in joint_table:

@@ -75,6 +75,7 @@ class Loss(Parametric):
     is_joint = False
     reads_target = False
     takes_streams = True
+    _unboosted = None  # why boosting libraries cannot have it
     n_classes = None
     differentiable = True
     constant_hessian = False

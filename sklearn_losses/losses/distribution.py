@@ -41,6 +41,14 @@ class DistributionLoss(RowwiseLoss):
     heads = ()
     # Whether a model without intercepts would leave a head without a size of its own.
     shapes_need_intercepts = True
+
+    @property
+    def _unboosted(self):
+        return (
+            f"it has raw predictions for {', '.join(self.heads)}, and boosting one a sample. "
+            "SGDRegressorX and as_torch take it"
+        )
+
     # Names of the parameters that say whether a head is "linear" or "constant", and its number.
     _head_parameters = {}
 

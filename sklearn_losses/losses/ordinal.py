@@ -91,6 +91,13 @@ class _Ordinal(RowwiseLoss):
         total = inner._evaluate(
             y_true, heads, sample_weight, n_threads, value, slopes, bends, want_sum
         )
+        # Thresholds in the wrong order have no probability, and no derivatives.
+        with np.errstate(invalid="ignore"):
+            self._of_scores(gradient, hessian, slopes, bends, sample_weight)
+        return total
+
+    def _of_scores(self, gradient, hessian, slopes, bends, sample_weight):
+        """Derivatives by the classes' scores, of those by the thresholds."""
         if gradient is not None:
             gradient[:, 0], gradient[:, 1:] = 0, -slopes[:, 1:]
             gradient[:, :-1] += slopes[:, 1:]
@@ -102,10 +109,9 @@ class _Ordinal(RowwiseLoss):
                 # slopes, which a weight has been multiplied into twice.
                 cross = -2 * slopes[:, 1:-1] * slopes[:, 2:]
                 if sample_weight is not None:
-                    weight = np.asarray(sample_weight, dtype=heads.dtype)[:, None]
+                    weight = np.asarray(sample_weight, dtype=slopes.dtype)[:, None]
                     cross = np.divide(cross, weight, out=np.zeros_like(cross), where=weight != 0)
                 hessian[:, 1:-1] += cross
-        return total
 
     # Whether the second derivatives by two thresholds are not 0.
     _joined = False
@@ -209,6 +215,10 @@ class CumulativeLink(_Ordinal):
 
     name = "cumulative_link"
     _joined = True
+    _unboosted = (
+        "trees may put the thresholds of a sample in the wrong order, which has no likelihood. Use "
+        "AllThreshold, which takes any order"
+    )
 
     def __init__(self, distribution="logistic", n_classes=None):
         super().__init__(n_classes)

@@ -15,7 +15,7 @@ from sklearn.model_selection import GridSearchCV
 
 import sklearn_losses as sl
 from sklearn_losses.links import Interval, LogitLink
-from sklearn_losses.losses import LOSSES, REDUCED
+from sklearn_losses.losses import LOSSES, ORDINAL, REDUCED
 from sklearn_losses.losses.rowwise import softmax_hessian_product
 from sklearn_losses.objectives import METRICS, OBJECTIVES
 
@@ -40,7 +40,8 @@ OWN = {
         SIGNATURE(lambda y, raw, data: raw - y),
     ),
 }
-TRAINABLE = {name: cls() for name, cls in LOSSES.items() if cls not in REDUCED} | OWN
+BOOSTED = [cls for cls in [*LOSSES.values(), *ORDINAL] if cls not in (*REDUCED, sl.CumulativeLink)]
+TRAINABLE = {cls.name: cls() for cls in BOOSTED} | OWN
 LIBRARIES = list(OBJECTIVES)
 every_loss = pytest.mark.parametrize("loss", TRAINABLE.values(), ids=TRAINABLE)
 every_library = pytest.mark.parametrize("library", LIBRARIES)
