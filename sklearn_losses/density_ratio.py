@@ -216,7 +216,7 @@ class DensityRatio(MetaEstimatorMixin, BaseEstimator):
         That of the source samples of `fit` with their weights: `effective_sample_size`.
     n_features_in_ : int
         Where `estimator_` has it.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Where `estimator_` has it.
 
     See Also

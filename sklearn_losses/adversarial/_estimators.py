@@ -374,7 +374,7 @@ class AdversarialClassifier(ClassifierMixin, _Adversarial):
         In X's dtype.
     intercept_ : ndarray of shape (1,) for two classes, else (n_classes,)
     classes_ : ndarray of shape (n_classes,)
-    radius_ : ndarray of shape (n rows of coef_, n_features)
+    radius_ : ndarray of shape (1 or n_classes, n_features)
         How far the attack goes in each feature, in units of X; the rows differ with "auto" alone.
     objective_ : float
         What was minimised, at the solution; with one-vs-rest the sum over the classes.

@@ -225,7 +225,7 @@ class ContrastiveEmbedding(_Embedding):
         The loss and the penalty at the end.
     n_iter_ : int
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Where X has column names that are strings.
 
     See Also
@@ -412,7 +412,7 @@ class CrossModalEmbedding(_Embedding):
         The loss and the penalty at the end.
     n_iter_ : int
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Where X has column names that are strings.
 
     See Also
