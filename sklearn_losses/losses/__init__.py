@@ -1,6 +1,7 @@
 """Losses as objects. `LOSSES` maps every name to its class; `get_loss` makes a loss from a name."""
 
 from sklearn_losses._parameters import from_name
+from sklearn_losses.losses.amounts import BetaNLL, GammaNLL
 from sklearn_losses.losses.base import Loss
 from sklearn_losses.losses.classification import (
     AsymmetricLoss,
@@ -16,8 +17,13 @@ from sklearn_losses.losses.classification import (
     SmoothHinge,
     SquaredHinge,
 )
+from sklearn_losses.losses.counts import (
+    HurdlePoissonNLL,
+    NegativeBinomialNLL,
+    ZeroInflatedPoissonNLL,
+)
 from sklearn_losses.losses.custom import CompiledLoss, CustomLoss, FunctionLoss
-from sklearn_losses.losses.distribution import GaussianNLL, StudentTNLL
+from sklearn_losses.losses.distribution import GaussianCRPS, GaussianNLL, StudentTNLL
 from sklearn_losses.losses.glm import (
     HalfGammaLoss,
     HalfPoissonLoss,
@@ -112,7 +118,17 @@ ROWWISE = [
     MulticlassKLDivergence,
 ]
 # The losses of a row of parameters of a distribution.
-DISTRIBUTIONS = [GaussianNLL, StudentTNLL, AFT]
+DISTRIBUTIONS = [
+    GaussianNLL,
+    StudentTNLL,
+    GaussianCRPS,
+    GammaNLL,
+    BetaNLL,
+    NegativeBinomialNLL,
+    ZeroInflatedPoissonNLL,
+    HurdlePoissonNLL,
+    AFT,
+]
 # Of ordered classes: rows of their scores.
 ORDINAL = [CumulativeLink, AllThreshold, ImmediateThreshold]
 # Not a mean over samples: they measure, and cannot be trained with.

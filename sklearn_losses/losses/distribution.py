@@ -1,5 +1,6 @@
 """Losses of a whole distribution: a row of raw predictions is its parameters, each a linear model
-of its own or one number for all samples, and the loss is minus the logarithm of its density."""
+of its own or one number for all samples, and the loss is minus the logarithm of its density, or a
+score of it."""
 
 import numpy as np
 from scipy import stats
@@ -186,6 +187,7 @@ class DistributionLoss(RowwiseLoss):
             if offset is not None:
                 beside = constants.checked_offset(offset, [beside.shape], {"y_true": y})
             start, unit = self._start(y, weight)
+            start = start - to_host(xp.average(beside, axis=0, weights=weight))
             sums = _InUnits(constants.RowSums(self, y, weight, beside), start, unit)
             return start + unit * constants.lowest_row(sums, np.zeros(self.n_heads))
 
@@ -321,6 +323,53 @@ class GaussianNLL(_LocationScale):
 
     def __init__(self, scale="linear"):
         self.scale = scale
+
+    def _frozen(self, raw):
+        return stats.norm(raw[:, 0], np.exp(raw[:, 1]))
+
+
+class GaussianCRPS(_LocationScale):
+    """The continuous ranked probability score of a normal distribution, whose mean and standard
+    deviation are both predicted.
+
+    A proper score in the units of y, as the absolute error is, which it becomes where the scale is
+    small. It grows in proportion to how far off a target is, the log-likelihood with the square of
+    that: outliers pull less than at `GaussianNLL`.
+
+    - Domain: y_true any real number.
+    - Raw predictions: a row of the mean and the logarithm of the standard deviation; `predict`
+      gives the mean.
+    - Formula: ``scale * (z * (2 * Phi(z) - 1) + 2 * phi(z) - 1 / sqrt(pi))`` with ``scale =
+      exp(log_scale)`` and ``z = (y_true - location) / scale``; phi and Phi are the standard normal
+      density and distribution function.
+
+    Parameters
+    ----------
+    scale : {"linear", "constant"}, default="linear"
+        As that of `GaussianNLL`.
+
+    References
+    ----------
+    Gneiting, T. and Raftery, A. E. (2007). Strictly proper scoring rules, prediction, and
+    estimation. Journal of the American Statistical Association 102, 359-378, section 4.2.
+
+    Examples
+    --------
+    >>> from sklearn_losses import GaussianCRPS
+    >>> round(GaussianCRPS()([1.0, 3.0], [[2.0, 0.0], [2.0, 0.0]]), 6)
+    0.602441
+    """
+
+    name = "gaussian_crps"
+
+    def __init__(self, scale="linear"):
+        self.scale = scale
+
+    def _minus_best_value(self, y):
+        return array_namespace(y).zeros_like(y)
+
+    def _in_units_of_y(self, value, unit):
+        return value * unit
 
     def _frozen(self, raw):
         return stats.norm(raw[:, 0], np.exp(raw[:, 1]))

@@ -1,6 +1,7 @@
 """The 50-digit references of the losses of a distribution: minus the logarithms of textbook
 densities. Registered as those of `references`."""
 
+import numpy as np
 from exact import exp, heads_loss, log, log1p, terms
 from mpmath import mp, mpf
 
@@ -54,6 +55,71 @@ def _(y, raw, df):
         "gradient": [None, [mpf(1), -(df + 1) * share]],
         "hessian": [[outer, -2 * outer * share], None],
     }
+
+
+# -------------------------------------------------------------------------------------------------
+# Textbook formulas of numbers of mpmath: what is not simple enough for a bound in units in the last
+# place.
+
+
+def _crps(y, raw):
+    scale = mp.exp(raw[1])
+    z = (y - raw[0]) / scale
+    return scale * (z * (2 * mp.ncdf(z) - 1) + 2 * mp.npdf(z) - 1 / mp.sqrt(mp.pi))
+
+
+def _gamma(y, raw):
+    k, mean = mp.exp(-raw[1]), mp.exp(raw[0])
+    return mp.loggamma(k) + k * mp.log(mean / k) - (k - 1) * mp.log(y) + k * y / mean
+
+
+def _beta(y, raw):
+    a, b = (mp.exp(raw[1]) / (1 + mp.exp(-sign * raw[0])) for sign in (1, -1))
+    norm = mp.loggamma(a) + mp.loggamma(b) - mp.loggamma(a + b)
+    return norm - (a - 1) * mp.log(y) - (b - 1) * mp.log(1 - y)
+
+
+def _negative_binomial(y, raw):
+    mean, theta = mp.exp(raw[0]), mp.exp(-raw[1])
+    ways = mp.loggamma(y + theta) - mp.loggamma(theta) - mp.loggamma(y + 1)
+    return -ways - theta * mp.log(theta / (theta + mean)) - y * mp.log(mean / (theta + mean))
+
+
+def _poisson(y, log_rate):
+    return mp.exp(log_rate) - y * log_rate + mp.loggamma(y + 1)
+
+
+def _zero_inflated(y, raw):
+    inflation = 1 / (1 + mp.exp(-raw[1]))
+    drawn = (1 - inflation) * mp.exp(-_poisson(y, raw[0]))
+    return -mp.log(drawn + (inflation if y == 0 else 0))
+
+
+def _hurdle(y, raw):
+    zero = 1 / (1 + mp.exp(-raw[1]))
+    if y == 0:
+        return -mp.log(zero)
+    return _poisson(y, raw[0]) - mp.log(1 - zero) + mp.log(1 - mp.exp(-mp.exp(raw[0])))
+
+
+# By class: the loss, targets that it is for, and how many of its last digits are left open, as
+# terms of some size cancel.
+FORMULAS = {
+    "GaussianCRPS": (_crps, lambda rng, n: rng.normal(0, 2, n), 1e-14),
+    "GammaNLL": (_gamma, lambda rng, n: np.exp(rng.normal(0, 2, n)), 1e-13),
+    "BetaNLL": (_beta, lambda rng, n: rng.beta(0.5, 0.5, n), 1e-12),
+    "NegativeBinomialNLL": (
+        _negative_binomial,
+        lambda rng, n: rng.poisson(np.exp(rng.normal(0, 2, n))) * 1.0,
+        1e-12,
+    ),
+    "ZeroInflatedPoissonNLL": (
+        _zero_inflated,
+        lambda rng, n: rng.poisson(2, n) * rng.integers(0, 2, n) * 1.0,
+        2e-14,
+    ),
+    "HurdlePoissonNLL": (_hurdle, lambda rng, n: rng.poisson(1.5, n) * 1.0, 1e-14),
+}
 
 
 # The distribution functions of standard variables.

@@ -1,13 +1,16 @@
 """The losses of a distribution against 50 digits, SciPy's densities, and what they promise."""
 
+import pickle
+
 import distribution_references as references
 import numpy as np
 import pytest
 from exact import HEADS
 from mpmath import mp, mpf
+from scipy import optimize, stats
 from test_accuracy import check_rows, log_uniform, make, random_state, signs, targets
 
-from sklearn_losses import AFT, CumulativeLink
+from sklearn_losses import AFT, CumulativeLink, GaussianCRPS
 from sklearn_losses.losses import DISTRIBUTIONS
 
 every = pytest.mark.parametrize("cls", DISTRIBUTIONS, ids=lambda cls: cls.__name__)
@@ -18,13 +21,14 @@ def cases():
     return [
         pytest.param(cls, setting, id=f"{cls.__name__}-{setting}".replace(" ", ""))
         for cls in DISTRIBUTIONS
-        if cls is not AFT  # whose intervals have tests of their own
+        if cls.__name__ in HEADS
         for setting in references.SETTINGS.get(cls.__name__, [{}])
     ]
 
 
 def test_every_listed_distribution_has_a_reference():
-    assert {cls.__name__ for cls in DISTRIBUTIONS} == HEADS | {"AFT"}
+    # The intervals of AFT have tests of their own.
+    assert {cls.__name__ for cls in DISTRIBUTIONS} == HEADS | set(references.FORMULAS) | {"AFT"}
 
 
 def rows_of_heads(loss, y, dtype, rng):
@@ -70,10 +74,10 @@ def derivatives(value, raw):
     return [[float(x) for x in part] for part in zip(*made, strict=True)]
 
 
-def check_rows_of(loss, value, targets, raw, rtol):
+def check_rows_of(loss, value, targets, raw, rtol, digits=250):
     """Value, gradient and hessian of rows, relative to each output's largest in the row."""
     got = loss.loss(targets, raw), *loss.gradient_hessian(targets, raw)
-    with mp.workdps(250):
+    with mp.workdps(digits):
         for i, row in enumerate(raw.tolist()):
             exact = [mpf(x) for x in row]
             y = targets[i].tolist()
@@ -81,6 +85,53 @@ def check_rows_of(loss, value, targets, raw, rtol):
             for mine, true in zip(got, want, strict=True):
                 size = 1e-300 + np.abs(true).max()
                 assert np.abs(mine[i] - true).max() <= rtol * size, (y, row, mine[i], true)
+
+
+def cases_of_formulas():
+    return [cls for cls in DISTRIBUTIONS if cls.__name__ in references.FORMULAS]
+
+
+by_formula = pytest.mark.parametrize("cls", cases_of_formulas(), ids=lambda cls: cls.__name__)
+
+
+def rows_far_and_near(rng, n, reach):
+    raw = rng.uniform(-3, 3, (n, 2))
+    raw[::3] = rng.uniform(-reach, reach, raw[::3].shape)
+    return raw
+
+
+@by_formula
+def test_heads_are_their_formulas(cls):
+    value, draw, rtol = references.FORMULAS[cls.__name__]
+    rng = random_state(cls.__name__)
+    for reach, n, digits in ((15, 45, 150), (120, 9, 400)):
+        y, raw = draw(rng, n), rows_far_and_near(rng, n, reach)
+        check_rows_of(cls(), value, y, raw, rtol * max(1, reach / 15), digits)
+
+
+@by_formula
+def test_heads_of_float32_are_those_of_float64(cls):
+    _, draw, _ = references.FORMULAS[cls.__name__]
+    rng = random_state(cls.__name__)
+    y, raw = draw(rng, 300).astype(np.float32), rows_far_and_near(rng, 300, 12).astype(np.float32)
+    single = [cls().loss(y, raw), *cls().gradient_hessian(y, raw)]
+    wide = y.astype(float), raw.astype(float)
+    double = [cls().loss(*wide), *cls().gradient_hessian(*wide)]
+    # Beside the largest number of the row: what cancels has its size.
+    size = 1.0 + np.abs(np.column_stack(double)).max(axis=1) + np.abs(raw).max(axis=1)
+    for a, b in zip(single, double, strict=True):
+        assert a.dtype == np.float32
+        error = np.abs(a - b) / (size if a.ndim == 1 else size[:, None])
+        assert error.max() < 3e-5
+
+
+@by_formula
+def test_far_heads_give_no_nan_where_the_target_is_likely(cls):
+    y = 0.5 if cls.__name__ == "BetaNLL" else 1.0
+    for raw in np.ndindex(5, 5):
+        rows = 170.0 * np.array([raw], dtype=float) - 340.0
+        for out in (cls().loss([y], rows), *cls().gradient_hessian([y], rows)):
+            assert not np.isnan(out).any(), (rows, out)
 
 
 TIMES = {
@@ -137,7 +188,7 @@ def test_thresholds_in_the_wrong_order_have_no_probability():
 @pytest.mark.parametrize("where", ["y", "raw"])
 @every
 def test_nan_in_gives_nan_out(cls, where):
-    loss, y, raw = cls(), np.full(5, 0.7), np.full((5, 2), 0.3)
+    loss, y, raw = cls(), targets_of(cls, random_state(), 5), np.full((5, 2), 0.3)
     if cls is AFT:
         y = np.column_stack([y, y + np.arange(5.0)])
     for column in range(y.ndim if where == "y" else 2):
@@ -148,29 +199,119 @@ def test_nan_in_gives_nan_out(cls, where):
             np.testing.assert_array_equal(lost, np.arange(5) == 2)
 
 
+def targets_of(cls, rng, n):
+    """Targets that the loss is for."""
+    if cls.__name__ in references.FORMULAS:
+        y = references.FORMULAS[cls.__name__][1](rng, n)
+        if cls.interval_y_true.low == 0 and np.array_equal(y, np.round(y)):
+            y[:2] = 0, 3  # counts, with both kinds of them
+        return y
+    return np.exp(rng.normal(size=n))
+
+
 @every
 def test_densities_are_scipys(cls):
     rng = random_state(cls.__name__)
-    y, raw = np.exp(rng.normal(size=30)), rng.normal(size=(30, 2))
-    loss = cls()
-    np.testing.assert_allclose(loss.loss(y, raw), -loss.distribution_of(raw).logpdf(y), rtol=1e-10)
+    y, raw = targets_of(cls, rng, 30), rng.normal(size=(30, 2))
+    loss, law = cls(), cls().distribution_of(raw)
+    np.testing.assert_allclose(law.mean(), loss.predict(raw) if cls is not AFT else law.mean())
+    if cls is GaussianCRPS:
+        # The score is the integral of the squared distance of the two distribution functions.
+        grid = np.linspace(-40, 40, 40_001)[:, None]
+        apart = (law.cdf(grid) - (grid >= y)) ** 2
+        want = apart.sum(axis=0) * (grid[1] - grid[0])
+        np.testing.assert_allclose(loss.loss(y, raw), want, rtol=1e-3, atol=1e-3)
+        return
+    log_density = law.logpmf if hasattr(law.dist, "logpmf") else law.logpdf
+    np.testing.assert_allclose(loss.loss(y, raw), -log_density(y), rtol=1e-10)
+
+
+LAWS = {
+    "NegativeBinomialNLL": lambda a, b: stats.nbinom(np.exp(-b), 1 / (1 + np.exp(a + b))),
+    "ZeroInflatedPoissonNLL": None,
+    "HurdlePoissonNLL": None,
+}
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_the_laws_of_counts_are_what_their_probabilities_say(name):
+    cls = next(cls for cls in DISTRIBUTIONS if cls.__name__ == name)
+    rng = random_state(name)
+    raw = rng.normal(size=(8, 2))
+    law, k = cls().distribution_of(raw), np.arange(4000)[:, None]
+    p = law.pmf(k)
+    np.testing.assert_allclose(p.sum(axis=0), 1.0, rtol=1e-9)
+    np.testing.assert_allclose(law.cdf(k), np.cumsum(p, axis=0), rtol=1e-9)
+    mean = (k * p).sum(axis=0)
+    np.testing.assert_allclose(law.mean(), mean, rtol=1e-8)
+    np.testing.assert_allclose(law.std() ** 2, (k**2 * p).sum(axis=0) - mean**2, rtol=1e-6)
+    np.testing.assert_allclose(cls().predict(raw), mean, rtol=1e-8)
+    levels = np.array([[0.01], [0.3], [0.5], [0.9], [0.999]])
+    quantile = law.ppf(levels)
+    assert (law.cdf(quantile) >= levels).all() and (law.cdf(quantile - 1) < levels).all()
+    drawn = law.rvs(size=(20000, 8), random_state=0)
+    assert np.abs((drawn.mean(axis=0) - mean) / law.std()).max() < 5 / 20000**0.5
+    np.testing.assert_allclose((drawn == 0).mean(axis=0), p[0], atol=0.02)
+    np.testing.assert_allclose((drawn == 2).mean(axis=0), p[2], atol=0.02)
+    again = pickle.loads(pickle.dumps(law))
+    np.testing.assert_array_equal(again.pmf(k), p)
+    assert law.pmf(0.5).max() == 0 and law.cdf(-1).max() == 0
+    if LAWS[name] is not None:
+        theirs = LAWS[name](*raw.T)
+        np.testing.assert_allclose(p[:50], theirs.pmf(k[:50]), rtol=1e-9)
+        for mine, other in zip(law.stats("mvsk"), theirs.stats("mvsk"), strict=True):
+            np.testing.assert_allclose(mine, other, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("wrong", [0.5, -1.0, np.inf])
+def test_what_is_no_count_is_named(name, wrong):
+    cls = next(cls for cls in DISTRIBUTIONS if cls.__name__ == name)
+    with pytest.raises(ValueError, match=r"y_true must"):
+        cls()([0.0, wrong], np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_no_row_makes_a_count_likelier_than_the_best_value_says(name):
+    cls = next(cls for cls in DISTRIBUTIONS if cls.__name__ == name)
+    y = np.array([0.0, 1.0, 2.0, 5.0, 40.0])
+    floor = -cls().constant_to_optimal_zero(y)
+    for k, count in enumerate(y):
+
+        def value(raw, count=count):
+            return cls().loss([count], [np.clip(raw, -30, 30)])[0]
+
+        found = optimize.minimize(value, [np.log(count + 0.1), -20.0], method="Nelder-Mead")
+        assert floor[k] - 1e-9 <= found.fun <= floor[k] + 1e-2
 
 
 @every
 def test_the_best_constant_row_is_where_the_gradient_is_zero(cls):
     rng = random_state(cls.__name__)
-    for unit in (1.0, 1e6):
-        y, weight = unit * np.exp(rng.normal(size=60)), rng.uniform(0.1, 2, 60)
+    located = cls().log_scale_head is not None or cls is AFT
+    for unit in (1.0, 1e6) if located else (1.0,):
+        y, weight = unit * targets_of(cls, rng, 60), rng.uniform(0.1, 2, 60)
         loss = cls()
         best = loss.fit_intercept_only(y, weight)
         slopes = weight @ loss.gradient(y, np.tile(best, (60, 1)))
-        scale = np.array([1.0 if cls is AFT else unit, 1.0])
+        scale = np.array([1.0 if not cls().log_scale_head else unit, 1.0])
+        if cls is GaussianCRPS:
+            scale[1] /= unit
+            scale[0] /= unit
         assert np.abs(slopes * scale).max() < 1e-6 * weight.sum()
 
 
 @every
+def test_constants_beside_an_offset_are_the_best_too(cls):
+    rng = random_state(cls.__name__)
+    y, offset = targets_of(cls, rng, 60), rng.normal(3.0, 0.3, (60, 2))
+    best = cls().fit_intercept_only(y, offset=offset)
+    assert np.abs(cls().gradient(y, best + offset).mean(axis=0)).max() < 1e-6
+
+
+@every
 def test_targets_may_be_a_column(cls):
-    y, raw = np.array([0.5, 1.0, 2.0]), np.array([[0.1, -0.2]] * 3)
+    y, raw = targets_of(cls, random_state(), 3), np.array([[0.1, -0.2]] * 3)
     assert cls()(y[:, None], raw) == cls()(y, raw)
     np.testing.assert_array_equal(cls().read_target(y[:, None]), cls().read_target(y))
 

@@ -7,8 +7,13 @@
 #define SKLEARN_LOSSES_HEADS_H
 
 #include "losses/tile.h"
+#include "math/special.h"
 
 namespace sl {
+
+// NaN where a target or one of two raw predictions is none or infinite, which a branch might pass by; else 0.
+template <class T>
+SL_FN T heads_fault(T y, const T* raw) { return (y - y) + ((raw[0] - raw[0]) + (raw[1] - raw[1])); }
 
 template <class T, int K>
 struct HeadsOut {
@@ -95,6 +100,35 @@ struct StudentTFormula {
     }
 };
 
+// The continuous ranked probability score of a normal distribution: Gneiting and Raftery (2007), equation 21.
+template <class T>
+struct GaussianCRPSFormula {
+    enum { HEADS = 2, PAIR = 0 };
+    SL_FN explicit GaussianCRPSFormula(const double*) {}
+    // P(-z < Z < z) of a standard normal Z: near 0 by its power series.
+    static SL_FN T within(T size, T beyond) {
+        const T s = T(-0.5) * size * size;
+        const T series = polynomial(s, 1.0, 1.0 / 3.0, 1.0 / 10.0, 1.0 / 42.0, 1.0 / 216.0, 1.0 / 1320.0, 1.0 / 9360.0,
+                                    1.0 / 75600.0, 1.0 / 685440.0, 1.0 / 6894720.0, 1.0 / 76204800.0, 1.0 / 918086400.0,
+                                    1.0 / 11975040000.0, 1.0 / 168129561600.0);
+        return size < T(1) ? T(0.79788456080286535588) * size * series : T(1) - beyond;
+    }
+    SL_FN HeadsOut<T, 2> operator()(T y, T, const T* raw) const {
+        const T s = raw[1], r = raw[0] - y;
+        const Exponential<T> inverse({-s, T(0)}), scale({s, T(0)});
+        const T z = inverse(r), size = abs_(z);
+        const NormalTail<T> tail(size);
+        const T gauss = tail.gauss(), p = within(size, T(2) * gauss * tail.mass());
+        // The density's double, and what it is where z^2 = log(2).
+        const T peak = T(0.79788456080286535588) * gauss, level = T(0.56418958354775628695);
+        // The square may overflow where the density is 0.
+        const T square = mul0(mul0(peak, size), size);
+        return {abs_(r) * p + scale(peak - level),
+                {r < T(0) ? -p : unless_nan(p, r), scale(peak - level)},
+                {inverse(peak), scale((peak - level) + square)}};
+    }
+};
+
 template <class V>
 struct GaussianNLL : Heads<V, GaussianFormula> {
     using Heads<V, GaussianFormula>::Heads;
@@ -102,6 +136,11 @@ struct GaussianNLL : Heads<V, GaussianFormula> {
 template <class V>
 struct StudentTNLL : Heads<V, StudentTFormula> {
     using Heads<V, StudentTFormula>::Heads;
+};
+
+template <class V>
+struct GaussianCRPS : Heads<V, GaussianCRPSFormula> {
+    using Heads<V, GaussianCRPSFormula>::Heads;
 };
 
 }  // namespace sl

@@ -4,6 +4,8 @@
 #ifndef SKLEARN_LOSSES_ROWWISE_H
 #define SKLEARN_LOSSES_ROWWISE_H
 
+#include "losses/amounts.h"
+#include "losses/counts.h"
 #include "losses/heads.h"
 #include "losses/ordinal.h"
 #include "losses/survival.h"
@@ -297,6 +299,12 @@ struct MulticlassHinge {
     X(MulticlassKLDivergence)         \
     X(GaussianNLL)                    \
     X(StudentTNLL)                    \
+    X(GaussianCRPS)                   \
+    X(GammaNLL)                       \
+    X(BetaNLL)                        \
+    X(NegativeBinomialNLL)            \
+    X(ZeroInflatedPoissonNLL)         \
+    X(HurdlePoissonNLL)               \
     X(AFTLogistic)                    \
     X(AFTExtreme)                     \
     X(AFTNormal)                      \

@@ -278,6 +278,26 @@ SL_FN V trigamma_ratio_(V y, V theta) {
     return tail + select(s.small(), poles, V(0));
 }
 
+// What Stirling's formula leaves of lgamma, and its first two derivatives, of x > 0 and its logarithm, which may be that of an
+// x that has underflown:
+//   value   lgamma(x) - (x - 1/2) log(x) + x - log(2 pi) / 2
+//   slope   x (digamma(x) - log(x))
+//   bend    x^2 (trigamma(x) - 1 / x)
+template <class V>
+struct Stirling {
+    using T = Real<V>;
+    V value, slope, bend;
+    SL_FN Stirling(V x, V log_x) {
+        const auto near_zero = x < V(T(1.5)), low = x < V(T(2.5));
+        const V z = select(near_zero, T(1) + x, x), step = select(near_zero, V(1), V(0));
+        const V inverse = T(1) / x, square = inverse * inverse;
+        const V rest = (lgamma_<V>(z) - (x - T(0.5) + step) * log_x) + (x - T(0.91893853320467274178));
+        value = select(low, rest, inverse * LgammaTail::fit<V>(At<V>{square}));
+        slope = select(low, x * (digamma_<V>(z) - log_x) - step, T(-0.5) - inverse * DigammaTail::fit<V>(At<V>{square}));
+        bend = select(low, x * (x * trigamma_<V>(z) - T(1)) + step, T(0.5) + inverse * TrigammaTail::fit<V>(At<V>{square}));
+    }
+};
+
 }  // namespace sl
 
 #endif
