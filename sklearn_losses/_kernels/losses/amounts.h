@@ -48,7 +48,7 @@ struct GammaFormula {
         const T far = shape(ratio.gap), fault = heads_fault(y, raw);
         return {(far + (T(0.5) * d + log_y)) + (rest.value + half_log_two_pi<T>()) + fault,
                 {fault - shape(ratio.u), fault - (far + rest.slope)},
-                {shape(T(1) + ratio.u) + fault, (far + (rest.slope + rest.bend)) + fault}};
+                {shape(T(1) + ratio.u) + fault, (far + rest.turn) + fault}};
     }
 };
 
@@ -77,7 +77,7 @@ struct BetaFormula {
                     (of_a.value + (of_b.value - of_both.value)) + fault,
                 {slope + fault, by_size + fault},
                 {(mean.q - mean.p) * slope + (spread + bend) + fault,
-                 by_size + ((of_a.bend + of_b.bend) - of_both.bend) + fault}};
+                 far + ((of_a.turn + of_b.turn) - of_both.turn) + fault}};
     }
 };
 
