@@ -301,12 +301,19 @@ def test_the_best_constant_row_is_where_the_gradient_is_zero(cls):
         assert np.abs(slopes * scale).max() < 1e-6 * weight.sum()
 
 
+@pytest.mark.parametrize("size", [-300.0, 3.0, 300.0])
 @every
-def test_constants_beside_an_offset_are_the_best_too(cls):
+def test_constants_beside_an_offset_are_the_best_too(cls, size):
     rng = random_state(cls.__name__)
-    y, offset = targets_of(cls, rng, 60), rng.normal(3.0, 0.3, (60, 2))
+    y, offset = targets_of(cls, rng, 60), rng.normal([size, 3.0], 0.3, (60, 2))
     best = cls().fit_intercept_only(y, offset=offset)
     assert np.abs(cls().gradient(y, best + offset).mean(axis=0)).max() < 1e-6
+
+
+def test_the_least_score_is_zero():
+    y = np.array([-1.0, 5.0])
+    np.testing.assert_array_equal(GaussianCRPS().constant_to_optimal_zero(y), 0.0)
+    assert GaussianCRPS()(y, np.column_stack([y, [-40.0, -40.0]])) < 1e-15
 
 
 @every
