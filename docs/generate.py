@@ -11,6 +11,7 @@ from sklearn_losses.testing import check_loss
 GROUPS = {
     "Estimators": [sl.SGDRegressorX, sl.SGDClassifierX, sl.AlphaSearchCV, sl.alpha_path],
     "Under attack": [getattr(sl, name) for name in sl.adversarial.__all__],
+    "Under constraints": [getattr(sl, name) for name in sl.constrained.__all__],
     "Estimators with differential privacy": [
         sl.PrivateLinearClassifier,
         sl.PrivateLinearRegressor,

@@ -5,6 +5,7 @@ from importlib.metadata import version
 
 from sklearn_losses import (
     adversarial,
+    constrained,
     contrastive,
     losses,
     optimizers,
@@ -17,6 +18,7 @@ from sklearn_losses import (
 from sklearn_losses._kernels._threads import effective_n_threads
 from sklearn_losses._versions import show_versions
 from sklearn_losses.adversarial import *  # noqa: F403
+from sklearn_losses.constrained import *  # noqa: F403
 from sklearn_losses.contrastive import *  # noqa: F403
 from sklearn_losses.density_ratio import (
     DensityRatio,
@@ -51,6 +53,7 @@ __all__ = [
     "SGDClassifierX",
     "SGDRegressorX",
     *adversarial.__all__,
+    *constrained.__all__,
     *contrastive.__all__,
     *(name for name in losses.__all__ if name not in losses.LISTS),
     *optimizers.__all__,
