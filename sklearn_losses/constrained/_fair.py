@@ -81,7 +81,7 @@ class _Fair:
         share = share / share.sum()
         away = columns - share @ columns
         spread = np.sqrt(share @ away**2)
-        if not (spread > 0).any():
+        if not np.ptp(columns[share > 0], axis=0).any():
             of = " of positive samples" if self.constraint == "equal_opportunity" else ""
             raise ValueError(
                 f"{type(self).__name__}: sensitive_features{of} must hold two values at least; "

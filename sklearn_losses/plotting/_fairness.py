@@ -96,12 +96,10 @@ class FairnessDisplay:
     ...     FairClassifier(), X, y, sensitive_features=group, bounds=[0.0, 0.5, 1.0]
     ... )
     >>> display.differences.round(2)
-    array([0.05, 0.13, 0.3 ])
+    array([0.05, 0.26, 0.3 ])
     """
 
-    def __init__(
-        self, bounds, scores, differences, difference_name, score_name="score", name=None
-    ):
+    def __init__(self, bounds, scores, differences, difference_name, score_name="score", name=None):
         self.bounds = bounds
         self.scores = scores
         self.differences = differences
