@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from scipy import sparse
 
 from sklearn_losses._interval import UNIT
 from sklearn_losses._parameters import check_number
@@ -13,6 +14,8 @@ from sklearn_losses.constrained._sensitive import groups_of, read_sensitive
 
 # Correlations below this are 0: there is nothing to make less of.
 NO_CORRELATION = 1e-9
+# Covariances below this share of both sizes are rounding.
+ROUNDING = 1e-13
 
 
 class _Fair:
@@ -88,6 +91,10 @@ class _Fair:
                 "all are the same"
             )
         matrix = np.asarray((X.T @ (share[:, None] * away)).T, dtype=np.float64)
+        # What rounding alone makes of a covariance of 0 is no direction to hold.
+        squares = X.multiply(X) if sparse.issparse(X) else X * X
+        sizes = np.sqrt(np.ravel(squares.T @ share))
+        matrix[np.abs(matrix) <= ROUNDING * spread[:, None] * sizes] = 0.0
         before = matrix @ free.coef
         raw = np.asarray(X @ free.coef)
         size = spread * np.sqrt(share @ (raw - share @ raw) ** 2)

@@ -137,6 +137,32 @@ def test_group_losses_are_limited_at_the_minimum(loss, bound):
     assert penalised == pytest.approx(least_of_all, rel=1e-6)
 
 
+def test_a_group_that_is_not_held_counts_in_the_objective_as_all_do():
+    y = np.where(GROUP == "a", 5.0 * RNG.standard_normal(N), 0.01 * RNG.standard_normal(N))
+    model = FairRegressor(constraint="bounded_group_loss").fit(X, y, sensitive_features=GROUP)
+    v = np.append(model.coef_, model.intercept_)
+    found = losses_by_group("squared_error", y, v)
+    assert found[0] > 2 * found[1:].max()
+    assert model.objective_ == pytest.approx(objective_of("squared_error", y)(v), rel=1e-10)
+    np.testing.assert_allclose(model.reached_, found, rtol=1e-9)
+
+
+def test_limits_next_to_the_least_are_met():
+    params = {"constraint": "bounded_group_loss", "alpha": 1e-2}
+    for bound in (1e-3, 1e-5):
+        model = FairClassifier(bound=bound, **params).fit(X, TWO, sensitive_features=GROUP)
+        assert (model.reached_ <= model.limit_ * (1 + 1e-9)).all()
+
+
+def test_what_is_not_unfair_is_held_where_it_is():
+    both, two = np.vstack([X, X]), np.append(TWO, TWO)
+    group = np.repeat(["a", "b"], N)
+    model = FairClassifier(bound=0.5).fit(both, two, sensitive_features=group)
+    np.testing.assert_array_equal(model.limit_, 0.0)
+    plain = FairClassifier(bound=1.0).fit(both, two, sensitive_features=group)
+    np.testing.assert_allclose(model.coef_, plain.coef_, rtol=1e-6)
+
+
 def test_means_of_groups_are_alike_and_numbers_uncorrelated():
     model = FairRegressor("huber").fit(X, Y, sensitive_features=GROUP)
     means = [model.predict(X[GROUP == name]).mean() for name in "abc"]

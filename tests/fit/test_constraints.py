@@ -342,9 +342,9 @@ def test_they_work_in_pipelines_and_searches_and_pickles():
     "model",
     [
         ConstrainedRegressor(),
-        ConstrainedRegressor("quantile"),
         ConstrainedClassifier(),
-        ConstrainedClassifier("hinge"),
+        pytest.param(ConstrainedRegressor("quantile"), marks=pytest.mark.slow),
+        pytest.param(ConstrainedClassifier("hinge"), marks=pytest.mark.slow),
     ],
     ids=str,
 )
