@@ -22,6 +22,7 @@ from sklearn_losses import (
     equal_opportunity_difference,
     get_loss,
 )
+from sklearn_losses.constrained import _problem
 
 RNG = np.random.RandomState(0)
 N = 240
@@ -152,6 +153,15 @@ def test_limits_next_to_the_least_are_met():
     for bound in (1e-3, 1e-5):
         model = FairClassifier(bound=bound, **params).fit(X, TWO, sensitive_features=GROUP)
         assert (model.reached_ <= model.limit_ * (1 + 1e-9)).all()
+
+
+def test_the_price_of_an_excess_grows_until_there_is_none(monkeypatch):
+    model = FairClassifier(constraint="bounded_group_loss", bound=0.3)
+    coef = model.fit(X, TWO, sensitive_features=GROUP).coef_
+    monkeypatch.setattr(_problem, "PRICE", 1e-3)
+    again = model.fit(X, TWO, sensitive_features=GROUP)
+    assert (again.reached_ <= again.limit_ * (1 + 1e-9)).all()
+    np.testing.assert_allclose(again.coef_, coef, rtol=1e-6)
 
 
 def test_what_is_not_unfair_is_held_where_it_is():
