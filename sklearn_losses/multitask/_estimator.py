@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
 from sklearn_losses._array import on_device
@@ -71,6 +72,19 @@ def _check_loss(loss, owner):
             f"{owner}: {name} is not convex (or not known to be), so that a fit may end anywhere"
         )
     loss._resolve()
+
+
+def _gives_probabilities(model):
+    """Whether there are tasks with classes, and their losses give probabilities."""
+    losses = _losses_of(model.loss, type(model).__name__)
+    losses = losses if isinstance(losses, list) else [losses]
+    of_classes = [loss for loss in losses if loss.task == "binary"]
+    if of_classes and all(loss.gives_probability for loss in of_classes):
+        return True
+    raise AttributeError(
+        "predict_proba needs a task with classes, and losses of probabilities for all such; got "
+        f"{model.loss!r}"
+    )
 
 
 class MultiTaskModel(RegressorMixin, Validation, BaseEstimator):
@@ -256,7 +270,7 @@ class MultiTaskModel(RegressorMixin, Validation, BaseEstimator):
         return weights
 
     def _targets(self, y):
-        """y as a float64 matrix with NaN where a target is missing."""
+        """y in float64, of one or two dimensions, with NaN where a target is missing."""
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
@@ -266,7 +280,7 @@ class MultiTaskModel(RegressorMixin, Validation, BaseEstimator):
         )
         if y.ndim > 2:
             raise ValueError(f"y must have one or two dimensions; got shape {y.shape}")
-        return y.reshape(len(y), -1)
+        return y
 
     def _encoded(self, y, losses):
         """y as the losses take it, and the classes of each task."""
@@ -293,7 +307,7 @@ class MultiTaskModel(RegressorMixin, Validation, BaseEstimator):
 
     def _weights(self, sample_weight, X, y):
         """(n_samples,), (n_samples, n_tasks) or None."""
-        if sample_weight is None or np.ndim(sample_weight) != 2:
+        if sample_weight is None or np.asarray(sample_weight).ndim != 2:
             weight = self._check_weights(sample_weight, X)
         else:
             weight = check_array(sample_weight, dtype=np.float64, input_name="sample_weight")
@@ -355,7 +369,8 @@ class MultiTaskModel(RegressorMixin, Validation, BaseEstimator):
         with self._unchanged_on_error():
             if on_device(X):
                 raise ValueError(f"{owner} is for arrays on the host; got one of a device")
-            given = self._targets(y)
+            y = self._targets(y)
+            given = y.reshape(len(y), -1)
             X, _ = self._validate(X, given, reset=True, own_target=True)
             n_tasks = given.shape[1]
             if not isinstance(losses, list):
@@ -377,7 +392,7 @@ class MultiTaskModel(RegressorMixin, Validation, BaseEstimator):
                     f"{[task.is_constant for task in tasks].index(True)} is"
                 )
             made = fitting.fit(tasks, task_weights)
-            self._commit(made, tasks, X.dtype, np.ndim(y) == 1, classes)
+            self._commit(made, tasks, X.dtype, y.ndim == 1, classes)
         self._warn(made, tasks, fitting)
         return self
 
@@ -468,8 +483,11 @@ class MultiTaskModel(RegressorMixin, Validation, BaseEstimator):
         ]
         return np.column_stack(made).astype(columns.dtype, copy=False).reshape(shape)
 
+    @available_if(_gives_probabilities)
     def predict_proba(self, X):
         """Probabilities of both classes, for each task that has classes.
+
+        There where at least one has, and the losses of those that have give probabilities.
 
         Parameters
         ----------
@@ -479,23 +497,14 @@ class MultiTaskModel(RegressorMixin, Validation, BaseEstimator):
         -------
         proba : list of ndarray of shape (n_samples, 2)
             One for each task with classes, in the order of the tasks.
-
-        Raises
-        ------
-        ValueError
-            Where no task has classes, or the loss of one gives no probability.
         """
         columns, _ = self._columns(X)
         made = []
         for raw, loss, classes in zip(columns, self.losses_, self.classes_, strict=True):
             if classes is None:
                 continue
-            if not loss.gives_probability:
-                raise ValueError(f"predict_proba needs losses of probabilities; got {loss!r}")
             positive = loss.predict(raw)
             made.append(np.column_stack([1 - positive, positive]))
-        if not made:
-            raise ValueError("predict_proba needs a task with classes; all are of regression")
         return made
 
     def score(self, X, y, sample_weight=None):
@@ -518,6 +527,7 @@ class MultiTaskModel(RegressorMixin, Validation, BaseEstimator):
         """
         columns, _ = self._columns(X)
         y = self._targets(y)
+        y = y.reshape(len(y), -1)
         if y.shape[1] != len(columns):
             raise ValueError(f"y must have {len(columns)} columns; got {y.shape[1]}")
         check_consistent_length(columns.T, y, sample_weight)
