@@ -22,20 +22,25 @@ CLOSE = 0.01
 ARMIJO, HALVINGS = 1e-4, 50
 # Shares of the objective: falls that rounding may hide, and what it makes of the objective.
 HIDDEN, ROUNDING = 1e-11, 1e-13
+# The share of a gap that a step is to leave at most where rounding hides the fall.
+WORTH = 0.5
 # After a step as short as this second derivatives are filled up to a share of those of reweighted
 # least squares: the first share, what it grows by then, and what it falls by after whole steps.
 SHORT, FIRST, MORE, LESS = 0.2, 1e-3, 10.0, 4.0
 # Features from which on a step moves some rows alone, and the least that it moves.
 MANY, FEWEST = 100, 50
 # Passes of block coordinate descent, and how many there are between two direct steps.
-MOST_SWEEPS, DIRECT_EVERY = 2000, 3
+MOST_SWEEPS, DIRECT_EVERY = 200, 3
 # Variables up to which a direct step factors a matrix.
 MOST_DIRECT = 3000
+# Direct steps in a row, and the least share of one.
+MOST_HITS, LEAST_LENGTH = 20, 1e-3
 # Features up to which a penalty without groups has its matrix factored, and conjugate gradients'
 # share of the gradient and iterations beyond.
 MOST_WIDTH, ENOUGH, MOST_PRODUCTS = 4096, 1e-3, 1000
 # Of a matrix's diagonal, so that rows that do not bend have a minimum.
 RIDGE = 1e-12
+EPS = 4.0 * np.finfo(np.float64).eps
 
 
 @dataclass
@@ -117,23 +122,28 @@ class Model:
         largest = self.diagonal.max(axis=0, initial=0.0)
         least = RIDGE * np.where(largest > 0.0, largest, 1.0)
         self.diagonal = np.maximum(self.diagonal, least)
+        self.rounding = EPS * self.total(self.diagonal.T * v)
         # Constants first: they are what moves most.
         self.order = np.argsort(l1 > 0.0, kind="stable").tolist()
 
     def run(self, allowed):
         """Until what is left is no more than is allowed; the point."""
+        allowed = max(allowed, self.rounding)
         for i in range(MOST_SWEEPS):
             self.sweep()
             if self.left() <= allowed:
                 break
             if i % DIRECT_EVERY == 0:
-                self.on_rows()
+                self.on_rows(allowed)
                 if self.left() <= allowed:
                     break
         return self.x
 
     def left(self):
-        return float(np.sum(self.size * np.abs(least_gradient(self.x, self.slope, self.l1))))
+        return self.total(least_gradient(self.x, self.slope, self.l1))
+
+    def total(self, slopes):
+        return float(np.sum(self.size * np.abs(slopes)))
 
     def sweep(self):
         """Each row to its minimum, given the others."""
@@ -146,39 +156,62 @@ class Model:
                 x[:, j] = to
                 slope += self.bend[:, :, j] * move[:, None]
 
-    def on_rows(self):
-        """A Newton step on the rows that are not 0, as long as it is downhill."""
+    def on_rows(self, allowed):
+        """Newton steps on the rows that are not 0, between which rows come to 0."""
+        for _ in range(MOST_HITS):
+            if not self.step_on_rows() or self.left() <= allowed:
+                return
+
+    def step_on_rows(self):
+        """Whether there is such a step, and another may follow."""
         x, n_tasks = self.x, len(self.x)
         size = np.linalg.norm(x, axis=0)
         at = np.flatnonzero((size > 0.0) | (self.l1 == 0.0))
         m = len(at)
         if not 0 < n_tasks * m <= MOST_DIRECT:
-            return
-        pull = np.divide(self.l1[at], size[at], out=np.zeros(m), where=self.l1[at] > 0.0)
-        unit = np.divide(x[:, at], size[at], out=np.zeros((n_tasks, m)), where=size[at] > 0.0)
+            return False
+        here, size, l1 = x[:, at], size[at], self.l1[at]
+        pull = np.divide(l1, size, out=np.zeros(m), where=l1 > 0.0)
+        unit = np.divide(here, size, out=np.zeros((n_tasks, m)), where=size > 0.0)
+        blocks = self.bend[:, at[:, None], at]
         matrix = np.zeros((n_tasks, m, n_tasks, m))
         rows = np.arange(m)
         for k in range(n_tasks):
-            matrix[k, :, k] = self.bend[k][np.ix_(at, at)]
+            matrix[k, :, k] = blocks[k]
             for j in range(n_tasks):
                 matrix[k, rows, j, rows] += pull * ((k == j) - unit[k] * unit[j])
-        down = self.slope[:, at] + pull * x[:, at]
+        down = self.slope[:, at] + pull * here
         step, _ = newton_step(matrix.reshape(n_tasks * m, -1), down.ravel())
         if step is None:
-            return
+            return False
         step = step.reshape(n_tasks, m)
-        turns = (self.l1[at] > 0.0) & (np.sum(x[:, at] * (x[:, at] + step), axis=0) <= 0.0)
-        lengths = [1.0, 0.5, 0.25, 0.1, 0.01]
-        moves = [np.where(turns, -x[:, at], step)] if turns.any() else []
-        moves += [length * step for length in lengths]
-        for move in moves:
-            bent = np.einsum("tij,tj->ti", self.bend[:, :, at], move)
-            norms = np.linalg.norm(x[:, at] + move, axis=0) - size[at]
-            change = float(np.sum(self.slope[:, at] * move) + 0.5 * np.sum(bent[:, at] * move))
-            if change + float(self.l1[at] @ norms) < 0.0:
-                x[:, at] += move
-                self.slope += bent
-                return
+
+        def rise(move):
+            norms = np.linalg.norm(here + move, axis=0) - size
+            bent = np.einsum("tij,tj->ti", blocks, move)
+            return float(np.sum((self.slope[:, at] + 0.5 * bent) * move) + l1 @ norms)
+
+        # The share of the step after which a row is across from where it was.
+        along = np.sum(here * step, axis=0)
+        turns = np.divide(
+            -(size**2), along, out=np.full(m, math.inf), where=(along < 0.0) & (l1 > 0.0)
+        )
+        first, moves = float(turns.min(initial=math.inf)), [step]
+        if first < 1.0:
+            moves.append(np.where(turns < 1.0, -here, step))
+            moves.append(np.where(turns <= first, -here, first * step))
+        rises = [rise(move) for move in moves]
+        length = 0.5
+        while not min(rises) < 0.0 and length > LEAST_LENGTH:
+            moves.append(length * step)
+            rises.append(rise(moves[-1]))
+            length *= 0.25
+        best = int(np.argmin(rises))
+        if not rises[best] < 0.0:
+            return False
+        x[:, at] += moves[best]
+        self.slope += np.einsum("tij,tj->ti", self.bend[:, :, at], moves[best])
+        return True
 
 
 @dataclass
@@ -231,9 +264,10 @@ class Descent:
 
     def _run(self, v):
         least_size = LEAST_SIZE * sum(task.factor * task.null for task in self.tasks)
-        self.filled, n_iter = 0.0, 0
+        self.filled, self.hidden, n_iter, gap = 0.0, False, 0, math.inf
         self.take_place(v)
         while True:
+            last = gap
             gradient = self.gradient()
             left = least_gradient(self.v, gradient, self.l1)
             reach = REACH * max(1.0, float(np.max(np.abs(self.v) / self.size)))
@@ -241,6 +275,8 @@ class Descent:
             allowed = self.tol * max(self.objective, least_size)
             met = gap <= allowed
             if met or n_iter >= self.max_iter or not math.isfinite(self.objective):
+                break
+            if self.hidden and gap > WORTH * last:
                 break
             n_iter += 1
             target = max(CLOSE * gap, 0.3 * allowed) / reach
@@ -346,9 +382,11 @@ class Descent:
         rest = self.penalty.value(full) - self.penalty.value(self.v)
         smooth = float(np.sum(self.l2 * (full**2 - self.v**2))) / 2.0
         slope = float(np.sum(gradient * direction)) + rest - smooth
-        if not slope < 0.0:
-            return 0.0
         length, before = 1.0, self.objective
+        # Where rounding hides the fall the model is believed, for as long as gaps get smaller.
+        self.hidden = abs(slope) <= HIDDEN * abs(before)
+        if not (slope < 0.0 or self.hidden):
+            return 0.0
         for _ in range(HALVINGS):
             v = full if length == 1.0 else self.v + length * direction
             seen = [
@@ -356,9 +394,9 @@ class Descent:
                 for task, row, design in zip(self.tasks, v[:, at], designs, strict=True)
             ]
             value = self.value_of(v, seen)
-            # Where rounding hides the fall the model is believed.
-            hidden = -slope <= HIDDEN * before and value - before <= ROUNDING * before
-            if value - before <= ARMIJO * length * slope or (hidden and length == 1.0):
+            change = value - before
+            believed = self.hidden and length == 1.0 and change <= ROUNDING * abs(before)
+            if change <= min(ARMIJO * length * slope, 0.0) or believed:
                 self.take_place(v, seen)
                 return length
             length *= 0.5 if math.isfinite(value) else 0.1

@@ -63,7 +63,7 @@ def _check_loss(loss, owner):
     if not loss.differentiable:
         raise ValueError(
             f"{owner}: {name} has kinks, at which no derivative says what a group of coefficients "
-            "gains. Take a smooth loss beside it ('huber', 'smooth_pinball', 'smooth_hinge', "
+            "gains. Take a smooth loss beside it ('huber', 'smooth_quantile', 'smooth_hinge', "
             "'squared_hinge'); without groups SGDRegressorX and SGDClassifierX fit it exactly, a "
             "target at a time"
         )

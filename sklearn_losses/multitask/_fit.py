@@ -125,12 +125,12 @@ class Fitting:
                     "weights"
                 )
             settled = bool((np.abs(np.log(weights * losses)) <= SETTLED).all())
-            if settled or not solution.met:
+            if settled:
                 break
             weights = 1.0 / losses
         solution.objective -= self.half * float(np.log(weights).sum())
         solution.n_iter = steps
-        made.settled &= settled or not solution.met
+        made.settled &= settled
         self._take(made, at, solution, weights)
 
     @staticmethod

@@ -86,7 +86,7 @@ def test_many_features_give_scikit_learns_model(thin):
     model = MultiTaskModel(alpha=0.2, standardize=False)
     model.fit(sparse.csr_matrix(x) if thin else x, y)
     other = MultiTaskLasso(alpha=0.2, tol=1e-13, max_iter=100000).fit(x, y)
-    assert 3 < (other.coef_[0] != 0).sum() < 50
+    assert 3 < (other.coef_[0] != 0).sum() < 100
     np.testing.assert_allclose(model.coef_, other.coef_, atol=1e-6 * abs(other.coef_).max())
 
 
@@ -111,7 +111,7 @@ def test_l2_and_no_penalty_give_scikit_learns_models_of_each_target():
 @pytest.mark.parametrize("l1_ratio", [1.0, 0.3])
 @pytest.mark.parametrize("task_weight", [None, [0.5, 3.0, 1.0], "uncertainty"])
 def test_mixed_losses_end_where_the_conditions_of_a_minimum_hold(task_weight, l1_ratio):
-    alpha = 0.05
+    alpha = 0.15
     model = MultiTaskModel(
         LOSSES, alpha=alpha, l1_ratio=l1_ratio, task_weight=task_weight, tol=1e-9
     ).fit(X, MIXED)
@@ -224,10 +224,10 @@ def test_from_the_largest_slope_on_all_rows_are_0_and_just_below_one_is_not(task
 @pytest.mark.parametrize("losses", ["squared_error", LOSSES], ids=["squared", "mixed"])
 def test_the_gap_is_a_bound_of_what_is_left(losses):
     y = Y if losses == "squared_error" else MIXED
-    best = MultiTaskModel(losses, alpha=0.03, tol=1e-11).fit(X, y).objective_
+    best = MultiTaskModel(losses, alpha=0.03, tol=1e-9).fit(X, y).objective_
     for tol in (1.0, 1e-1, 1e-2, 1e-4):
         model = MultiTaskModel(losses, alpha=0.03, tol=tol).fit(X, y)
-        assert -1e-12 <= model.objective_ - best <= model.gap_
+        assert -1e-9 <= model.objective_ - best <= model.gap_
         assert model.gap_ <= tol * model.objective_
     default = MultiTaskModel(losses, alpha=0.03).fit(X, y)
     assert default.objective_ - best <= 1e-6 * best
@@ -243,7 +243,7 @@ def test_hubers_loss_with_a_threshold_far_from_the_residuals_reaches_the_minimum
     assert model.gap_ <= 1e-6 * model.objective_
 
 
-@pytest.mark.parametrize("loss", ["log_cosh", "smooth_l1", "smooth_pinball", Expectile(0.9)])
+@pytest.mark.parametrize("loss", ["log_cosh", "smooth_l1", "smooth_quantile", Expectile(0.9)])
 def test_other_smooth_losses_reach_the_minimum(loss):
     model = MultiTaskModel(loss, alpha=0.05).fit(X, Y * [1.0, 1e3, 1e-2])
     assert model.gap_ <= 1e-6 * model.objective_
