@@ -24,9 +24,10 @@ ARMIJO, HALVINGS = 1e-4, 50
 HIDDEN, ROUNDING = 1e-11, 1e-13
 # The share of a gap that a step is to leave at most where rounding hides the fall.
 WORTH = 0.5
-# After a step as short as this second derivatives are filled up to a share of those of reweighted
-# least squares: the first share, what it grows by then, and what it falls by after whole steps.
-SHORT, FIRST, MORE, LESS = 0.2, 1e-3, 10.0, 4.0
+# Where samples have no second derivative, at the start and after a step as short as this, they get
+# a share of those of reweighted least squares: the first share after a step, what it grows by then,
+# and what it falls by after whole steps.
+SHORT, FIRST, MORE, LESS = 0.2, 1e-3, 10.0, 8.0
 # Features from which on a step moves some rows alone, and the least that it moves.
 MANY, FEWEST = 100, 50
 # Passes of block coordinate descent, and how many there are between two direct steps.
@@ -264,8 +265,9 @@ class Descent:
 
     def _run(self, v):
         least_size = LEAST_SIZE * sum(task.factor * task.null for task in self.tasks)
-        self.filled, self.hidden, n_iter, gap = 0.0, False, 0, math.inf
+        self.hidden, n_iter, gap = False, 0, math.inf
         self.take_place(v)
+        self.filled = float(self.has_flats())
         while True:
             last = gap
             gradient = self.gradient()
@@ -300,6 +302,11 @@ class Descent:
         made = [t.slopes(rows) for t, (_, _, rows) in zip(self.tasks, self.seen, strict=True)]
         return np.stack(made) + self.l2 * self.v
 
+    def has_flats(self):
+        """Whether samples have a slope, and next to no second derivative."""
+        pairs = zip(self.tasks, self.seen, strict=True)
+        return any(task.rows.has_flats(raw) for task, (raw, _, _) in pairs)
+
     # --------------------------------------------------------------------------------------- a step
 
     def step(self, gradient, left, target):
@@ -310,8 +317,7 @@ class Descent:
         if length == 1.0:
             self.filled = filled / LESS if filled > FIRST else 0.0
         elif length < SHORT and filled < 1.0:
-            pairs = zip(self.tasks, self.seen, strict=True)
-            if filled or any(task.rows.has_flats(raw) for task, (raw, _, _) in pairs):
+            if filled or self.has_flats():
                 self.filled = min(max(MORE * filled, FIRST), 1.0)
                 return True
         return length > 0.0

@@ -1,8 +1,6 @@
 """Fits of several targets end at the minimum: beside scikit-learn's, SciPy's, and the conditions of
 a minimum in plain NumPy."""
 
-import warnings
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,7 +19,7 @@ from sklearn_losses import Expectile, HuberLoss, MultiTaskModel, SGDRegressorX
 from sklearn_losses.multitask import _descent
 from sklearn_losses.multitask._descent import row_minimum
 
-warnings.filterwarnings("error", module="sklearn_losses")
+pytestmark = pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 
 RNG = np.random.RandomState(0)
 N, D, T = 80, 12, 3
