@@ -121,7 +121,8 @@ class MultiTaskModel(RegressorMixin, Validation, BaseEstimator):
         Weights in (0, inf); None: all are 1. "uncertainty" [2]_ minimises over them too, with
         ``-log(task_weight) / 2`` added for each task: a weight is then the reciprocal of the task's
         loss beside the constant's. That objective has several minima at times; the fit starts from
-        equal weights, and each round lowers it.
+        equal weights, and each round lowers it. Where features are many enough to fit a task
+        without error it has none, and a larger `alpha` is needed.
     standardize : bool, default=True
         False: losses and coefficients count in their own units: the objective is ``sum(task_weight
         * mean(loss)) + alpha * penalty(coef_)``, with "uncertainty" less ``log(task_weight)``.
@@ -357,7 +358,7 @@ class MultiTaskModel(RegressorMixin, Validation, BaseEstimator):
         ------
         ValueError
             Where a parameter, a target or a weight is not allowed, or where with "uncertainty" a
-            task is fitted without error.
+            task is fitted without error: to less than 1e-5 of the constant's loss.
 
         Warns
         -----

@@ -15,9 +15,9 @@ PENALTIES = {
     None: (False, False, False),
 }
 # Weights by uncertainty have settled where none changes by more than this share of itself.
-SETTLED, MOST_ROUNDS = 1e-7, 500
+SETTLED, MOST_ROUNDS = 1e-7, 200
 # Below this share of the constant's loss a target has no error left whose variance could be told.
-LEAST_LOSS = 1e-9
+LEAST_LOSS = 1e-5
 
 
 @dataclass

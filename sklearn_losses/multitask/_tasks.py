@@ -122,7 +122,7 @@ def tasks_of(X, y, weight, losses, fit_intercept, standardize):
             X, np.ascontiguousarray(y[:, k]), [loss], sample_weight=of_task, held_out=held_out
         )
         design = shared
-        if design is None or held_out is not None or np.ndim(weight) == 2:
+        if design is None or held_out is not None:
             center = data.columns.mean if fit_intercept else None
             unit = standard_units(data.columns, center) if whole is None else whole
             design = Design(data, center, unit, fit_intercept, None)
