@@ -24,10 +24,10 @@ ARMIJO, HALVINGS = 1e-4, 50
 HIDDEN, ROUNDING = 1e-11, 1e-13
 # The share of a gap that a step is to leave at most where rounding hides the fall.
 WORTH = 0.5
-# Where samples have no second derivative, at the start and after a step as short as this, they get
+# Where samples have no second derivative, at the start and after steps shorter than this, they get
 # a share of those of reweighted least squares: the first share after a step, what it grows by then,
 # and what it falls by after whole steps.
-SHORT, FIRST, MORE, LESS = 0.2, 1e-3, 10.0, 8.0
+SHORT, FIRST, MORE, LESS = 0.6, 1e-3, 10.0, 8.0
 # Features from which on a step moves some rows alone, and the least that it moves.
 MANY, FEWEST = 100, 50
 # Passes of block coordinate descent, and how many there are between two direct steps.

@@ -241,6 +241,13 @@ def test_hubers_loss_with_a_threshold_far_from_the_residuals_reaches_the_minimum
     assert model.gap_ <= 1e-6 * model.objective_
 
 
+def test_hubers_loss_reaches_the_minimum_where_nearly_all_samples_can_be_met():
+    x = RNG.standard_normal((11, 10))
+    y = x @ RNG.standard_normal((10, T)) * 100.0
+    model = MultiTaskModel("huber", penalty="l2", fit_intercept=False).fit(x, y)
+    assert model.gap_ <= 1e-6 * max(model.objective_, 1e-3)
+
+
 @pytest.mark.parametrize("loss", ["log_cosh", "smooth_l1", "smooth_quantile", Expectile(0.9)])
 def test_other_smooth_losses_reach_the_minimum(loss):
     model = MultiTaskModel(loss, alpha=0.05).fit(X, Y * [1.0, 1e3, 1e-2])
