@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from sklearn_losses import HuberLoss, MultiTaskModel, PinballLoss, SGDRegressorX
+from sklearn_losses.multitask import _fit
 
 RNG = np.random.RandomState(0)
 N, D = 60, 5
@@ -39,7 +40,9 @@ def same(a, b, tol=1e-6):
     [
         MultiTaskModel(),
         MultiTaskModel("huber", penalty="l2", fit_intercept=False),
-        MultiTaskModel(penalty="l1", standardize=False, l1_ratio=0.5),
+        pytest.param(
+            MultiTaskModel(penalty="l1", standardize=False, l1_ratio=0.5), marks=pytest.mark.slow
+        ),
     ],
     ids=["default", "l2", "l1"],
 )
@@ -282,6 +285,12 @@ def test_uncertainty_refuses_targets_without_error():
     constant = np.column_stack([np.ones(N), X[:, 0]])
     with pytest.raises(ValueError, match="not constant; task 0 is"):
         MultiTaskModel(task_weight="uncertainty").fit(X, constant)
+
+
+def test_weights_that_have_not_settled_warn(monkeypatch):
+    monkeypatch.setattr(_fit, "MOST_ROUNDS", 2)
+    with pytest.warns(ConvergenceWarning, match="have not settled"):
+        MultiTaskModel(task_weight="uncertainty").fit(X, Y)
 
 
 def test_log_variances_are_of_fits_by_uncertainty_alone():
