@@ -10,6 +10,7 @@ from sklearn_losses.testing import check_loss
 
 GROUPS = {
     "Estimators": [sl.SGDRegressorX, sl.SGDClassifierX, sl.AlphaSearchCV, sl.alpha_path],
+    "Several targets": [sl.MultiTaskModel],
     "Under attack": [getattr(sl, name) for name in sl.adversarial.__all__],
     "Under constraints": [getattr(sl, name) for name in sl.constrained.__all__],
     "Estimators with differential privacy": [

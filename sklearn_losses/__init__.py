@@ -31,6 +31,7 @@ from sklearn_losses.generative import GANLoss, gradient_penalty
 from sklearn_losses.linear_model import AlphaSearchCV, SGDClassifierX, SGDRegressorX, alpha_path
 from sklearn_losses.losses import *  # noqa: F403
 from sklearn_losses.metrics import d2_loss_score, make_loss_scorer, mean_loss
+from sklearn_losses.multitask import MultiTaskModel
 from sklearn_losses.objectives import as_metric, as_objective, as_torch
 from sklearn_losses.optimizers import *  # noqa: F403
 from sklearn_losses.penalties import *  # noqa: F403
@@ -46,6 +47,7 @@ __all__ = [
     "AlphaSearchCV",
     "DensityRatio",
     "GANLoss",
+    "MultiTaskModel",
     "KLIEPLoss",
     "LSIFLoss",
     "PrivateLinearClassifier",
