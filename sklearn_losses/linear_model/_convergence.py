@@ -67,7 +67,7 @@ def diagnosis_of(estimator, request, fits):
     if settings.tol is not None and "max_iter" in reasons:
         say.append(
             "Maximum number of iteration reached before convergence. Consider increasing max_iter "
-            f"to improve the fit: max_iter={10 * settings.max_iter}."
+            f"to improve the fit: max_iter={10 * estimator.max_iter}."
         )
     if settings.tol is not None and "line_search" in reasons:
         say.append(
