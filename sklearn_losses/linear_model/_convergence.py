@@ -205,8 +205,8 @@ class Facts:
             found.append(self.about_penalty())
         if not found and not self.data.losses[0].convex:
             found.append(
-                f"{self.data.losses[0]!r} is not convex: try other parameters of it, or a start "
-                "from a fit of a convex loss (coef_init, intercept_init)."
+                f"{self.data.losses[0]!r} is not convex: try other parameters of it, a "
+                "LossSchedule, or a start from a fit of a convex loss (coef_init, intercept_init)."
             )
         return found or ["Consider more epochs (max_iter) or optimizer='auto'."]
 

@@ -326,7 +326,8 @@ class Stop(Exception):
     pass
 
 
-def test_ctrl_c_keeps_the_stage_that_it_comes_in(monkeypatch):
+@pytest.mark.parametrize("at", [11, 14])
+def test_ctrl_c_keeps_the_stage_that_it_comes_in(monkeypatch, at):
     from sklearn_losses._solvers.fit import Fit
 
     X, y = contaminated(1)
@@ -336,7 +337,7 @@ def test_ctrl_c_keeps_the_stage_that_it_comes_in(monkeypatch):
 
     def interrupted(fit):
         seen.append(fit.loss)
-        if len(seen) == 14:
+        if len(seen) == at:
             raise KeyboardInterrupt
         begin(fit)
 
@@ -344,9 +345,28 @@ def test_ctrl_c_keeps_the_stage_that_it_comes_in(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y)
     assert seen[-1] == sl.Welsch(3.0)
-    assert model.n_iter_ == len(model.loss_curve_) == 13
+    assert model.n_iter_ == len(model.loss_curve_) == at - 1
     assert model.stop_reason_ == "interrupted" and model.loss_ == sl.Welsch(0.3)
     assert np.isfinite(model.predict(X)).all()
+
+
+def test_a_callback_that_stops_a_stage_stops_the_fit(monkeypatch):
+    from sklearn_losses._solvers.fit import Fit
+
+    X, y = contaminated(1)
+    after = Fit.after
+
+    def stopping(fit, epoch):
+        ended = after(fit, epoch)
+        if fit.n_iter == 3:
+            fit.stop_reason = "callback"
+        return ended or fit.n_iter == 3
+
+    monkeypatch.setattr(Fit, "after", stopping)
+    schedule = LossSchedule(sl.Welsch(0.3), "c", [30.0, 3.0])
+    model = SGDRegressorX(schedule, batch_size=16, max_iter=30, tol=None, random_state=0)
+    assert model.fit(X, y).n_iter_ == 3
+    assert model.stop_reason_ == "callback" and model.loss_ == sl.Welsch(0.3)
 
 
 def test_a_fit_that_fails_in_a_later_stage_leaves_the_estimator_as_it_was(monkeypatch):
