@@ -19,15 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from suited import ONLY, loss_for
 
-from sklearn_losses import (
-    OPTIMIZERS,
-    SCHEDULES,
-    FunctionLoss,
-    HuberLoss,
-    LossSchedule,
-    get_loss,
-    get_schedule,
-)
+from sklearn_losses import OPTIMIZERS, SCHEDULES, FunctionLoss, LossSchedule, get_loss, get_schedule
 from sklearn_losses._kernels._threads import openmp_info
 from sklearn_losses.linear_model import SGDClassifierX, SGDRegressorX
 
@@ -296,7 +288,7 @@ WATCHED = {
     "ovr-threads": (classifier(n_jobs=2), THREE),
     "ovr-batches": (classifier(batch_size=9), THREE),
     "multinomial": (classifier(loss="multinomial"), THREE),
-    "stages": (regressor(loss=LossSchedule(HuberLoss(1.0), "delta", [8.0, 2.0])), Y),
+    "stages": (regressor(loss=LossSchedule("huber", "delta", [8.0, 2.0])), Y),
 }
 
 
