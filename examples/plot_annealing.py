@@ -72,7 +72,7 @@ settings = {
     "40 %, shift 1": (0.4, 1.0),
     "40 %, shift 5": (0.4, 5.0),
 }
-N_SEEDS = 5
+N_SEEDS = 4
 found = {
     way: [
         sum(
