@@ -50,6 +50,7 @@ GROUPS = {
         sl.get_schedule,
         *schedules.SCHEDULES.values(),
         sl.BatchGrowth,
+        sl.LossSchedule,
     ],
     "Metrics and scorers": [sl.mean_loss, sl.d2_loss_score, sl.make_loss_scorer],
     "Boosting and PyTorch": [sl.as_objective, sl.as_metric, sl.as_torch],

@@ -12,7 +12,7 @@ from sklearn_losses.linear_model import SGDClassifierX, SGDRegressorX
 from sklearn_losses.losses import LOSSES, FunctionLoss
 from sklearn_losses.optimizers import OPTIMIZERS
 from sklearn_losses.penalties import PENALTIES
-from sklearn_losses.schedules import SCHEDULES, BatchGrowth
+from sklearn_losses.schedules import SCHEDULES, BatchGrowth, LossSchedule
 
 __all__ = ["register_onnx_converters", "skops_trusted_types"]
 
@@ -398,6 +398,7 @@ def skops_trusted_types():
         *PENALTIES.values(),
         *SCHEDULES.values(),
         BatchGrowth,
+        LossSchedule,
         Model,
         DensityRatio,
         KLIEPLoss,

@@ -1,15 +1,17 @@
-"""Learning-rate and batch-size schedules as objects. `SCHEDULES` maps every name to its class;
-`get_schedule` makes a schedule from a name.
+"""Schedules of learning rates, batch sizes and losses as objects. `SCHEDULES` maps every name of a
+learning-rate schedule to its class; `get_schedule` makes one from a name.
 
-A schedule is a pure function of the progress of a fit in epochs, so that a fit that was stopped
-goes on as if it never had been.
+Of rates and sizes a schedule is a pure function of the progress of a fit in epochs, so that a fit
+that was stopped goes on as if it never had been.
 """
 
 import numpy as np
+from sklearn.base import clone
 
 from sklearn_losses._array import kernel_array
 from sklearn_losses._interval import POSITIVE, UNIT_LEFT_OPEN, Interval
 from sklearn_losses._parameters import Parametric, check_integer, check_number, from_name
+from sklearn_losses.losses import get_loss
 
 
 def _cosine(start, end, share):
@@ -329,6 +331,7 @@ SCHEDULES = {
 __all__ = [
     "SCHEDULES",
     "BatchGrowth",
+    "LossSchedule",
     "Schedule",
     "get_schedule",
     *(cls.__name__ for cls in SCHEDULES.values()),
@@ -431,3 +434,98 @@ class BatchGrowth(Parametric):
         with np.errstate(over="ignore"):
             size = float(start * np.float64(factor) ** grown)
         return largest if size >= largest else round(size)
+
+
+class LossSchedule(Parametric):
+    """A loss whose parameter takes other values first: graduated non-convexity, annealing.
+
+    `SGDRegressorX` and `SGDClassifierX` take it as their `loss`. They fit stage after stage: the
+    loss with each of the values in their order, and last the loss itself, each from the weights
+    where the one before ended. A loss that is convex or smooth at first leads the fit past local
+    minima of the one at the end [1]_ [2]_; it comes with no guarantee. `loss_`, predictions and
+    scores are of the loss itself.
+
+    Parameters
+    ----------
+    loss : Loss or str
+        What is minimised in the end: a loss, or a name in `LOSSES`.
+    parameter : str
+        The name of one of its parameters, "c" or "alpha".
+    values : sequence
+        What it is in the stages before the last, first things first. Without any, the fit is that
+        of `loss`.
+    relative : bool, default=False
+        Whether the values are multiples of what the parameter is in `loss`, which may be "auto",
+        instead of values.
+
+    References
+    ----------
+    .. [1] Blake, A. and Zisserman, A. (1987). Visual reconstruction. MIT Press, chapter 7.
+    .. [2] Yang, H., Antonante, P., Tzoumas, V. and Carlone, L. (2020). Graduated non-convexity for
+       robust spatial perception: from non-minimal solvers to global outlier rejection. IEEE
+       Robotics and Automation Letters 5, 1127-1134.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_losses import LossSchedule, SGDRegressorX, TukeyBiweight
+    >>> loss = LossSchedule(TukeyBiweight("auto"), "c", [64, 16, 4], relative=True)
+    >>> X = np.arange(10.0)[:, None]
+    >>> y = np.where(X[:, 0] < 8, 2 * X[:, 0], -100)
+    >>> model = SGDRegressorX(loss, optimizer="auto", alpha=0).fit(X, y)
+    >>> model.coef_.round(3), model.loss_.name
+    (array([2.]), 'tukey')
+    """
+
+    def __init__(self, loss, parameter, values, relative=False):
+        self.loss = loss
+        self.parameter = parameter
+        self.values = values
+        self.relative = relative
+
+    def _last(self):
+        """The loss itself."""
+        return get_loss(self.loss)
+
+    def _before(self, loss):
+        """The losses of the stages before the last.
+
+        Parameters
+        ----------
+        loss : Loss
+            The loss itself, with numbers where it is "auto".
+
+        Returns
+        -------
+        losses : list of Loss
+        """
+        name, values = self.parameter, self.values
+        if not (isinstance(name, str) and name in loss.get_params()):
+            raise ValueError(
+                f"LossSchedule: parameter must be one of {type(loss).__name__}'s, "
+                f"{sorted(loss.get_params())}; got {name!r}"
+            )
+        if isinstance(values, str) or np.ndim(values) == 0 or isinstance(values, dict):
+            raise ValueError(f"LossSchedule: values must be a sequence; got {values!r}")
+        if not isinstance(self.relative, bool | np.bool_):
+            raise ValueError(f"LossSchedule: relative must be True or False; got {self.relative!r}")
+        if self.relative:
+            values = [self._times(factor, loss) for factor in values]
+        # A number of NumPy's, as `numpy.geomspace` makes them, is one as any other.
+        values = [each.item() if isinstance(each, np.generic) else each for each in values]
+        return [clone(loss).set_params(**{name: each}) for each in values]
+
+    def _times(self, factor, loss):
+        """That multiple of what the parameter is in `loss`."""
+        factor = check_number("LossSchedule", "a factor of values", factor, Interval())
+        last = loss.get_params()[self.parameter]
+        try:
+            found = factor * np.asarray(last, dtype=np.float64)
+        except (TypeError, ValueError):
+            found = np.array(np.nan)
+        if not np.isfinite(found).all():
+            raise ValueError(
+                f"LossSchedule: relative=True needs a parameter whose multiples are numbers; "
+                f"{self.parameter} is {last!r}, and a factor {factor:g}"
+            )
+        return found.tolist()

@@ -18,12 +18,12 @@ from sklearn_losses._sklearn_compat import CALLBACKS_UNDER_WAY, CallbackSupportM
 from sklearn_losses._solvers import BATCHES, choose_descent
 from sklearn_losses._solvers.auto import optimizer_for
 from sklearn_losses._solvers.rates import size_of_batches
-from sklearn_losses.linear_model._assembly import assemble
 from sklearn_losses.linear_model._auto_scale import with_numbers
 from sklearn_losses.linear_model._judging import Judging
 from sklearn_losses.linear_model._outcome import run
 from sklearn_losses.linear_model._parameters import Parameters
 from sklearn_losses.linear_model._request import Call
+from sklearn_losses.linear_model._stages import stages_of
 from sklearn_losses.linear_model._validation import Validation
 from sklearn_losses.optimizers import Auto
 
@@ -39,8 +39,9 @@ MANY_STEPS = 100_000
 class BaseSGD(Parameters, Validation, Judging, CallbackSupportMixin, BaseEstimator):
     """Base class of the estimators.
 
-    A fit has three parts: `_request` of the estimator reads what the user gave, `assemble` makes
-    the fits of it, and `run` makes their epochs and takes over the result.
+    A fit has three parts: `_request` of the estimator reads what the user gave, `stages_of` says of
+    which losses one after another, and `run` has `assemble` make the fits of each, makes their
+    epochs and takes over the result.
     """
 
     # -------------------------------------------------------------------------- a fit, in its parts
@@ -75,10 +76,9 @@ class BaseSGD(Parameters, Validation, Judging, CallbackSupportMixin, BaseEstimat
         if request is None:  # no sample counts
             return None
         request = with_numbers(self, request)
-        fits, origin = assemble(self, request)
         before = call.going_on and getattr(self, "_fitted_with_offset", False)
         self._fitted_with_offset = before or call.samples.offset is not None
-        return run(self, request, fits, origin)
+        return run(self, stages_of(self, request))
 
     def _note_fit(self, request):
         """What is kept of a fit beside its weights, which have been taken over."""

@@ -46,7 +46,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
 
     Parameters
     ----------
-    loss : str or Loss, default="hinge"
+    loss : str, Loss or LossSchedule, default="hinge"
         A name in `sklearn_losses.LOSSES`, or a loss object, whose parameters can be searched over
         as ``loss__gamma``.
 

@@ -67,7 +67,7 @@ def diagnosis_of(estimator, request, fits):
     if settings.tol is not None and "max_iter" in reasons:
         say.append(
             "Maximum number of iteration reached before convergence. Consider increasing max_iter "
-            f"to improve the fit: max_iter={10 * settings.max_iter}."
+            f"to improve the fit: max_iter={10 * estimator.max_iter}."
         )
     if settings.tol is not None and "line_search" in reasons:
         say.append(
@@ -205,8 +205,8 @@ class Facts:
             found.append(self.about_penalty())
         if not found and not self.data.losses[0].convex:
             found.append(
-                f"{self.data.losses[0]!r} is not convex: try other parameters of it, or a start "
-                "from a fit of a convex loss (coef_init, intercept_init)."
+                f"{self.data.losses[0]!r} is not convex: try other parameters of it, a "
+                "LossSchedule, or a start from a fit of a convex loss (coef_init, intercept_init)."
             )
         return found or ["Consider more epochs (max_iter) or optimizer='auto'."]
 

@@ -102,7 +102,8 @@ SHARED = {
         That of the last fit: what "auto" stood for.
     loss_curve_ : list of float
         The objective of each epoch: the mean over its samples, each before its step, and the
-        penalty. `partial_fit` appends to this list and the other curves.
+        penalty. `partial_fit` appends to this list and the other curves. Of a `LossSchedule` the
+        curves hold all stages, each with its own loss; `n_iter_` and `t_` count them all.
     validation_curve_ : list of float
         The mean loss on the validation samples (of early stopping, or `X_val`) after each epoch.
     grad_norm_curve_ : list of float

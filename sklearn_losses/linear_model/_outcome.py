@@ -1,5 +1,7 @@
 """Running fits, and what an estimator takes over of them."""
 
+from dataclasses import replace
+
 import numpy as np
 from joblib import effective_n_jobs
 
@@ -8,7 +10,9 @@ from sklearn_losses._kernels._threads import effective_n_threads
 from sklearn_losses._solvers import ONE_SAMPLE
 from sklearn_losses._solvers.fit import Model
 from sklearn_losses._solvers.run import Hooks, run_fits
+from sklearn_losses.linear_model._assembly import assemble
 from sklearn_losses.linear_model._convergence import diagnosis_of
+from sklearn_losses.linear_model._stages import going_on_from, with_share
 from sklearn_losses.optimizers import get_optimizer
 
 
@@ -26,34 +30,51 @@ CURVES = {
 }
 
 
-def run(estimator, request, fits, origin):
-    """Make the fits' epochs, and take over the result; returns what is to be said of it."""
+# Reasons to end that are somebody's wish: no stage follows.
+WISHES = {"callback", "interrupted"}
+
+
+def run(estimator, stages):
+    """Make the epochs of the fits of a list of requests, each from where the one before ended, and
+    take over the result; returns what is to be said of it."""
+    request, loss = stages[0], stages[-1].loss
     xp = array_namespace(request.X)
-    hooks = None
+    hooks, fits = None, []
     if not request.stream and getattr(estimator, "_skl_callbacks", None):
 
         def attributes():
             found = joined([fit.public_model() for fit in fits])
-            return {"loss_": request.loss, **estimator._shown(found, xp)}
+            return {"loss_": loss, **estimator._shown(found, xp)}
 
         hooks = Hooks(estimator, request.shown, attributes)
     n_jobs = effective_n_threads(effective_n_jobs(estimator.n_jobs))
-    run_fits(fits, n_jobs, estimator.verbose, hooks)
-    commit(estimator, request, fits, origin)
+    for left in range(len(stages), 0, -1):
+        request, later = stages[-left], bool(fits)
+        if later:
+            enter_counts(estimator, request, fits, left + 1 < len(stages))
+            found = joined([fit.public_model() for fit in fits])
+            request = going_on_from(request, estimator._shown(found, xp), estimator.n_iter_)
+        request = with_share(request, left)
+        fits, origin = assemble(estimator, request)
+        run_fits(fits, n_jobs, estimator.verbose, hooks)
+        if any(fit.stop_reason in WISHES for fit in fits):
+            break
+    commit(estimator, replace(request, loss=loss), fits, origin, later)
     if hooks is not None:
         hooks.close()
     return None if request.stream else diagnosis_of(estimator, request, fits)
 
 
-def commit(estimator, request, fits, origin):
-    """Take over what the solver found: one Fit, or one for each output."""
+def commit(estimator, request, fits, origin, later=False):
+    """Take over what the solver found: one Fit, or one for each output; `later`: of a stage that
+    others came before."""
     interrupted = any(fit.interrupted for fit in fits)
-    if interrupted and not any(fit.n_iter for fit in fits):
+    if interrupted and not later and not any(fit.n_iter for fit in fits):
         raise KeyboardInterrupt  # nothing to take over: the estimator stays as it was
     estimator._waiting = False
     estimator.loss_ = request.loss
     estimator.optimizer_ = request.settings.optimizer
-    enter_counts(estimator, request, fits)
+    enter_counts(estimator, request, fits, later)
     estimator._averaging = None
     if estimator.average and request.kind is ONE_SAMPLE:
         estimator._averaging = (
@@ -69,15 +90,17 @@ def commit(estimator, request, fits, origin):
         raise KeyboardInterrupt
 
 
-def enter_counts(estimator, request, fits):
-    """Epochs, steps and curves."""
-    if not request.going_on and not any(fit.epochs_before for fit in fits):
+def enter_counts(estimator, request, fits, later=False):
+    """Epochs, steps and curves; `later`: beside those of the stages before."""
+    if not later and not request.going_on and not any(fit.epochs_before for fit in fits):
         estimator.t_ = 1.0
         for name in CURVES:
             setattr(estimator, name, [])
     n_iter = max(fit.n_iter for fit in fits)
     longest = max(fits, key=lambda fit: fit.epochs_before + fit.n_iter)
-    estimator.n_iter_ = n_iter if request.going_on else longest.epochs_before + longest.n_iter
+    of_stages = estimator.n_iter_ if later else 0
+    ended_at = n_iter if request.going_on else longest.epochs_before + longest.n_iter
+    estimator.n_iter_ = of_stages + ended_at
     estimator.stop_reason_ = longest.stop_reason
     # scikit-learn's algorithm counts as scikit-learn does: rows held out take part.
     one_sample = request.kind is ONE_SAMPLE

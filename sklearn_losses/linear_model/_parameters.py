@@ -16,7 +16,7 @@ from sklearn_losses.linear_model._heads import check_for_heads
 from sklearn_losses.losses import LOSSES, Loss, get_loss
 from sklearn_losses.optimizers import Optimizer, get_optimizer
 from sklearn_losses.penalties import PENALTIES, Penalty, get_penalty
-from sklearn_losses.schedules import SCHEDULES, BatchGrowth, Schedule
+from sklearn_losses.schedules import SCHEDULES, BatchGrowth, LossSchedule, Schedule
 
 # The losses, given by name, whose parameter scikit-learn calls epsilon.
 TAKES_EPSILON = {
@@ -48,6 +48,11 @@ def takes_streams(estimator):
         optimizer = get_optimizer(estimator.optimizer)
     except ValueError:  # an unknown name: `partial_fit` says which there are
         return True
+    if isinstance(estimator.loss, LossSchedule):
+        raise AttributeError(
+            "a LossSchedule has a last stage, and a stream no end, so that partial_fit cannot use "
+            "it; call fit"
+        )
     try:
         heads = estimator._resolve_loss()
     except ValueError:
@@ -118,7 +123,7 @@ class Parameters:
     """Mixin: checks and readings of the parameters."""
 
     _parameter_constraints: dict = {
-        "loss": [str, Loss],
+        "loss": [str, Loss, LossSchedule],
         "penalty": [StrOptions(set(PENALTIES)), Penalty, None],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
@@ -155,7 +160,9 @@ class Parameters:
     _scikit_learns_rate = ()
 
     def _resolve_loss(self):
-        """The loss object that `loss` stands for."""
+        """The loss object that `loss` stands for; of a schedule the loss itself."""
+        if isinstance(self.loss, LossSchedule):
+            return self.loss._last()
         if isinstance(self.loss, str) and self.loss in TAKES_EPSILON:
             return get_loss(self.loss, **{TAKES_EPSILON[self.loss]: self.epsilon})
         return get_loss(self.loss)
@@ -204,7 +211,29 @@ class Parameters:
             # checks the loss's own parameters; a row-wise loss first needs its classes
             for member in loss._with_scale(1.0)._members():
                 member._resolve()
+        if isinstance(self.loss, LossSchedule):
+            self._check_stages(loss)
         return loss, optimizer
+
+    def _check_stages(self, loss):
+        """What a schedule of losses can be checked for before the data are known."""
+        if self.warm_start == "resume":
+            raise ValueError(
+                "warm_start='resume' goes on with one loss, and a LossSchedule has several; use "
+                "warm_start=True, or its last loss alone"
+            )
+        loss = loss if loss.is_multiclass else loss._with_scale(1.0)
+        before = self.loss._before(loss)
+        if len(before) >= self.max_iter:
+            raise ValueError(
+                f"max_iter must be above {len(before)}, an epoch for each stage of the "
+                f"LossSchedule; got {self.max_iter}"
+            )
+        for stage in before:
+            if not stage.is_multiclass:
+                for member in stage._members():
+                    member._resolve()
+            self._accept_loss(stage)
 
     def _bounds(self, n_features):
         """Bounds of the weights of each feature, or (None, None)."""

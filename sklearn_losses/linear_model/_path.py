@@ -28,6 +28,7 @@ from sklearn_losses.linear_model._auto_scale import with_numbers
 from sklearn_losses.linear_model._base import BaseSGD
 from sklearn_losses.linear_model._outcome import commit
 from sklearn_losses.linear_model._request import Call, Samples
+from sklearn_losses.schedules import LossSchedule
 
 # The share of the L1 part that the largest alpha is made for where there is less, as in glmnet.
 LEAST_SHARE = 1e-3
@@ -109,6 +110,11 @@ class _Path:
             )
         if estimator.early_stopping:
             raise ValueError("early_stopping should be False along a path of alphas")
+        if isinstance(estimator.loss, LossSchedule):
+            raise ValueError(
+                "a path goes from the fit of one alpha to the next, and a LossSchedule through "
+                "losses; give the path its last loss, or search over alpha with GridSearchCV"
+            )
         self.estimator, self.samples = estimator, samples
         # Whether the penalty counts, and all that the data are checked for, are those of 1.
         self.first = clone(estimator).set_params(alpha=1.0, warm_start=False)

@@ -53,7 +53,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
 
     Parameters
     ----------
-    loss : str or Loss, default="squared_error"
+    loss : str, Loss or LossSchedule, default="squared_error"
         A name in `sklearn_losses.LOSSES`, or a loss object, whose parameters can be searched over
         as ``loss__delta``. Losses of the probability of a class are accepted too: y is then in
         [0, 1]. A parameter that holds several values, ``PinballLoss(quantile=[0.1, 0.5, 0.9])``,

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from suited import ONLY, loss_for
 
-from sklearn_losses import OPTIMIZERS, SCHEDULES, FunctionLoss, get_loss, get_schedule
+from sklearn_losses import OPTIMIZERS, SCHEDULES, FunctionLoss, LossSchedule, get_loss, get_schedule
 from sklearn_losses._kernels._threads import openmp_info
 from sklearn_losses.linear_model import SGDClassifierX, SGDRegressorX
 
@@ -288,6 +288,7 @@ WATCHED = {
     "ovr-threads": (classifier(n_jobs=2), THREE),
     "ovr-batches": (classifier(batch_size=9), THREE),
     "multinomial": (classifier(loss="multinomial"), THREE),
+    "stages": (regressor(loss=LossSchedule("huber", "delta", [8.0, 2.0])), Y),
 }
 
 
@@ -306,7 +307,7 @@ def test_callbacks_see_a_task_for_each_epoch_and_change_nothing(callback, name):
     assert watched.stop_reason_ == plain.stop_reason_
 
 
-@pytest.mark.parametrize("name", [name for name in WATCHED if name != "ovr-tol"])
+@pytest.mark.parametrize("name", [name for name in WATCHED if name not in ("ovr-tol", "stages")])
 def test_a_callback_may_stop_the_fit(callback, name):
     model, y = WATCHED[name]
     stopped = clone(model).set_callbacks(Watcher(stop_after=3)).fit(X, y)
