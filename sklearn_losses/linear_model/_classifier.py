@@ -34,7 +34,6 @@ from sklearn_losses.linear_model._targets import (
     read_targets,
 )
 from sklearn_losses.linear_model._validation import shape_of, with_offset
-from sklearn_losses.links import IdentityLink
 
 
 @documented(passive_aggressive_loss="hinge")
@@ -210,9 +209,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
 
     def _accept_loss(self, loss):
         if loss.task == "regression" and (
-            loss.reads_target
-            or loss.link != IdentityLink()
-            or not loss.in_y_true_range(np.array([-1.0, 1.0]))
+            loss._natural or not loss.in_y_true_range(np.array([-1.0, 1.0]))
         ):
             raise ValueError(
                 f"{type(loss).__name__} is a loss for y in {loss.interval_y_true}, not for "
@@ -224,6 +221,8 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
                 f"{type(loss).__name__}: {name}='auto' is the scale of a regression's residuals; "
                 f"classes are the targets -1 and 1, for which {name} must be a number"
             )
+        if loss.is_joint and loss._natural and loss.task == "regression":
+            raise ValueError(f"{loss!r} is not for classes; use SGDRegressorX")
         if len(loss._members()) > 1:
             raise ValueError(f"{loss!r} is for several outputs of a regression; use SGDRegressorX")
         return loss
