@@ -324,7 +324,7 @@ class LimitedMemoryBFGS(FullBatch):
         super().__init__(*args, **kwargs)
         self.start = self.z.copy()
         self.done = 0  # iterations
-        self.ends = []  # of the stages that came to their minima, and these
+        self.ends = []  # errors of the stages that came to their minima, and these
         self.split = self.l1 > 0
         # L-BFGS-B measures differences and first steps against 1. The curvature is about 1, so that
         # coordinates are about the root of what there is to gain: a power of two, for the digits.
@@ -402,7 +402,7 @@ class LimitedMemoryBFGS(FullBatch):
         if not ended:
             self.distance = max(self.distance, self.distance_before)
         if ended:
-            self.ends.append((self.stage, value))
+            self.ends.append((self.stages[self.stage][1], value))
         if self.next_stage(value):
             return True
         ended = ended or self.foreseen()
@@ -415,12 +415,10 @@ class LimitedMemoryBFGS(FullBatch):
         tol = self.settings.tol
         if tol is None or len(self.ends) < 2 or self.best[1] is None:
             return False
-        (_, before), (at, last) = self.ends[-2:]
-        if self.ends[-2][0] != at - 1:
-            return False
-        limit = last + (last - before) * NARROWER / (1.0 - NARROWER)
+        (wide, before), (narrow, last) = self.ends[-2:]
+        limit = last + (last - before) * narrow / (wide - narrow)
         allowed = tolerated(tol, self.reference, self.best[0])
-        return abs(self.best[0] - limit) <= allowed and self.stages[at][1] <= NEARLY * allowed
+        return abs(self.best[0] - limit) <= allowed and narrow <= NEARLY * allowed
 
     def descend(self, fit, replay):
         """L-BFGS-B from the present point: whether it came to the minimum, and the value."""

@@ -29,11 +29,12 @@ def _spread_out(values, p, bend, cap=np.inf):
     middle = 0.5 * (low + high) if np.isfinite(low) else high - 1.0
     t = 1.0 + u - middle
     full, free = t >= cap, (t > 0) & (t < cap)
-    shift = middle
     if free.any():
+        # From one of them, so that differences keep their digits where the bend is small.
+        u = (values - values[free][0]) / bend
         held = (cap * p[full].sum()) if full.any() else 0.0
-        shift = (p[free] @ (1.0 + u[free]) + held - 1.0) / p[free].sum()
-    t = np.clip(1.0 + u - shift, 0.0, cap)
+        middle = (p[free] @ (1.0 + u[free]) + held - 1.0) / p[free].sum()
+    t = np.clip(1.0 + u - middle, 0.0, cap)
     return t / (p @ t)
 
 
@@ -81,8 +82,7 @@ class ChiSquare:
     def ratios(self, values, p, bend):
         if self.radius == 0.0:
             return np.ones(len(p))
-        bound = 1.0 + 2.0 * self.radius
-        shift, multiplier = self._multiplier(values, p, bound)
+        shift, multiplier = self._multiplier(values, p)
         if multiplier < bend:
             return _spread_out(values, p, bend)
         if multiplier == 0.0:
@@ -90,9 +90,9 @@ class ChiSquare:
         t = np.maximum(values - shift, 0.0)
         return t / (p @ t)
 
-    @staticmethod
-    def _multiplier(values, p, bound):
+    def _multiplier(self, values, p):
         """Of the bound on ``mean(t**2)``: where the ratios begin, and by what they are divided."""
+        bound = 1.0 + 2.0 * self.radius
         levels = np.unique(values)
         if bound >= 1.0 / p[values == levels[-1]].sum():
             return levels[-1], 0.0
@@ -110,8 +110,10 @@ class ChiSquare:
         mass = float(p[counts].sum()) if low >= 0 else 1.0
         mean = float(p[counts] @ values[counts]) / mass
         variance = float(p[counts] @ (values[counts] - mean) ** 2) / mass
-        excess = mass * bound - 1.0 if low >= 0 else bound - 1.0
-        width = float(np.sqrt(variance / excess)) if excess > 0 else np.inf
+        excess = mass * bound - 1.0 if low >= 0 else 2.0 * self.radius
+        if excess <= 0.0 or variance == 0.0:  # by rounding
+            return levels[-1], 0.0
+        width = float(np.sqrt(variance / excess))
         return mean - width, mass * width
 
     def most(self, p):

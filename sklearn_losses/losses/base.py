@@ -152,8 +152,16 @@ class Loss(Parametric):
 
     @property
     def _natural(self):
-        """Whether raw predictions, and what a sample adds by chance, are about 1 in any unit of y."""
+        """Whether raw predictions, and losses by chance, are about 1 in any unit of y."""
         return self.reads_target or self.link != IdentityLink()
+
+    def _parts(self, y):
+        """Targets, which may be labels, and codes of groups or None."""
+        return y, None
+
+    def _labels(self, y):
+        """Labels, without the groups where targets hold any."""
+        return y
 
     def _slope_of(self, y, weight):
         """Of a smooth neighbour: by how much the loss changes at most with a raw prediction."""

@@ -61,45 +61,53 @@ def group_target(y, group):
 
 
 class _RobustJoint(Joint):
-    """Losses of the samples, and their worst mean."""
+    """Losses of the samples above the least that each can have, and their worst mean.
 
-    def __init__(self, loss, y, worst, mass, factor=None):
-        self.loss, self.worst, self.factor = loss, worst, factor
-        self.y = np.ascontiguousarray(y)
+    Parameters
+    ----------
+    loss : Loss
+        Or a smooth neighbour, times `factor`.
+    y : ndarray of shape (n,)
+    above : ndarray of shape (n,)
+        What is added to each loss.
+    worst : Worst
+    mass : float
+    factor : ndarray of shape (n,) or None, default=None
+    """
+
+    def __init__(self, loss, y, above, worst, mass, factor=None):
+        self.loss, self.y, self.above, self.worst = loss, y, above, worst
         self.n, self.mass = len(y), mass
-        best = -np.asarray(loss.constant_to_optimal_zero(self.y), dtype=np.float64)
-        best = best if factor is None else factor * best
-        self.floor = -np.inf
-        if np.isfinite(best).all():
-            self.floor = mass * float(worst.weights(best)[0] @ best)
+        self.factor = 1.0 if factor is None else factor
 
-    def _scaled(self, parts):
-        return parts if self.factor is None else tuple(self.factor * part for part in parts)
-
-    def weights(self, raw):
-        """The worst ones, with sum 1."""
-        losses = self.loss.loss(self.y, raw, n_threads=self.n_threads)
-        return self.worst.weights(self._scaled([losses])[0])[0]
+    def losses(self, raw):
+        """Of the samples."""
+        raw = np.ascontiguousarray(raw)
+        return self.factor * self.loss.loss(self.y, raw, n_threads=self.n_threads) + self.above
 
     def value_gradient(self, raw):
         raw = np.ascontiguousarray(raw)
-        losses, slopes = self._scaled(
-            self.loss.loss_gradient(self.y, raw, n_threads=self.n_threads)
-        )
+        losses, slopes = self.loss.loss_gradient(self.y, raw, n_threads=self.n_threads)
+        losses = self.factor * losses + self.above
         if not np.isfinite(losses).all():
             return np.inf, np.zeros(self.n)
         weights, bent = self.worst.weights(losses)
-        return self.mass * (float(weights @ losses) - bent), self.mass * weights * slopes
+        value = float(weights @ losses) - bent
+        return self.mass * value, self.mass * weights * (self.factor * slopes)
 
     def gradient_hessian(self, raw):
         raw = np.ascontiguousarray(raw)
-        weights = self.mass * self.weights(raw)
+        weights = self.mass * self.factor * self.worst.weights(self.losses(raw))[0]
         parts = self.loss.gradient_hessian(self.y, raw, n_threads=self.n_threads)
-        return tuple(weights * part for part in self._scaled(parts))
+        return tuple(weights * part for part in parts)
 
 
 class _RobustLoss(JointLoss):
-    """What the worst means share: targets, link and units are those of the loss within."""
+    """What the worst means share: targets, link and units are those of the loss within.
+
+    A loss within counts from the least that it can be for the sample's target: of counts it is the
+    deviance, whose parts that no prediction changes would decide else which samples are the worst.
+    """
 
     differentiable = False
     approx_hessian = True
@@ -185,7 +193,6 @@ class _RobustLoss(JointLoss):
     # ---------------------------------------------------------------------------- targets and calls
 
     def _parts(self, y_true):
-        """Targets, which may be labels, and codes of groups or None."""
         if getattr(getattr(y_true, "dtype", None), "names", None) is not None:
             raise ValueError(
                 f"{type(self).__name__}: y must be of one value a sample; got the fields "
@@ -227,8 +234,15 @@ class _RobustLoss(JointLoss):
         return np.column_stack([y] if group is None else [y, group])
 
     def _joint(self, target, weight):
-        loss = self._within()
-        return _RobustJoint(loss, target[:, 0], self._worst(target, weight), _mass(target, weight))
+        return self._joint_of(self._within(), target, weight)
+
+    def _joint_of(self, loss, target, weight, bend=0.0, factor=None):
+        """`Joint` of the loss within, or of a smooth neighbour of it."""
+        y = np.ascontiguousarray(target[:, 0])
+        # What a sample cannot help says nothing of how well it is met.
+        above = self._within().constant_to_optimal_zero(y)
+        mass = float(len(y)) if weight is None else float(weight.sum())
+        return _RobustJoint(loss, y, above, self._worst(target, weight, bend), mass, factor)
 
     def _worst(self, target, weight, bend=0.0):
         weight = np.ones(len(target)) if weight is None else weight
@@ -256,7 +270,12 @@ class _RobustLoss(JointLoss):
             Not negative, of sum 1.
         """
         joint = self.on(y_true, sample_weight)
-        return joint.weights(np.ascontiguousarray(self._checked_raw(raw_prediction, joint)))
+        losses = joint.losses(self._checked_raw(raw_prediction, joint))
+        if not np.isfinite(losses).all():
+            raise ValueError(
+                f"raw_prediction must lead to finite losses; got {losses[~np.isfinite(losses)][0]}"
+            )
+        return joint.worst.weights(losses)[0]
 
     def fit_intercept_only(self, y_true, sample_weight=None, offset=None):
         """The constant raw prediction with the least loss.
@@ -292,14 +311,10 @@ class _RobustLoss(JointLoss):
 
         return start + unit * root_of(slope, **furthest)
 
-    # ------------------------------------------------------------------------------ smooth neighbours
+    # ---------------------------------------------------------------------------- smooth neighbours
 
     def _smoothed(self, width):
         return _Smoothed(self, width), lambda y: None
-
-
-def _mass(target, weight):
-    return float(len(target)) if weight is None else float(weight.sum())
 
 
 def _unit(y, start):
@@ -335,8 +350,8 @@ class _Smoothed(JointLoss):
         steepness = np.average(np.abs(loss.gradient(y, np.full(len(y), start))), weights=weight)
         return float(steepness) if 0.0 < steepness < np.inf else 1.0
 
-    def _slope_of(self, target, weight):
-        steepness = self._steepness(target, weight)
+    def _slope_of(self, y, weight):
+        steepness = self._steepness(self.read_target(y), weight)
         return steepness if self.robust._within().differentiable else 2.0 * steepness
 
     def _joint(self, target, weight):
@@ -348,8 +363,7 @@ class _Smoothed(JointLoss):
         bend = 0.0
         if most > 0:
             bend = SMOOTHING * self.width * self._steepness(target, weight) / most
-        worst = self.robust._worst(target, weight, bend)
-        return _RobustJoint(loss, target[:, 0], worst, _mass(target, weight), factor)
+        return self.robust._joint_of(loss, target, weight, bend, factor)
 
 
 class CVaRLoss(_RobustLoss):
@@ -404,9 +418,9 @@ class ChiSquareRobustLoss(_RobustLoss):
     """The worst mean of the loss over distributions within a chi-square distance of the data's.
 
     - Domain, link: those of `loss`.
-    - Formula: the largest ``q @ losses`` over weights q of sum 1, not negative, with
-      ``mean((n * q - 1)**2) / 2 <= radius``. As long as no weight is 0, it is ``mean(losses) + sqrt(2 * radius * var(losses))``: it prefers
-      losses that vary little.
+    - Formula: the largest ``q @ losses`` over weights q of sum 1, not negative, with ``mean((n * q
+      - 1)**2) / 2 <= radius``. As long as no weight is 0, it is ``mean(losses) + sqrt(2 * radius *
+      var(losses))``: it prefers losses that vary little.
 
     It is convex where `loss` is. `hessian` holds the second derivatives of the losses times the
     worst weights.
@@ -582,7 +596,13 @@ class GroupRobustLoss(_RobustLoss):
     def _near(self):
         return ChiSquare(np.inf)
 
+    def _labels(self, y):
+        plain = getattr(getattr(y, "dtype", None), "names", None) is None and np.ndim(y) == 1
+        return y if plain else self._parts(y)[0]
+
     def _parts(self, y_true):
+        if y_true is None:  # for scikit-learn's error
+            return None, None
         names = getattr(getattr(y_true, "dtype", None), "names", None)
         if names is None and hasattr(y_true, "columns"):
             names = tuple(y_true.columns)
