@@ -111,9 +111,11 @@ class ChiSquare:
         mean = float(p[counts] @ values[counts]) / mass
         variance = float(p[counts] @ (values[counts] - mean) ** 2) / mass
         excess = mass * bound - 1.0 if low >= 0 else 2.0 * self.radius
-        if excess <= 0.0 or variance == 0.0:  # by rounding
+        if variance == 0.0:  # by rounding, as there are smaller ones
             return levels[-1], 0.0
-        width = float(np.sqrt(variance / excess))
+        width = float(np.sqrt(variance / excess)) if excess > 0.0 else np.inf
+        if low >= 0:
+            width = min(width, mean - float(levels[low]))
         return mean - width, mass * width
 
     def most(self, p):
