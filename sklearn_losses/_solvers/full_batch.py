@@ -34,7 +34,7 @@ from sklearn_losses._states import (
 # A stage of smooth losses ends when its own gap is this share of what smoothing changes.
 STAGE_SHARE = 0.25
 # From stages whose error is at most so many times the tolerated gap the minimum is foreseen.
-NEARLY = 100.0
+NEARLY = 1000.0
 # L-BFGS-B begins again from where a line search gave up, so often without a gain at most.
 RESTARTS = 2
 # Changes of the objective below this share of it are taken from its gradients.

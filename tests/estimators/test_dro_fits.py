@@ -10,7 +10,7 @@ from scipy.optimize import linprog
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
+from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -57,6 +57,9 @@ CVXPY = {
     ("hinge", "chi_square_robust"): 0.6154437140,
     ("hinge", "kl_robust"): 0.7317166432,
 }
+KINKED, SLOW = (CVaRLoss, GroupRobustLoss), pytest.mark.slow
+QUICK = [case for case in CVXPY if case[1] not in ("cvar", "group_robust")][::2]
+QUICK += [("huber", "cvar"), ("huber", "group_robust")]
 PARAMS = {"cvar": {"level": 0.8}, "huber": {"delta": 0.3}}
 
 
@@ -77,7 +80,9 @@ def quiet():
         yield
 
 
-@pytest.mark.parametrize("base, name", CVXPY)
+@pytest.mark.parametrize(
+    "base, name", [pytest.param(*c, marks=() if c in QUICK else SLOW) for c in CVXPY]
+)
 def test_the_default_fit_is_at_cvxpys_minimum(base, name, quiet):
     loss = made(base, name)
     classes = loss.task == "binary"
@@ -125,8 +130,12 @@ def group_program(X, y, group):
     return linprog(cost, A, np.concatenate([right, np.zeros(len(of))]), bounds=(None, None)).fun
 
 
-@pytest.mark.parametrize("unit", [1.0, 1e-5, 1e5])
-@pytest.mark.parametrize("level", [0.0, 0.5, 0.9, 0.99])
+LP = [(0.0, 1.0), (0.9, 1.0), (0.99, 1.0), (0.5, 1e-5), (0.99, 1e5)]
+
+
+@pytest.mark.parametrize(
+    "level, unit", [(0.5, 1.0), *(pytest.param(*case, marks=pytest.mark.slow) for case in LP)]
+)
 def test_cvar_of_absolute_errors_is_at_the_linear_programs_minimum(level, unit, quiet):
     loss = CVaRLoss("absolute_error", level)
     model = SGDRegressorX(loss, alpha=0, optimizer="auto", max_iter=5000).fit(X, Y * unit)
@@ -134,6 +143,7 @@ def test_cvar_of_absolute_errors_is_at_the_linear_programs_minimum(level, unit, 
     assert objective(model, X, Y * unit, 0) == pytest.approx(want, rel=1e-7)
 
 
+@pytest.mark.slow
 def test_bounds_hold_at_the_linear_programs_minimum(quiet):
     model = SGDRegressorX(
         CVaRLoss("absolute_error", 0.8), alpha=0, optimizer="auto", positive=True, max_iter=5000
@@ -142,6 +152,7 @@ def test_bounds_hold_at_the_linear_programs_minimum(quiet):
     assert objective(model, X, Y, 0) == pytest.approx(cvar_program(X, Y, 0.8, 0), rel=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("design", [np.asarray, sparse.csr_matrix])
 def test_the_largest_mean_of_groups_is_at_the_linear_programs_minimum(design, quiet):
     y = group_target(Y, GROUP)
@@ -152,7 +163,7 @@ def test_the_largest_mean_of_groups_is_at_the_linear_programs_minimum(design, qu
 
 
 @pytest.mark.parametrize("cls", ROBUST_MEANS)
-@pytest.mark.parametrize("penalty", ["l1", "mcp"])
+@pytest.mark.parametrize("penalty", ["l1", pytest.param("mcp", marks=pytest.mark.slow)])
 def test_other_penalties_hold_at_points_that_no_step_improves(cls, penalty):
     y = group_target(Y, GROUP) if cls is GroupRobustLoss else Y
     model = SGDRegressorX(cls(), penalty=penalty, alpha=0.05, optimizer="auto", max_iter=3000)
@@ -171,7 +182,9 @@ def test_other_penalties_hold_at_points_that_no_step_improves(cls, penalty):
         assert min(at(z + step * move) for move in moves) > at(z) - 2e-6
 
 
-@pytest.mark.parametrize("cls", ROBUST_MEANS)
+@pytest.mark.parametrize(
+    "cls", [pytest.param(cls, marks=SLOW if cls in KINKED else ()) for cls in ROBUST_MEANS]
+)
 def test_a_weight_of_two_fits_as_two_copies_and_an_offset_as_other_targets(cls):
     weight = np.random.default_rng(0).integers(0, 3, size=150)
     at = np.repeat(np.arange(150), weight)
@@ -187,7 +200,9 @@ def test_a_weight_of_two_fits_as_two_copies_and_an_offset_as_other_targets(cls):
 
 
 @pytest.mark.parametrize("cls", [CVaRLoss, ChiSquareRobustLoss, KLRobustLoss, TiltedLoss])
-@pytest.mark.parametrize("base", ["log_loss", "hinge", "squared_error"])
+@pytest.mark.parametrize(
+    "base", ["log_loss", *(pytest.param(x, marks=SLOW) for x in ("hinge", "squared_error"))]
+)
 def test_classes_of_any_labels_are_told_apart(cls, base):
     names = np.where(C, "benign", "malign")
     model = SGDClassifierX(cls(base), alpha=0.01, optimizer="auto", max_iter=5000)
@@ -206,11 +221,10 @@ def test_class_weight_is_sample_weight():
     of_class = np.where(C == 1, 3.0, 1.0)
     model = SGDClassifierX(CVaRLoss("log_loss", 0.5), alpha=0.01, optimizer="auto", tol=1e-6)
     plain = clone(model).fit(B, C, sample_weight=of_class)
+    other = clone(model).fit(B, C)
     model.set_params(class_weight={1: 3.0}).fit(B, C)
-    np.testing.assert_allclose(model.coef_, plain.coef_, rtol=1e-6)
-    assert (
-        abs(model.coef_ - clone(model).set_params(class_weight=None).fit(B, C).coef_).max() > 0.01
-    )
+    np.testing.assert_allclose(model.coef_, plain.coef_, rtol=1e-3)
+    assert abs(model.coef_ - other.coef_).max() > 0.01
 
 
 def test_groups_go_with_labels_through_pipelines_searches_and_scorers():
@@ -232,12 +246,12 @@ def test_groups_go_with_labels_through_pipelines_searches_and_scorers():
     assert loss(value, raw) < loss(value, plain.decision_function(B))
     search = GridSearchCV(
         model,
-        {"sgdclassifierx__alpha": [1e-2, 10.0], "sgdclassifierx__loss__loss": ["log_loss"]},
+        {"sgdclassifierx__alpha": [0.1, 10.0], "sgdclassifierx__loss__loss": ["log_loss"]},
         scoring=loss.as_scorer(),
-        cv=3,
+        cv=2,
         error_score="raise",
     )
-    assert search.fit(B, y).best_params_["sgdclassifierx__alpha"] == 1e-2
+    assert search.fit(B, y).best_params_["sgdclassifierx__alpha"] == 0.1
     early = SGDClassifierX(loss, optimizer="auto", early_stopping=True, random_state=0).fit(B, y)
     assert early.score(B, y) > 0.8
     early.set_params(early_stopping=False).fit(B, y, X_val=B[:50], y_val=y[:50])
@@ -248,18 +262,22 @@ def test_groups_go_with_labels_through_pipelines_searches_and_scorers():
 
 def test_groups_of_a_regression_go_through_cross_validation():
     y = group_target(Y, GROUP)
-    model = SGDRegressorX(GroupRobustLoss("huber"), alpha=0.01, optimizer="auto", max_iter=5000)
+    model = SGDRegressorX(GroupRobustLoss("huber"), alpha=1.0, optimizer="auto", max_iter=5000)
     found = cross_validate(
         model, X, y, scoring=GroupRobustLoss().as_scorer(), cv=3, error_score="raise"
     )
     assert (found["test_score"] < 0).all()
-    assert cross_val_score(model, X, y, cv=3, error_score="raise").mean() > 0.1
+    score = model.fit(X[:100], y[:100]).score(X[100:], y[100:])
+    rest, huber = y[100:], GroupRobustLoss("huber")
+    constant = np.full(50, huber.fit_intercept_only(rest))
+    want = 1 - huber(rest, model.predict(X[100:])) / huber(rest, constant)
+    assert score == pytest.approx(want, rel=1e-12)
 
 
 def test_parameters_of_the_loss_within_are_searched_and_cloned():
-    model = SGDRegressorX(CVaRLoss(HuberLoss(1.0), level=0.5), optimizer="auto", max_iter=5000)
-    grid = {"loss__loss__delta": [0.01, 0.5], "loss__level": [0.0, 0.95]}
-    search = GridSearchCV(model, grid, error_score="raise", cv=3).fit(X, Y)
+    model = SGDRegressorX(CVaRLoss(HuberLoss(1.0), level=0.5), optimizer="auto", alpha=1.0)
+    grid = {"loss__loss__delta": [0.5, 2.0], "loss__level": [0.25]}
+    search = GridSearchCV(model, grid, error_score="raise", cv=2).fit(X, Y)
     assert search.best_estimator_.loss.level == search.best_params_["loss__level"]
     assert model.loss == CVaRLoss(HuberLoss(1.0), level=0.5)
     assert clone(model.loss).set_params(loss__delta=2.0) == CVaRLoss(HuberLoss(2.0), level=0.5)
@@ -280,7 +298,7 @@ def test_a_link_is_that_of_the_loss_within():
 
 
 def test_float32_is_kept():
-    model = SGDRegressorX(CVaRLoss(), alpha=0.01, optimizer="auto", max_iter=5000)
+    model = SGDRegressorX(KLRobustLoss(), alpha=0.01, optimizer="auto", max_iter=5000)
     single = clone(model).fit(X.astype(np.float32), Y)
     assert single.coef_.dtype == np.float32
     np.testing.assert_allclose(single.coef_, model.fit(X, Y).coef_, atol=2e-3)
