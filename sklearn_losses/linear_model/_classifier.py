@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_losses._array import (
     array_namespace,
@@ -524,6 +525,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             Where the model was fitted with an offset and is scored without one.
         """
         self._warn_without_offset(offset)
+        check_is_fitted(self)
         y = self.loss_._labels(y)
         with self._computing_on(Samples(X, y, sample_weight, offset)):
             y_pred = with_offset(self.predict, X, offset)
