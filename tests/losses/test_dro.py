@@ -116,6 +116,21 @@ def test_a_worst_distribution_is_at_its_radius(radius):
     assert np.mean(60 * q * log - (60 * q - 1)) == pytest.approx(radius, rel=1e-4)
 
 
+def test_a_worst_distribution_at_an_edge_of_rounding_is_in_its_set():
+    # Three values that differ by a rounding, of a share whose inverse is 1 + 2 * radius.
+    raw, weight = [1.0 + 1e-15, 1.0, 1.0, 0.0], [1.0, 2.0, 2.0, 1.0]
+    q = ChiSquareRobustLoss("absolute_error", 0.1).worst_weights(np.zeros(4), raw, weight)
+    np.testing.assert_allclose(q, [0.2, 0.4, 0.4, 0.0], atol=1e-6)
+
+
+@pytest.mark.parametrize("cls", ROBUST_MEANS)
+def test_the_hessian_is_the_worst_weights_times_that_of_the_losses(cls):
+    loss, y = settings_of(cls, loss="log_cosh")
+    want = WEIGHT.sum() * loss.worst_weights(y, RAW, WEIGHT)
+    want *= sl.LogCosh().gradient_hessian(Y, RAW)[1]
+    np.testing.assert_allclose(loss.gradient_hessian(y, RAW, WEIGHT)[1], want, rtol=1e-12)
+
+
 def test_a_small_chi_square_radius_adds_the_root_of_the_variance():
     want = LOSSES.mean() + np.sqrt(2 * 1e-3 * LOSSES.var())
     assert ChiSquareRobustLoss("absolute_error", 1e-3)(Y, RAW) == pytest.approx(want, rel=1e-13)
