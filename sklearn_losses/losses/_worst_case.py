@@ -167,8 +167,9 @@ class KL:
         return float(tilt * ((p * t) @ values) - log_mean), t
 
     def distance(self, t, p):
-        held = t > 0
-        return max(float((p[held] * t[held]) @ np.log(t[held])), 0.0)
+        # The mean of t is 1, so that this is the same, of terms that are not negative.
+        log = np.log1p(np.where(t > 0, t - 1.0, 0.0))
+        return max(float(p @ (t * log - (t - 1.0))), 0.0)
 
     def most(self, p):
         return min(self.radius, -np.log(p[p > 0].min()))
