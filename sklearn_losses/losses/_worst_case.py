@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.special import xlogy
 
 # Multipliers below this share of the span of the losses leave the largest loss alone.
 LEAST_MULTIPLIER = 1e-18
+# Below this tilt the change of a worst mean is linear in it, to rounding.
+QUADRATIC = 1e-7
 
 # Each gives the ratios t = q / p of the worst distribution q to p, of ``q @ values - bend * D(q)``
 # over its set: with bend = 0 the worst itself, else one that moves smoothly with the values.
@@ -138,6 +141,8 @@ class KL:
             return _largest(values, p)
         mean = float(p @ values)
         low = high = float(np.sqrt(2.0 * self.radius / (p @ (values - mean) ** 2)))
+        if low < QUADRATIC:  # the span of the values is 1: the divergence is a square to rounding
+            return self._at(values, p, low)[1]
         while self._at(values, p, low)[0] > self.radius:
             low /= 2.0
         while self._at(values, p, high)[0] < self.radius:
@@ -168,8 +173,8 @@ class KL:
 
     def distance(self, t, p):
         # The mean of t is 1, so that this is the same, of terms that are not negative.
-        log = np.log1p(np.where(t > 0, t - 1.0, 0.0))
-        return max(float(p @ (t * log - (t - 1.0))), 0.0)
+        product = np.where(t > 0.5, t * np.log1p(np.maximum(t - 1.0, -0.5)), xlogy(t, t))
+        return max(float(p @ (product - (t - 1.0))), 0.0)
 
     def most(self, p):
         return min(self.radius, -np.log(p[p > 0].min()))
