@@ -24,7 +24,7 @@ GROUPS = {
     "Losses for several classes": ROWWISE,
     "Losses for ordered classes": ORDINAL,
     "Losses for distributions": DISTRIBUTIONS,
-    "Losses for survival and rankings": JOINT,
+    "Losses for survival, rankings and worst cases": JOINT,
     "Survival analysis": [
         sl.BaselineHazard,
         sl.survival_target,
@@ -34,6 +34,7 @@ GROUPS = {
         sl.integrated_brier_score,
     ],
     "Rankings": [getattr(sl, name) for name in sl.ranking.__all__],
+    "Worst cases": [sl.group_target],
     "Losses of pairs": [
         sl.ContrastiveLoss,
         sl.InfoNCE,

@@ -168,7 +168,10 @@ def _inputs(loss, y_true, y_pred, raw, labels):
                 f"{type(loss).__name__}: labels must hold 2 classes; got {n_classes}. A row-wise "
                 "loss, as 'multinomial', takes more"
             )
-        y_true = encode(y_true, labels)
+        if loss.is_joint:
+            y_true = loss._encoded(y_true, lambda y: encode(y, labels))
+        else:
+            y_true = encode(y_true, labels)
         if on_device(y_pred):
             y_true = in_namespace(y_true, array_namespace(y_pred))
     if raw:

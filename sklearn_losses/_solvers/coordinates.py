@@ -12,7 +12,6 @@ import numpy as np
 
 from sklearn_losses._array import array_namespace, in_namespace, on_device, to_host
 from sklearn_losses._kernels.fit.columns import column_sums, largest_squared_norm
-from sklearn_losses.links import IdentityLink
 
 # Rows on which losses are looked at.
 MOST_ROWS, LEAST_ROWS = 4096, 256
@@ -212,7 +211,7 @@ class Sample:
             gradient, hessian = data.losses[0].gradient_hessian(data.y, raw)
             weight = np.broadcast_to(self.weights(0)[:, None], raw.shape)
         elif data.losses[0].is_joint:
-            joint = data.losses[0].on(data.y, data.sample_weight)
+            joint = data.losses[0].on(data.y, data.weights(0))
             found = joint.gradient_hessian(raw[:, 0])
             gradient, hessian = (part[:, None] * (joint.n / joint.mass) for part in found)
             weight = np.ones(raw.shape)
@@ -234,7 +233,7 @@ class Sample:
         is the identity, else 1."""
         data = self.data
         loss = data.losses[0]
-        natural = loss.reads_target or loss.task != "regression" or loss.link != IdentityLink()
+        natural = loss._natural or loss.task != "regression"
         if natural or data.target == "codes":
             return np.ones(self.n_outputs)
         return np.array([self._spread(k) for k in range(self.n_outputs)])
@@ -281,7 +280,8 @@ def loss_units(sample, start):
         mean = mean.sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), 1.0)
         mean = np.where(known.mean(axis=0) > 0.5, mean, 0.0)
         newton = 1.0 / mean
-        if sample.data.losses[0].reads_target:  # likelihoods: a standard error of one sample
+        loss = sample.data.losses[0]
+        if loss.reads_target and loss._natural:  # likelihoods: a standard error of one sample
             spread = np.where(mean > 0, np.sqrt(newton), 1.0)
         plain = spread / slope
         believed = np.isfinite(newton) & ~(newton > BELIEVED * plain)

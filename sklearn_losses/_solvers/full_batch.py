@@ -33,6 +33,8 @@ from sklearn_losses._states import (
 
 # A stage of smooth losses ends when its own gap is this share of what smoothing changes.
 STAGE_SHARE = 0.25
+# From stages whose error is at most so many times the tolerated gap the minimum is foreseen.
+NEARLY = 1000.0
 # L-BFGS-B begins again from where a line search gave up, so often without a gain at most.
 RESTARTS = 2
 # Changes of the objective below this share of it are taken from its gradients.
@@ -322,6 +324,7 @@ class LimitedMemoryBFGS(FullBatch):
         super().__init__(*args, **kwargs)
         self.start = self.z.copy()
         self.done = 0  # iterations
+        self.ends = []  # errors of the stages that came to their minima, and these
         self.split = self.l1 > 0
         # L-BFGS-B measures differences and first steps against 1. The curvature is about 1, so that
         # coordinates are about the root of what there is to gain: a power of two, for the digits.
@@ -367,7 +370,7 @@ class LimitedMemoryBFGS(FullBatch):
         replay, reached = self.done, self.z
         self.z = self.start.copy()
         self.done = 0
-        self.best = (math.inf, None)
+        self.best, self.ends = (math.inf, None), []
         try:
             # L-BFGS-B's own vectors are short: threads in BLAS only wait for each other.
             with one_thread_in_blas():
@@ -398,10 +401,24 @@ class LimitedMemoryBFGS(FullBatch):
             before = value
         if not ended:
             self.distance = max(self.distance, self.distance_before)
+        if ended:
+            self.ends.append((self.stages[self.stage][1], value))
         if self.next_stage(value):
             return True
+        ended = ended or self.foreseen()
         fit.stop_reason = "converged" if ended and self.settings.tol is not None else "line_search"
         return False
+
+    def foreseen(self):
+        """Whether the loss itself is where the minima of stages lead: they differ from it by about
+        their widths. Next to the narrowest kinks rounding hides what a line search could gain."""
+        tol = self.settings.tol
+        if tol is None or len(self.ends) < 2 or self.best[1] is None:
+            return False
+        (wide, before), (narrow, last) = self.ends[-2:]
+        limit = last + (last - before) * narrow / (wide - narrow)
+        allowed = tolerated(tol, self.reference, self.best[0])
+        return abs(self.best[0] - limit) <= allowed and narrow <= NEARLY * allowed
 
     def descend(self, fit, replay):
         """L-BFGS-B from the present point: whether it came to the minimum, and the value."""

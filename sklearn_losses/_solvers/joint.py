@@ -21,7 +21,7 @@ class JointProblem:
         if n_features:
             self.design = Design(data, None, np.ones(n_features), True, n_threads)
         rest = data.without_columns().training()
-        self.joint = rest.losses[0].on(rest.y, rest.sample_weight)
+        self.joint = rest.losses[0].on(rest.y, rest.weights(0))
         self.joint.n_threads = n_threads
         self.offset = None if rest.offset is None else rest.offset.reshape(len(rest.y))
 

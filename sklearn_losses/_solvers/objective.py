@@ -36,6 +36,9 @@ def smooth_stages(data):
             weight = factor if weight is None else weight * factor
             error *= float(array_namespace(factor).mean(factor))
         losses = [loss for loss, _ in smoothed]
+        if losses[0].is_joint:
+            rest = data.without_columns().training()
+            error *= losses[0]._slope_of(rest.y, rest.weights(0))
         stages.append((replace(data, losses=losses, sample_weight=weight), error))
         width *= NARROWER
     return stages

@@ -80,7 +80,7 @@ def constants_of(data, method="_start_constant"):
     data = data.without_columns().training()
     first = data.losses[0]
     if first.is_multiclass or first.is_joint:
-        found = getattr(first, method)(data.y, data.sample_weight, data.offset)
+        found = getattr(first, method)(data.y, data.weights(0), data.offset)
         return np.asarray(to_host(found), dtype=np.float64)
     found = np.empty(data.n_outputs)
     for k in range(data.n_outputs):
@@ -129,7 +129,7 @@ def floor_of(data):
     data, first = data.without_columns(), data.losses[0]
     if first.is_joint:
         training = data.training()
-        joint = first.on(training.y, training.sample_weight)
+        joint = first.on(training.y, training.weights(0))
         return joint.floor / joint.mass
     data = (data if first.task == "regression" else sampled(data)).training()
     if first.is_multiclass:
@@ -174,7 +174,7 @@ def reference_of(data, settings, constants=None):
         best = constants_of(data, "fit_intercept_only")
         value = min(value, problem.value_gradient(zeros, best)[0])
     floor = floor_of(data)
-    natural = data.losses[0].link != IdentityLink() or data.losses[0].reads_target
+    natural = data.losses[0]._natural
     if floor == -math.inf:  # of densities: chance makes a loss of 1
         floor = value - 1.0
     elif not math.isfinite(floor) or not floor <= value:

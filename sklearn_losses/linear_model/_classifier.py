@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_losses._array import (
     array_namespace,
@@ -27,6 +28,7 @@ from sklearn_losses.linear_model._targets import (
     are_names,
     class_data,
     class_weights,
+    grouped,
     judged_targets,
     known_targets,
     outputs_of,
@@ -34,7 +36,6 @@ from sklearn_losses.linear_model._targets import (
     read_targets,
 )
 from sklearn_losses.linear_model._validation import shape_of, with_offset
-from sklearn_losses.links import IdentityLink
 
 
 @documented(passive_aggressive_loss="hinge")
@@ -210,9 +211,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
 
     def _accept_loss(self, loss):
         if loss.task == "regression" and (
-            loss.reads_target
-            or loss.link != IdentityLink()
-            or not loss.in_y_true_range(np.array([-1.0, 1.0]))
+            loss._natural or not loss.in_y_true_range(np.array([-1.0, 1.0]))
         ):
             raise ValueError(
                 f"{type(loss).__name__} is a loss for y in {loss.interval_y_true}, not for "
@@ -258,7 +257,7 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
 
     def _request(self, call):
         """What a call asks for, checked; None where no sample counts."""
-        X, y, targets = self._read(call)
+        X, y, targets, group = self._read(call)
         weight = self._check_weights(call.samples.sample_weight, X, may_be_zero=call.stream)
         if call.stream and weight is not None and not weight.any():
             loss = self._told_classes(call.loss, np.ones(len(targets.classes)))
@@ -284,12 +283,13 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         datas = learned(Samples(X, targets, weight, call.samples.offset))
         validations = None
         if call.validation is not None:
-            validations = learned(self._read_validation(call.validation, targets, loss), "_val")
+            samples, group_val = self._read_validation(call.validation, targets, loss)
+            validations = tuple(grouped(data, group_val) for data in learned(samples, "_val"))
         datas, seeds = self._hold_out_of_classes(
             datas, targets, one_by_one, hold=validations is None
         )
         return Request(
-            datas=datas,
+            datas=tuple(grouped(data, group) for data in datas),
             validations=validations,
             judged=tuple(judged_targets(data, targets, loss, weight) for data in datas),
             loss=loss,
@@ -304,9 +304,10 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         )
 
     def _read(self, call):
-        """Checked X and y, and the targets, whose kind and classes are noted."""
+        """Checked X and y, the targets, whose kind and classes are noted, and groups or None."""
         met = self._has_met(call)
-        X, y = self._validate(call.samples.X, call.samples.y, reset=not met)
+        y, group = call.loss._parts(call.samples.y)
+        X, y = self._validate(call.samples.X, y, reset=not met)
         known = None
         if met:
             known = known_targets(self.classes_, self._matrix, self._multilabel)
@@ -314,14 +315,21 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         self.classes_, self._multilabel = targets.classes, targets.multilabel
         self._matrix = targets.matrix is not None
         self._rowwise = call.loss.is_multiclass
-        return X, y, targets
+        if call.loss.is_joint and outputs_of(targets) > 1:
+            raise ValueError(
+                f"Only binary classification is supported by {call.loss!r}; y holds "
+                f"{len(targets.classes)} classes. OneVsRestClassifier takes one against the rest"
+            )
+        return X, y, targets, group
 
     def _read_validation(self, samples, known, loss):
-        """Checked samples to validate on, with the classes of those that are learned from."""
-        X, y = self._validate(samples.X, samples.y, reset=False)
+        """Checked samples to validate on, with the classes of those that are learned from, and
+        their groups or None."""
+        y, group = loss._parts(samples.y)
+        X, y = self._validate(samples.X, y, reset=False)
         targets = read_targets(y, None, known, loss, array_namespace(X), "y_val")
         weight = in_range(self._check_weights(samples.sample_weight, X, "sample_weight_val"))
-        return Samples(X, targets, weight, samples.offset)
+        return Samples(X, targets, weight, samples.offset), group
 
     def _count(self, targets, going_on):
         """How often each class was seen, over calls of `partial_fit` too; and samples."""
@@ -517,6 +525,8 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             Where the model was fitted with an offset and is scored without one.
         """
         self._warn_without_offset(offset)
+        check_is_fitted(self)
+        y = self.loss_._labels(y)
         with self._computing_on(Samples(X, y, sample_weight, offset)):
             y_pred = with_offset(self.predict, X, offset)
             shape = shape_of(y)
@@ -584,7 +594,9 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         try:
-            tags.classifier_tags.multi_label = not self._resolve_loss().is_multiclass
+            loss = self._resolve_loss()
+            tags.classifier_tags.multi_label = not (loss.is_multiclass or loss.is_joint)
+            tags.classifier_tags.multi_class = not loss.is_joint
         except ValueError:  # an unknown name: `fit` says which there are
             pass
         return tags

@@ -226,7 +226,7 @@ class Facts:
         if self.settings.l2 == 0 or on_device(self.data.X):
             return False
         loss = self.data.losses[0]
-        natural = loss.reads_target or loss.task != "regression"
+        natural = (loss.reads_target and loss._natural) or loss.task != "regression"
         if natural or self.kind is ONE_SAMPLE or self.excess < -FREE:
             return False
         ratio, squared = self._ratios()

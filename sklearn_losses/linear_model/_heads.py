@@ -96,7 +96,7 @@ def validated(estimator, samples, loss, reset, **options):
         return estimator._validate(X, y, reset=reset, **options)
     if on_device(X):
         raise ValueError(f"{loss!r} is for arrays on the host; X is on a device")
-    if not loss.is_joint and getattr(getattr(y, "dtype", None), "names", None) is None:
+    if loss._one_column and getattr(getattr(y, "dtype", None), "names", None) is None:
         given = {"ensure_2d": False, "dtype": "numeric", "ensure_all_finite": False}
         y = one_column(check_array(y, input_name="y", **given))
     return estimator._validate(X, loss.read_target(y), reset, own_target=True)

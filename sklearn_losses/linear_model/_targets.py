@@ -1,6 +1,7 @@
 """What a classifier learns: y as labels, as an indicator matrix of several labels, or as
 probabilities."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -301,6 +302,13 @@ def class_data(samples, loss, weights, one_by_one):
         return (Data(X, y, [loss], n_classes, "codes", low, **common),)
     matrix = xp.where(targets.matrix > 0, 1.0, low) if low else targets.matrix
     return (Data(X, matrix, [loss], n_classes, "separate", **common),)
+
+
+def grouped(data, group):
+    """Data whose targets have the number of a group beside them, where there are groups."""
+    if group is None:
+        return data
+    return replace(data, y=np.column_stack([data.y, group]), target="separate")
 
 
 def judged_targets(data, targets, loss, sample_weight):

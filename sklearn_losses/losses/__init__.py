@@ -24,6 +24,14 @@ from sklearn_losses.losses.counts import (
 )
 from sklearn_losses.losses.custom import CompiledLoss, CustomLoss, FunctionLoss
 from sklearn_losses.losses.distribution import GaussianCRPS, GaussianNLL, StudentTNLL
+from sklearn_losses.losses.distributionally_robust import (
+    ChiSquareRobustLoss,
+    CVaRLoss,
+    GroupRobustLoss,
+    KLRobustLoss,
+    TiltedLoss,
+    group_target,
+)
 from sklearn_losses.losses.glm import (
     HalfGammaLoss,
     HalfPoissonLoss,
@@ -133,9 +141,10 @@ DISTRIBUTIONS = [
 ORDINAL = [CumulativeLink, AllThreshold, ImmediateThreshold]
 # Not a mean over samples: they measure, and cannot be trained with.
 REDUCED = [RootMeanSquaredError]
-# Of all samples together: of survival, and of rankings.
+# Of all samples together: of survival, of rankings, and the worst means of pointwise losses.
 RANKING = [PairwiseLogistic, PairwiseHinge, LambdaRank, ListNet]
-JOINT = [CoxLoss, *RANKING]
+ROBUST_MEANS = [CVaRLoss, ChiSquareRobustLoss, KLRobustLoss, TiltedLoss, GroupRobustLoss]
+JOINT = [CoxLoss, *RANKING, *ROBUST_MEANS]
 
 # Of one raw prediction a sample, or of a row of them for classes.
 LOSSES = {cls.name: cls for cls in [*POINTWISE, *ROWWISE, *REDUCED]}
@@ -150,6 +159,7 @@ LISTS = (
     "POINTWISE",
     "RANKING",
     "REDUCED",
+    "ROBUST_MEANS",
     "ROWWISE",
 )
 
@@ -162,6 +172,7 @@ __all__ = [
     "FunctionLoss",
     "Loss",
     "get_loss",
+    "group_target",
     *(cls.__name__ for cls in [*LOSSES.values(), *FAMILIES.values()]),
 ]
 

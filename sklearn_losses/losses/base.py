@@ -147,6 +147,26 @@ class Loss(Parametric):
     def interval_y_pred(self):
         return self.link.interval_y_pred
 
+    # Whether `read_target` takes one value a sample.
+    _one_column = True
+
+    @property
+    def _natural(self):
+        """Whether raw predictions, and losses by chance, are about 1 in any unit of y."""
+        return self.reads_target or self.link != IdentityLink()
+
+    def _parts(self, y):
+        """Targets, which may be labels, and codes of groups or None."""
+        return y, None
+
+    def _labels(self, y):
+        """Labels, without the groups where targets hold any."""
+        return y
+
+    def _slope_of(self, y, weight):
+        """Of a smooth neighbour: by how much the loss changes at most with a raw prediction."""
+        return 1.0
+
     @property
     def gives_probability(self):
         """Whether `predict` returns the probability of a class, or of each class."""

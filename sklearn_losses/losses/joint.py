@@ -25,6 +25,7 @@ class JointLoss(Loss):
     is_joint = reads_target = True
     takes_streams = False
     n_heads = 1
+    _one_column = False
 
     def _unit_of(self, y, weight):
         return 1.0
@@ -100,6 +101,10 @@ class JointLoss(Loss):
         before = joint.value_gradient(equal)[0]
         after = joint.value_gradient(self._checked_raw(raw_prediction, joint))[0]
         return 1.0 - (after - joint.floor) / (before - joint.floor) if before > joint.floor else 0.0
+
+    def _encoded(self, y_true, encode):
+        """Targets whose labels are encoded, by a function of them."""
+        return encode(y_true)
 
     def _grouped(self, y_true, group):
         """What `on` takes of a boosting library's targets, and the sizes of its groups, or None."""
@@ -241,22 +246,24 @@ class Joint:
         raise NotImplementedError(f"{type(self).__name__} has no product with second derivatives")
 
 
-def root_of(slope):
+def root_of(slope, furthest=FURTHEST):
     """Where a function that does not fall is 0.
 
     Parameters
     ----------
     slope : callable
         Of a float.
+    furthest : float
+        It is looked for up to here.
 
     Returns
     -------
     root : float
     """
     low, high = -1.0, 1.0
-    while slope(low) > 0 and low > -FURTHEST:
+    while slope(low) > 0 and low > -furthest:
         low *= 2.0
-    while slope(high) < 0 and high < FURTHEST:
+    while slope(high) < 0 and high < furthest:
         high *= 2.0
     if slope(low) > 0 or slope(high) < 0:
         return low if slope(low) > 0 else high
