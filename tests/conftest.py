@@ -1,9 +1,11 @@
 """Options of the test suite, and the device that the tests of the GPU run on."""
 
 import importlib
+from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
+from covering import covering
 
 from sklearn_losses._kernels.losses import _pointwise
 
@@ -30,6 +32,26 @@ def pytest_configure(config):
     level = config.getoption("--simd-level")
     if level is not None:
         _pointwise.set_simd_level(level)
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
+def pytest_collection_modifyitems(items):
+    products = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("pairwise"):
+            products[item.path, item.originalname].append(item)
+    for cases in products.values():
+        # A value's number is that of the first case that has it: not every value can be compared.
+        first = {}
+        values = [
+            {name: first.setdefault((name, id(value)), k) for name, value in params.items()}
+            for k, params in enumerate(item.callspec.params for item in cases)
+        ]
+        kept = set(covering(values))
+        for k, item in enumerate(cases):
+            if k not in kept:
+                item.add_marker(pytest.mark.slow)
+                item.add_marker(pytest.mark.exhaustive)
 
 
 def pytest_sessionfinish(session):

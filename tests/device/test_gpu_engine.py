@@ -59,6 +59,7 @@ def side(device):
     return Device(device)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("layout", ["dense", "csr"])
 @pytest.mark.parametrize("name", STEPPERS)
@@ -66,6 +67,7 @@ def test_steps_are_the_papers(name, layout, case, side):
     check_steps(name, layout, OneOutput, side=side, **CASES[case])
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("case", ["elastic net, averages", "clipped", "full batch"])
 @pytest.mark.parametrize("layout", ["dense", "csr"])
 @pytest.mark.parametrize("setup", SETUPS[1:], ids=lambda cls: cls.__name__)
@@ -74,6 +76,7 @@ def test_steps_are_the_papers_for_all_kinds_of_losses(name, setup, layout, case,
     check_steps(name, layout, setup, side=side, **CASES[case])
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("changes", [False, True], ids=["", "changing"])
 @pytest.mark.parametrize("case", coordinates.CASES)
 @pytest.mark.parametrize("layout", ["dense", "csr"])

@@ -163,6 +163,7 @@ def test_bounds_hold_where_subnormal_numbers_are_zero(
         )
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("where", ["y", "raw", "weight"])
 @pytest.mark.parametrize(("cls", "setting", "dtype"), accuracy.cases(EVERY))
 def test_nan_in_gives_nan_out(accuracy_on_device, cls, setting, dtype, where):
