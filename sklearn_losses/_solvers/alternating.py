@@ -64,7 +64,7 @@ class InTurn(Descent):
     # -------------------------------------------------------------------------------------- epochs
 
     def epoch(self, number, stop):
-        with one_thread_in_blas():
+        with one_thread_in_blas(), np.errstate(over="ignore", invalid="ignore"):
             if self.told is None:
                 self.told = self.look(self.now)
             before = self.told[1]
@@ -144,8 +144,7 @@ class InTurn(Descent):
 
     def look(self, model):
         """Loss, objective and the norm of the loss's gradient."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            loss, gradient, of_intercept = self.problem.value_gradient(model.coef, model.intercept)
+        loss, gradient, of_intercept = self.problem.value_gradient(model.coef, model.intercept)
         gradient = gradient * self.sees[:, None]
         square = float(np.vdot(gradient, gradient)) + float(np.vdot(of_intercept, of_intercept))
         objective = loss + sum(self.settings.penalties_at(model.coef.astype(np.float64)))

@@ -96,8 +96,9 @@ RULES = (
     ),
     Rule(
         InteriorPoint,
-        "a loss made of straight lines (`quantile`, `absolute_error`, `hinge`, ...), beside a scale "
-        f"too (`laplace_nll`); at most {MOST_FEATURES} features; L1, L2 or elastic net penalties",
+        "a loss made of straight lines (`quantile`, `absolute_error`, `hinge`, ...), beside a "
+        f"scale too (`laplace_nll`); at most {MOST_FEATURES} features; L1, L2 or elastic net "
+        "penalties",
         # No other takes a kink beside a constant head.
         lambda f: (
             not f.device

@@ -126,8 +126,9 @@ class InteriorPoint(Optimizer):
     minima in turn, until neither lowers the objective any more. No direction leads down from there.
 
     For "quantile", "absolute_error", "mape", "epsilon_insensitive", "hinge", "perceptron" and
-    others whose `_terms` say so, and "laplace_nll"; arrays on the host. Where a fit starts, `learning_rate`, `eta0`,
-    `batch_size` and `shuffle` have no effect. `tol`: see the user guide, "When a fit ends".
+    others whose `_terms` say so, and "laplace_nll"; arrays on the host. Where a fit starts,
+    `learning_rate`, `eta0`, `batch_size` and `shuffle` have no effect. `tol`: see the user guide,
+    "When a fit ends".
 
     References
     ----------
