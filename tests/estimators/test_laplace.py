@@ -106,6 +106,33 @@ def test_no_direction_leads_down_from_where_a_fit_ends(case, way, design):
         assert (model.coef_ == 0).any() and (model.coef_ != 0).any()
 
 
+def test_penalties_with_weights_of_features_are_those_of_both_heads():
+    given = {"optimizer": "auto", "tol": 1e-10, "alpha": 0.05}
+    weights = np.array([1.0, 2.0, 0.5])
+    penalty = sl.penalties.ElasticNet(0.4, weights=weights)
+    a = SGDRegressorX("laplace_nll", penalty=penalty, **given).fit(Z, Y)
+    # An L1 part by weights is that of columns over them; so is an L2 part but for its square.
+    b = SGDRegressorX("laplace_nll", penalty=sl.penalties.L1(weights=weights), **given).fit(Z, Y)
+    c = SGDRegressorX("laplace_nll", penalty="l1", **given).fit(Z / weights, Y)
+    np.testing.assert_allclose(b.coef_, c.coef_ / weights, rtol=1e-6, atol=1e-7)
+    for model, l2 in ((a, 0.6), (b, 0.0)):
+        coef = np.abs(model.coef_ / [[spread_of(Y)], [1.0]])
+        value = 0.05 * (weights * ((1 - l2) * coef + l2 / 2 * coef**2)).sum()
+        loss = model.loss_(Y, model.predict_raw(Z))
+        assert model.loss_curve_[-1] == pytest.approx(loss + value, rel=1e-9)
+
+
+def test_more_features_than_a_matrix_is_made_for_are_refused_or_held_by_a_penalty():
+    wide = sparse.random(60, 6000, 0.01, format="csr", random_state=0)
+    model = SGDRegressorX(LaplaceNLL("constant"), optimizer="auto", alpha=0)
+    with pytest.raises(ValueError, match=r"it takes at most 5000.*or one that steps"):
+        model.fit(wide, Y[:60])
+    model.set_params(alpha=0.1, penalty="l1").fit(wide, Y[:60])
+    assert model.stop_reason_ == "converged"
+    model = SGDRegressorX("laplace_nll", optimizer="auto", max_iter=2, tol=None)
+    assert model.fit(wide, Y[:60]).optimizer_ == sl.SAGA()
+
+
 def least_by_scale(A, r):
     """The least of mean(s + |r| exp(-s)) of s = A @ theta."""
 
