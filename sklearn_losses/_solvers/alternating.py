@@ -76,11 +76,8 @@ class InTurn(Descent):
     def reason(self, fell):
         """Why it ends here, after an epoch by which the objective fell so much; else None."""
         tol, value = self.settings.tol, self.told[1]
-        ratio = min(fell / self.fell, SLOWEST) if self.fell > 0.0 else 0.0
-        self.fell = fell
+        left, self.fell = left_to_fall(fell, self.fell), fell
         allowed = 0.0 if tol is None else tolerated(tol, self.reference, value)
-        # What is left to fall, by a geometric series.
-        left = fell * max(1.0, ratio / (1.0 - ratio))
         if left > max(allowed, rounding_of(self.reference, value)):
             return None
         lost = self.loss._is_lost(self.data.y, self.raw(self.now)) & (self.weight > 0)
@@ -164,3 +161,10 @@ class InTurn(Descent):
     def set_state(self, state):
         self.now = dict_of({"model": model_like(self.now)})(state, "descent")["model"]
         self.told = None
+
+
+def left_to_fall(fell, before):
+    """What is left where the objective fell by so much, and by `before` in the epoch before: by a
+    geometric series, and no less than it fell."""
+    ratio = min(fell / before, SLOWEST) if before > 0.0 else 0.0
+    return fell * max(1.0, ratio / (1.0 - ratio))

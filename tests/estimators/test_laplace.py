@@ -15,6 +15,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import sklearn_losses as sl
 from sklearn_losses import LaplaceNLL, SGDRegressorX
+from sklearn_losses._solvers.alternating import left_to_fall
 
 N = 300
 rng = np.random.default_rng(0)
@@ -104,6 +105,17 @@ def test_no_direction_leads_down_from_where_a_fit_ends(case, way, design):
     assert model.loss_curve_[-1] == pytest.approx(loss + penalty, rel=1e-10)
     if case == "l1" and way == "linear":
         assert (model.coef_ == 0).any() and (model.coef_ != 0).any()
+
+
+@pytest.mark.parametrize("ratio", [0.5, 0.8, 0.95])
+def test_what_is_left_to_fall_is_a_geometric_series(ratio):
+    falls = 3.0 * ratio ** np.arange(2000)
+    assert left_to_fall(falls[1], falls[0]) == pytest.approx(falls[2:].sum())
+    # Near a saddle falls grow; there is no less left than the last was; and nothing after none.
+    assert left_to_fall(2.0, 1.0) == pytest.approx(2.0 * 99)
+    assert left_to_fall(0.1 * ratio, 1.0) == 0.1 * ratio
+    assert left_to_fall(ratio, np.inf) == left_to_fall(ratio, 0.0) == ratio
+    assert left_to_fall(0.0, 1.0) == 0.0
 
 
 def test_penalties_with_weights_of_features_are_those_of_both_heads():
