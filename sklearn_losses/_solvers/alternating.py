@@ -23,6 +23,8 @@ from sklearn_losses._states import dict_of, model_like
 
 # The most steps of a head's fit.
 MOST_STEPS = 200
+# The exponent from which on one over a mean weight would be no number.
+MOST_EXPONENT = 700.0
 # The largest ratio of two falls in a row that is believed.
 SLOWEST = 0.99
 
@@ -106,7 +108,7 @@ class InTurn(Descent):
             return Model(self.now.coef[[head]], constants_of(part))
         # The mean loss is in units of the mean weight, of which the penalty is no part.
         share = float(weight.mean()) / float(self.weight.mean())
-        settings = self.settings_of(math.exp(-largest) / share)
+        settings = self.settings_of(math.exp(min(-largest, MOST_EXPONENT)) / share)
         start = Model(self.now.coef[[head]], self.now.intercept[[head]])
         reference = self.reference_of(part, settings)
         kind = ProximalNewton if loss.differentiable else FrischNewton

@@ -103,8 +103,7 @@ RULES = (
         lambda f: (
             not f.device
             and f.meets("kinks")
-            and f.sums
-            and (f.features <= MOST_FEATURES or not f.meets("heads"))
+            and ((f.sums and f.features <= MOST_FEATURES) or not f.meets("heads"))
         ),
     ),
     Rule(

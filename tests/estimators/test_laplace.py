@@ -271,6 +271,18 @@ def test_offsets_are_added_to_heads(way):
 
 
 @ways
+@pytest.mark.parametrize("alpha", [0, 0.01])
+def test_a_constant_offset_of_log_scales_is_taken_out_of_their_intercept(way, alpha):
+    given = EXACT | {"alpha": alpha}
+    plain = SGDRegressorX(LaplaceNLL(way), **given).fit(Z, Y)
+    for far in (-400.0, 400.0, 800.0):
+        offset = np.column_stack([np.zeros(N), np.full(N, far)])
+        model = SGDRegressorX(LaplaceNLL(way), **given).fit(Z, Y, offset=offset)
+        np.testing.assert_allclose(model.coef_, plain.coef_, rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(model.intercept_, plain.intercept_ - [0, far], rtol=1e-6)
+
+
+@ways
 def test_the_default_tolerance_ends_at_the_minimum(way):
     exact = SGDRegressorX(LaplaceNLL(way), **EXACT).fit(X, Y)
     model = SGDRegressorX(LaplaceNLL(way), optimizer="auto", alpha=0).fit(X, Y)
@@ -398,9 +410,10 @@ def test_targets_without_a_largest_likelihood_are_named(y, words):
     ],
 )
 def test_what_has_no_meaning_is_refused(params, words):
-    model = SGDRegressorX(LaplaceNLL(), optimizer="interior-point").set_params(**params)
-    with pytest.raises(ValueError, match=words):
-        model.fit(X, Y)
+    for given in ({"optimizer": "interior-point"}, {"loss": LaplaceNLL("constant")}):
+        model = SGDRegressorX(LaplaceNLL(), optimizer="auto").set_params(**given)
+        with pytest.raises(ValueError, match=words):
+            model.set_params(**params).fit(X, Y)
 
 
 def test_a_head_at_the_other_is_a_loss_of_one_raw_prediction():
