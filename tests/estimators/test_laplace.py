@@ -432,6 +432,9 @@ def test_the_slope_at_a_kink_is_0():
     gradient, hessian = LaplaceNLL().gradient_hessian([2.0, -0.5], [[2.0, 1.0], [-0.5, -3.0]])
     np.testing.assert_array_equal(gradient, [[0.0, 1.0], [0.0, 1.0]])
     np.testing.assert_allclose(hessian[:, 0], np.exp([-2.0, 6.0]))
+    # A scale that is no number has no slope there.
+    for lost in LaplaceNLL().gradient_hessian([2.0], [[2.0, np.nan]]):
+        assert np.isnan(lost).all()
 
 
 def test_modules_of_torch_have_the_derivatives():
