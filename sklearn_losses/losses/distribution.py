@@ -450,19 +450,20 @@ class LaplaceNLL(_LocationScale):
     def _of_head(self, head, y, raw):
         if head == 0:
             return AbsoluteError(), y, -raw[:, 1]
-        size = np.maximum(np.abs(y - raw[:, 0]), _rounding_of(y, raw))
+        size = np.maximum(np.abs(y - raw[:, 0]), _rounding_of(y))
         return HalfGammaLoss(), size, np.zeros(len(y))
 
     def _is_lost(self, y, raw):
-        return raw[:, 1] <= np.log(ROUNDINGS * _rounding_of(y, raw))
+        return raw[:, 1] <= np.log(ROUNDINGS * _rounding_of(y))
 
     def _frozen(self, raw):
         return stats.laplace(raw[:, 0], np.exp(raw[:, 1]))
 
 
-def _rounding_of(y, raw):
-    """What residuals of a location cannot be told from 0 by."""
-    return np.spacing(np.maximum(np.maximum(np.abs(y), np.abs(raw[:, 0])), np.finfo(float).tiny))
+def _rounding_of(y):
+    """What residuals cannot be told from 0 by; of targets of 0, as of others."""
+    size = np.abs(y)
+    return np.spacing(np.maximum(size, np.median(size[size > 0.0])))
 
 
 class StudentTNLL(_LocationScale):

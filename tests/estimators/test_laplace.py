@@ -387,6 +387,16 @@ def test_where_a_model_meets_all_targets_a_fit_ends_with_a_warning(way, alpha):
     assert np.isfinite(model.coef_).all() and (model.predict(Z, return_std=True)[1] > 0).all()
 
 
+def test_where_columns_tell_which_targets_are_met_there_is_no_largest_likelihood():
+    flat = Z[:, 0] > 0.0
+    y = np.where(flat, 0.0, Y)
+    told = np.column_stack([flat, Z])
+    with pytest.warns(ConvergenceWarning, match="stopped short"):
+        model = SGDRegressorX("laplace_nll", optimizer="auto", alpha=0).fit(told, y)
+    std = model.predict(told, return_std=True)[1]
+    assert 0 < std[flat].max() < 1e-8 * std[~flat].min()
+
+
 @pytest.mark.parametrize(
     ("y", "words"),
     [
