@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sklearn_losses._solvers.alternating import InTurn
 from sklearn_losses._solvers.batches import Batches
 from sklearn_losses._solvers.full_batch import GradientDescent, LimitedMemoryBFGS
 from sklearn_losses._solvers.interior import FrischNewton
@@ -21,6 +22,8 @@ _FULL_BATCH = {
     Newton: ProximalNewton,
     InteriorPoint: FrischNewton,
 }
+# Those of losses that are fitted `in_turn`.
+_IN_TURN = {InteriorPoint: InTurn}
 
 
 def _has_slope(loss, settings):
@@ -28,6 +31,8 @@ def _has_slope(loss, settings):
 
 
 def _has_kinks(loss, settings):
+    if loss.in_turn:
+        return True
     # A parameter that is found with the fit has no value yet.
     loss = loss if loss.is_multiclass else loss._with_scale(1.0)
     return _is_a_mean(loss, settings) and all(
@@ -71,8 +76,8 @@ NEEDS = {
         _has_slope,
         "optimizer={optimizer!r} needs a loss with a derivative (`differentiable`) or a smooth "
         "counterpart (`_smoothed`): {loss!r} has no derivative, and no smooth counterpart. Use "
-        "optimizer='interior-point' for a loss made of straight lines (`_terms`), or an optimizer "
-        "that steps, such as optimizer='adagrad'",
+        "optimizer='auto', 'interior-point' for a loss made of straight lines (`_terms`), or an "
+        "optimizer that steps, such as optimizer='adagrad'",
     ),
     "mean": (
         _is_a_mean,
@@ -100,9 +105,9 @@ NEEDS = {
     "curvature": (
         _has_curvature,
         "optimizer={optimizer!r} needs a loss with a derivative everywhere (`differentiable`): "
-        "{loss!r} has a kink. Use optimizer='interior-point' where it is made of straight lines, "
-        "'lbfgs', which follows smooth neighbours of it where it has any, or one that steps, such "
-        "as optimizer='adagrad'",
+        "{loss!r} has a kink. Use optimizer='auto', 'interior-point' where it is made of straight "
+        "lines, 'lbfgs', which follows smooth neighbours of it where it has any, or one that "
+        "steps, such as optimizer='adagrad'",
     ),
     "decay": (
         _decays_alike,
@@ -154,7 +159,8 @@ def choose_descent(loss, settings, plain):
 
 def _descent(loss, settings, plain):
     optimizer = settings.optimizer
-    for kind, descent in _FULL_BATCH.items():
+    whole = _FULL_BATCH | _IN_TURN if loss.in_turn else _FULL_BATCH
+    for kind, descent in whole.items():
         if isinstance(optimizer, kind):
             return descent
     beyond = (

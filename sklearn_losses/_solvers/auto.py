@@ -96,9 +96,15 @@ RULES = (
     ),
     Rule(
         InteriorPoint,
-        "a loss made of straight lines (`quantile`, `absolute_error`, `hinge`, ...); at most "
-        f"{MOST_FEATURES} features; L1, L2 or elastic net penalties",
-        lambda f: not f.device and f.meets("kinks") and f.sums and f.features <= MOST_FEATURES,
+        "a loss made of straight lines (`quantile`, `absolute_error`, `hinge`, ...), beside a "
+        f"scale too (`laplace_nll`); at most {MOST_FEATURES} features; L1, L2 or elastic net "
+        "penalties",
+        # No other takes a kink beside a constant head.
+        lambda f: (
+            not f.device
+            and f.meets("kinks")
+            and ((f.sums and f.features <= MOST_FEATURES) or not f.meets("heads"))
+        ),
     ),
     Rule(
         LBFGS,

@@ -77,8 +77,8 @@ class FrischNewton(Descent):
                 f"optimizer={self.settings.optimizer.name!r} factors a matrix of as many rows and "
                 "columns as there are features, or of as many as there are samples where these are "
                 f"fewer and all weights are penalised or bounded; it takes at most {MOST}, and X "
-                f"has {n} samples and {d} features. Use optimizer='lbfgs', or one that steps, such "
-                "as optimizer='adagrad'"
+                f"has {n} samples and {d} features. Use optimizer='lbfgs', where the loss has "
+                "smooth neighbours, or one that steps, such as optimizer='adagrad'"
             )
 
     # -------------------------------------------------------------------------------------- epochs

@@ -23,7 +23,7 @@ from sklearn_losses.losses.counts import (
     ZeroInflatedPoissonNLL,
 )
 from sklearn_losses.losses.custom import CompiledLoss, CustomLoss, FunctionLoss
-from sklearn_losses.losses.distribution import GaussianCRPS, GaussianNLL, StudentTNLL
+from sklearn_losses.losses.distribution import GaussianCRPS, GaussianNLL, LaplaceNLL, StudentTNLL
 from sklearn_losses.losses.distributionally_robust import (
     ChiSquareRobustLoss,
     CVaRLoss,
@@ -129,6 +129,7 @@ ROWWISE = [
 DISTRIBUTIONS = [
     GaussianNLL,
     StudentTNLL,
+    LaplaceNLL,
     GaussianCRPS,
     GammaNLL,
     BetaNLL,

@@ -51,6 +51,9 @@ class Loss(Parametric):
         Whether `partial_fit` can use it: whether steps of some samples make sense.
     reads_target : bool
         Whether its targets are of a kind of its own, which its `read_target` makes numbers of.
+    in_turn : bool
+        Whether fits of all samples take its raw predictions one after the other: with the others
+        where they are, each is that of a convex loss.
     n_classes : int or None
         The number of classes; None for regression.
     differentiable : bool
@@ -75,6 +78,7 @@ class Loss(Parametric):
     is_joint = False
     reads_target = False
     takes_streams = True
+    in_turn = False
     _unboosted = None  # why boosting libraries cannot have it
     n_classes = None
     differentiable = True

@@ -19,9 +19,13 @@ from sklearn_losses.links import IdentityLink
 from sklearn_losses.losses import constants
 from sklearn_losses.losses._arrays import finite
 from sklearn_losses.losses._scales import spread, weighted_median
+from sklearn_losses.losses.glm import HalfGammaLoss
+from sklearn_losses.losses.regression import AbsoluteError
 from sklearn_losses.losses.rowwise import RowwiseLoss
 
 LINEAR, CONSTANT = "linear", "constant"
+# A scale is lost in rounding where it is at most so many roundings of the location.
+ROUNDINGS = 64.0
 
 
 class DistributionLoss(RowwiseLoss):
@@ -42,6 +46,17 @@ class DistributionLoss(RowwiseLoss):
     heads = ()
     # Whether a model without intercepts would leave a head without a size of its own.
     shapes_need_intercepts = True
+
+    def _of_head(self, head, y, raw):
+        """Where heads are fitted `in_turn`: a loss of one raw prediction which, as a function of
+        this head at the others, is the same but for a constant; its targets, and the logarithms of
+        factors of its weights, of shape (n_samples,)."""
+        raise NotImplementedError
+
+    def _is_lost(self, y, raw):
+        """Of each sample, whether its likelihood is so large that there is hardly a largest:
+        ndarray of shape (n_samples,), bool."""
+        raise NotImplementedError
 
     @property
     def _unboosted(self):
@@ -186,10 +201,15 @@ class DistributionLoss(RowwiseLoss):
             weight = constants.scaled_weight(weight)
             if offset is not None:
                 beside = constants.checked_offset(offset, [beside.shape], {"y_true": y})
-            start, unit = self._start(y, weight)
-            start = start - to_host(xp.average(beside, axis=0, weights=weight))
-            sums = _InUnits(constants.RowSums(self, y, weight, beside), start, unit)
-            return start + unit * constants.lowest_row(sums, np.zeros(self.n_heads))
+            return self._best_beside(y, weight, beside)
+
+    def _best_beside(self, y, weight, beside):
+        """The best constant row beside an offset, with checked arguments."""
+        start, unit = self._start(y, weight)
+        xp = array_namespace(y)
+        start = start - to_host(xp.average(beside, axis=0, weights=weight))
+        sums = _InUnits(constants.RowSums(self, y, weight, beside), start, unit)
+        return start + unit * constants.lowest_row(sums, np.zeros(self.n_heads))
 
     def _start_constant(self, y_true, sample_weight=None, offset=None):
         return self.fit_intercept_only(y_true, sample_weight, offset)
@@ -373,6 +393,77 @@ class GaussianCRPS(_LocationScale):
 
     def _frozen(self, raw):
         return stats.norm(raw[:, 0], np.exp(raw[:, 1]))
+
+
+class LaplaceNLL(_LocationScale):
+    """Minus the log-likelihood of a Laplace distribution, whose location and scale are both
+    predicted: medians, and how far off they are on average.
+
+    It is to the absolute error what `GaussianNLL` is to the squared one. With a constant scale and
+    no penalty the location is that of `AbsoluteError`, and the scale the mean absolute residual.
+
+    - Domain: y_true any real number.
+    - Raw predictions: a row of the location and the logarithm of the scale; `predict` gives the
+      location, which is the mean and the median. The standard deviation is the scale times the root
+      of 2.
+    - Formula: ``log_scale + abs(z) + log(2)`` with ``z = (y_true - location) * exp(-log_scale)``.
+      The gradient by the location is 0 where z is. Its second derivative is 0; `hessian` is the
+      expected square of the gradient, ``exp(-2 * log_scale)``.
+
+    A fit takes both heads in turn, by the methods that are exact for either: see `InteriorPoint`.
+
+    Parameters
+    ----------
+    scale : {"linear", "constant"}, default="linear"
+        As that of `GaussianNLL`.
+
+    References
+    ----------
+    Norton, R. M. (1984). The double exponential distribution: using calculus to find a maximum
+    likelihood estimator. The American Statistician 38, 135-136.
+
+    Examples
+    --------
+    >>> from sklearn_losses import LaplaceNLL
+    >>> round(LaplaceNLL()([1.0, 3.0], [[2.0, 0.0], [2.0, 0.0]]), 6)
+    1.693147
+    """
+
+    name = "laplace_nll"
+    differentiable = False
+    approx_hessian = True
+    in_turn = True
+
+    def __init__(self, scale="linear"):
+        self.scale = scale
+
+    def _best_beside(self, y, weight, beside):
+        _moments(y, weight)
+        row = np.zeros(2)
+        for head in (0, 1):
+            loss, target, log_factor = self._of_head(head, y, beside + row if head else beside)
+            factor = np.exp(log_factor - log_factor.max())
+            counted = factor if weight is None else weight * factor
+            row[head] = loss.fit_intercept_only(target, counted, beside[:, head])
+        return row
+
+    def _of_head(self, head, y, raw):
+        if head == 0:
+            return AbsoluteError(), y, -raw[:, 1]
+        size = np.maximum(np.abs(y - raw[:, 0]), _rounding_of(y))
+        return HalfGammaLoss(), size, np.zeros(len(y))
+
+    def _is_lost(self, y, raw):
+        return raw[:, 1] <= np.log(ROUNDINGS * _rounding_of(y))
+
+    def _frozen(self, raw):
+        return stats.laplace(raw[:, 0], np.exp(raw[:, 1]))
+
+
+def _rounding_of(y):
+    """What residuals cannot be told from 0 by; of targets of 0, as of others."""
+    size = np.abs(y)
+    return np.spacing(np.maximum(size, np.median(size[size > 0.0])))
 
 
 class StudentTNLL(_LocationScale):

@@ -121,9 +121,14 @@ class InteriorPoint(Optimizer):
     samples most are far from their kinks, and stand in the problem as two (Portnoy and Koenker,
     1997); of several quantiles of one target each starts from the one before.
 
+    Beside a scale that is predicted too ("laplace_nll") the location is such a loss at any scales,
+    and the scales have a smooth and convex one at any location, which is Newton's: both go to their
+    minima in turn, until neither lowers the objective any more. No direction leads down from there.
+
     For "quantile", "absolute_error", "mape", "epsilon_insensitive", "hinge", "perceptron" and
-    others whose `_terms` say so; arrays on the host. Where a fit starts, `learning_rate`, `eta0`,
-    `batch_size` and `shuffle` have no effect. `tol`: see the user guide, "When a fit ends".
+    others whose `_terms` say so, and "laplace_nll"; arrays on the host. Where a fit starts,
+    `learning_rate`, `eta0`, `batch_size` and `shuffle` have no effect. `tol`: see the user guide,
+    "When a fit ends".
 
     References
     ----------

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from sklearn_losses import GroupLasso, PinballLoss, SGDClassifierX, SGDRegressorX
+from sklearn_losses import GroupLasso, LaplaceNLL, PinballLoss, SGDClassifierX, SGDRegressorX
 from sklearn_losses._solvers import auto
 
 RNG = np.random.RandomState(0)
@@ -30,6 +30,8 @@ CASES = [
     ("quantile", {}, X, Y, "interior-point"),
     (PinballLoss([0.1, 0.9]), {"penalty": "l1", "alpha": 0.01}, X, Y, "interior-point"),
     ("hinge", {}, X, TWO, "interior-point"),
+    ("laplace_nll", {}, X, Y, "interior-point"),
+    (LaplaceNLL("constant"), {"penalty": "l1", "alpha": 0.01}, X, Y, "interior-point"),
     ("hinge", {"penalty": "mcp"}, X, TWO, "gd"),
     ("multiclass_hinge", {}, X, THREE, "saga"),
 ]

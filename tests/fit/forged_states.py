@@ -53,6 +53,7 @@ FITS = {
     "gd": (regressor(loss="quantile", optimizer="gd"), X, Y, {}),
     "lbfgs": (regressor(optimizer="lbfgs", penalty="l1"), X, Y, {}),
     "interior point": (regressor(loss="quantile", optimizer="interior-point"), X, Y, {}),
+    "in turn": (regressor(loss="laplace_nll", optimizer="interior-point"), X, Y, {}),
 }
 
 BAD = [np.nan, np.inf, -np.inf, -1, -1.0, 0, 0.5, 10**11, 2**62, 2**70, 10**400, 1e300, 5e-324]

@@ -2,7 +2,7 @@
 densities. Registered as those of `references`."""
 
 import numpy as np
-from exact import exp, heads_loss, log, log1p, terms
+from exact import HEADS_STAND_INS, exp, heads_loss, log, log1p, terms
 from mpmath import mp, mpf
 
 # Parameters to try besides the defaults.
@@ -26,6 +26,26 @@ def _(y, raw):
         "value": [[log_scale, z**2 / 2, log(2 * mp.pi) / 2]],
         "gradient": [None, [mpf(1), -(z**2)]],
     }
+
+
+@heads_loss("LaplaceNLL")
+def _(y, raw):
+    location, log_scale = raw
+    return log_scale + abs(location - y) * exp(-log_scale) + log(mpf(2))
+
+
+@terms("LaplaceNLL")
+def _(y, raw):
+    location, log_scale = raw
+    size = abs(location - y) * exp(-log_scale)
+    return {
+        "value": [[log_scale, size, log(mpf(2))]],
+        "gradient": [None, [mpf(1), -size]],
+    }
+
+
+# The expected square of the gradient.
+HEADS_STAND_INS["LaplaceNLL"] = {0: lambda y, raw: exp(-2 * raw[1])}
 
 
 def _t_constant(df):

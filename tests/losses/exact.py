@@ -14,6 +14,7 @@ TERMS = {}  # class name -> terms(y, raw, **params) of value, gradient, hessian
 ROW_WISE = set()
 HEADS = set()  # losses of a distribution
 STAND_INS = {}  # class name -> hessian(y, **params), where the second derivative is 0
+HEADS_STAND_INS = {}  # class name -> {head: hessian(y, raw)}, where that by this head is 0
 
 
 # -------------------------------------------------------------------------------------------------
@@ -228,6 +229,9 @@ def reference_row(name, params, y_row, raw_row):
             for out in outs:
                 assert out.dd == 0
                 out.dd = mpf(STAND_INS[name](y, **p))
+        for head, stand_in in HEADS_STAND_INS.get(name, {}).items():
+            assert outs[head].dd == 0
+            outs[head].dd = stand_in(y, raws)
         terms = TERMS[name](y, raws, **p) if name in TERMS else {}
 
         def scales(key, trues):

@@ -129,6 +129,21 @@ struct GaussianCRPSFormula {
     }
 };
 
+// With a kink in the location, of slope 0 there; its second derivative is the expected one, that of the density's score.
+template <class T>
+struct LaplaceFormula {
+    enum { HEADS = 2, PAIR = 0 };
+    SL_FN explicit LaplaceFormula(const double*) {}
+    SL_FN HeadsOut<T, 2> operator()(T y, T, const T* raw) const {
+        const T s = raw[1], r = raw[0] - y;
+        const Exponential<T> inverse({-s, T(0)});
+        const T size = abs_(inverse(r)), slope = inverse(T(1));
+        return {s + (size + T(0.69314718055994530942)),
+                {r < T(0) ? -slope : (r > T(0) ? slope : size), T(1) - size},
+                {unless_nan(inverse(slope), size), size}};
+    }
+};
+
 template <class V>
 struct GaussianNLL : Heads<V, GaussianFormula> {
     using Heads<V, GaussianFormula>::Heads;
@@ -141,6 +156,11 @@ struct StudentTNLL : Heads<V, StudentTFormula> {
 template <class V>
 struct GaussianCRPS : Heads<V, GaussianCRPSFormula> {
     using Heads<V, GaussianCRPSFormula>::Heads;
+};
+
+template <class V>
+struct LaplaceNLL : Heads<V, LaplaceFormula> {
+    using Heads<V, LaplaceFormula>::Heads;
 };
 
 }  // namespace sl

@@ -300,6 +300,7 @@ struct MulticlassHinge {
     X(GaussianNLL)                    \
     X(StudentTNLL)                    \
     X(GaussianCRPS)                   \
+    X(LaplaceNLL)                     \
     X(GammaNLL)                       \
     X(BetaNLL)                        \
     X(NegativeBinomialNLL)            \
