@@ -9,6 +9,7 @@
 #include "losses/heads.h"
 #include "losses/ordinal.h"
 #include "losses/survival.h"
+#include "losses/tweedie.h"
 
 namespace sl {
 
@@ -302,6 +303,8 @@ struct MulticlassHinge {
     X(GaussianCRPS)                   \
     X(GammaNLL)                       \
     X(BetaNLL)                        \
+    X(TweedieGiven)                   \
+    X(TweedieFitted)                  \
     X(NegativeBinomialNLL)            \
     X(ZeroInflatedPoissonNLL)         \
     X(HurdlePoissonNLL)               \
