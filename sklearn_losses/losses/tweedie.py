@@ -17,6 +17,10 @@ _MARGIN, _WIDTH = 0.01, 0.98
 _POWERS = Interval(1.0 + _MARGIN, 2.0 - _MARGIN, True, True)
 
 
+# Of a quantile: halvings of the bracket alone would find it.
+_MOST_STEPS = 200
+
+
 class _TweedieAmounts(stats.rv_continuous):
     """A distribution of SciPy's whose 0 has a probability, which stands there for the density."""
 
@@ -43,26 +47,37 @@ class _TweedieAmounts(stats.rv_continuous):
         return _probability(gammaincc, 0.0, x, *heads)
 
     def _ppf(self, q, *heads):
-        return self._reached(q, lambda x, *heads: self._cdf(x, *heads) - q, heads)
+        return self._reached(lambda x, q, *heads: self._cdf(x, *heads) - q, q, heads)
 
     def _isf(self, q, *heads):
-        return self._reached(1.0 - q, lambda x, *heads: q - self._sf(x, *heads), heads)
+        return self._reached(lambda x, q, *heads: q - self._sf(x, *heads), q, heads)
 
-    def _reached(self, q, distance, heads):
-        """Where `distance` becomes 0, by bisection of the logarithm of the amount."""
-        q, *heads = np.broadcast_arrays(q, *heads)
-        high = heads[0] + np.zeros(q.shape)
-        for _ in range(64):
-            short = distance(np.exp(high), *heads) < 0.0
-            if not short.any():
+    def _reached(self, beyond, level, heads):
+        """Where `beyond`, which grows with the amount, becomes 0: Newton's method for the amount's
+        logarithm, in a bracket that each third step halves.
+        """
+        level, *heads = np.broadcast_arrays(level, *heads)
+        found = np.zeros(level.shape)
+        rows = np.flatnonzero(beyond(found, level, *heads) < 0.0)
+        level, heads = level[rows], [head[rows] for head in heads]
+        # The mean is in the bracket of what a float can be.
+        at, low, high = heads[0], np.full(rows.shape, -745.0), np.full(rows.shape, 710.0)
+        for k in range(_MOST_STEPS):
+            x = np.exp(at)
+            gap = beyond(x, level, *heads)
+            low, high = np.where(gap < 0.0, at, low), np.where(gap < 0.0, high, at)
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                to = at - gap / (x * self._pdf(x, *heads))
+            inside = (to > low) & (to < high) & (k % 3 < 2)
+            to = np.where(inside, to, 0.5 * (low + high))
+            moving = abs(to - at) > 1e-15 * (1.0 + abs(at))
+            found[rows[~moving]] = np.exp(to[~moving])
+            rows, level, at, low, high = (part[moving] for part in (rows, level, to, low, high))
+            heads = [head[moving] for head in heads]
+            if not len(rows):
                 break
-            high = np.where(short, high + np.log(4.0), high)
-        low = np.full(q.shape, np.log(np.finfo(np.float64).tiny))
-        for _ in range(64):
-            middle = 0.5 * (low + high)
-            short = distance(np.exp(middle), *heads) < 0.0
-            low, high = np.where(short, middle, low), np.where(short, high, middle)
-        return np.where(distance(np.zeros(q.shape), *heads) < 0.0, np.exp(high), 0.0)
+        found[rows] = np.exp(at)
+        return found
 
     def ppf(self, q, *args, **kwargs):
         return np.maximum(super().ppf(q, *args, **kwargs), 0.0)
