@@ -201,9 +201,9 @@ class TweedieNLL(DistributionLoss):
     --------
     >>> from sklearn_losses import TweedieNLL
     >>> round(TweedieNLL(power=1.5)([0.0, 3.0], [[0.0, 0.0], [0.0, 0.0]]), 6)
-    2.364143
+    2.436675
     >>> round(TweedieNLL()([0.0, 3.0], [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), 6)
-    2.364143
+    2.436675
     """
 
     name = "tweedie_nll"
