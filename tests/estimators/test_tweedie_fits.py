@@ -185,3 +185,28 @@ def test_the_power_of_gamma_amounts_goes_to_its_largest():
     assert model.loss_.power_of(model.predict_raw(Z))[0] > 1.9
     gamma = SGDRegressorX("gamma_nll", **EXACT).fit(Z, y)
     np.testing.assert_allclose(model.predict(Z), gamma.predict(Z), rtol=2e-2)
+
+
+# ------------------------------------------------------------------------------------------ peers
+
+
+def test_values_are_statsmodels_likelihoods():
+    families = pytest.importorskip("statsmodels.genmod.families")
+    for power in (1.2, 1.5, 1.9):
+        theirs = families.Tweedie(families.links.Log(), var_power=power, eql=False)
+        log_lik = theirs.loglike_obs(Y, MEAN, scale=1.7)
+        raw = np.column_stack([np.log(MEAN), np.full(N, np.log(1.7))])
+        # Theirs, by Wright's function, are off by up to 5e-6 where the series says otherwise.
+        mine = TweedieNLL(power=power).loss(Y, raw)
+        np.testing.assert_allclose(mine, -log_lik, atol=1e-5)
+        np.testing.assert_allclose(mine, series(Y, raw[:, 0], raw[0, 1], power), rtol=1e-11)
+
+
+def test_means_of_a_given_power_are_statsmodels():
+    sm = pytest.importorskip("statsmodels.api")
+    family = sm.families.Tweedie(sm.families.links.Log(), var_power=1.5)
+    theirs = sm.GLM(Y, A, family=family, offset=OFFSET).fit(tol=1e-12)
+    given = {"optimizer": "newton", "alpha": 0, "tol": 1e-14}
+    model = SGDRegressorX(TweedieNLL(power=1.5), **given).fit(Z, Y, offset=OFFSET)
+    found = [model.intercept_[0], *model.coef_[0]]
+    np.testing.assert_allclose(found, theirs.params, atol=1e-7)
