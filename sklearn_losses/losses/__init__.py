@@ -76,6 +76,7 @@ from sklearn_losses.losses.robust import (
 )
 from sklearn_losses.losses.survival import BaselineHazard, CoxLoss
 from sklearn_losses.losses.survival_times import AFT
+from sklearn_losses.losses.tweedie import TweedieNLL
 
 # The losses of one raw prediction a sample, those of a row of them, and those of all samples.
 POINTWISE = [
@@ -133,6 +134,7 @@ DISTRIBUTIONS = [
     GaussianCRPS,
     GammaNLL,
     BetaNLL,
+    TweedieNLL,
     NegativeBinomialNLL,
     ZeroInflatedPoissonNLL,
     HurdlePoissonNLL,

@@ -39,8 +39,8 @@ class RowwiseLoss(Loss):
     # Whether adding one number to a row changes nothing.
     shift_is_nothing = True
 
-    # Names of the parameters of shape (n_classes,).
-    _class_parameters = ()
+    # Names of the parameters of shape (n_classes,), and of others that the kernel's follow from.
+    _class_parameters, _kernel_parameters = (), ()
 
     def __init__(self, n_classes=None):
         self.n_classes = n_classes
@@ -107,7 +107,8 @@ class RowwiseLoss(Loss):
         changed.
         """
         given = [n_classes, self.n_classes, self._kernel]
-        given += [getattr(self, name) for name in self._parameter_intervals]
+        names = (*self._parameter_intervals, *self._kernel_parameters)
+        given += [getattr(self, name) for name in names]
         lasting = all(getattr(self, name) is None for name in self._class_parameters)
         resolved = self.__dict__.get("_resolved") if lasting else None
         if resolved is None or resolved[0] != given:

@@ -27,8 +27,9 @@ def cases():
 
 
 def test_every_listed_distribution_has_a_reference():
-    # The intervals of AFT have tests of their own.
-    assert {cls.__name__ for cls in DISTRIBUTIONS} == HEADS | set(references.FORMULAS) | {"AFT"}
+    # The intervals of AFT and the series of TweedieNLL have tests of their own.
+    own = {"AFT", "TweedieNLL"}
+    assert {cls.__name__ for cls in DISTRIBUTIONS} == HEADS | set(references.FORMULAS) | own
 
 
 def rows_of_heads(loss, y, dtype, rng):
@@ -188,10 +189,11 @@ def test_thresholds_in_the_wrong_order_have_no_probability():
 @pytest.mark.parametrize("where", ["y", "raw"])
 @every
 def test_nan_in_gives_nan_out(cls, where):
-    loss, y, raw = cls(), targets_of(cls, random_state(), 5), np.full((5, 2), 0.3)
+    loss, y = cls(), targets_of(cls, random_state(), 5)
+    raw = np.full((5, loss.n_heads), 0.3)
     if cls is AFT:
         y = np.column_stack([y, y + np.arange(5.0)])
-    for column in range(y.ndim if where == "y" else 2):
+    for column in range(y.ndim if where == "y" else loss.n_heads):
         a, b = y.copy(), raw.copy()
         {"y": a, "raw": b}[where].reshape(5, -1)[2, column] = np.nan
         for out in (loss.loss(a, b), *loss.gradient_hessian(a, b)):
@@ -206,13 +208,16 @@ def targets_of(cls, rng, n):
         if cls.interval_y_true.low == 0 and np.array_equal(y, np.round(y)):
             y[:2] = 0, 3  # counts, with both kinds of them
         return y
-    return np.exp(rng.normal(size=n))
+    y = np.exp(rng.normal(size=n))
+    if cls.__name__ == "TweedieNLL":
+        y[::3] = 0.0
+    return y
 
 
 @every
 def test_densities_are_scipys(cls):
     rng = random_state(cls.__name__)
-    y, raw = targets_of(cls, rng, 30), rng.normal(size=(30, 2))
+    y, raw = targets_of(cls, rng, 30), rng.normal(size=(30, cls().n_heads))
     loss, law = cls(), cls().distribution_of(raw)
     np.testing.assert_allclose(law.mean(), loss.predict(raw) if cls is not AFT else law.mean())
     if cls is GaussianCRPS:
@@ -294,7 +299,8 @@ def test_the_best_constant_row_is_where_the_gradient_is_zero(cls):
         loss = cls()
         best = loss.fit_intercept_only(y, weight)
         slopes = sums_of_slopes(loss, y, np.tile(best, (60, 1)), weight)
-        scale = np.array([1.0 if not cls().log_scale_head else unit, 1.0])
+        scale = np.ones(loss.n_heads)
+        scale[0] = unit if cls().log_scale_head else 1.0
         if cls is GaussianCRPS:
             scale[1] /= unit
             scale[0] /= unit
@@ -317,7 +323,8 @@ def sums_of_slopes(loss, y, raw, weight):
 @every
 def test_constants_beside_an_offset_are_the_best_too(cls, size):
     rng = random_state(cls.__name__)
-    y, offset = targets_of(cls, rng, 60), rng.normal([size, 3.0], 0.3, (60, 2))
+    middle = [size, 3.0, 0.5][: cls().n_heads]
+    y, offset = targets_of(cls, rng, 60), rng.normal(middle, 0.3, (60, len(middle)))
     best = cls().fit_intercept_only(y, offset=offset)
     slopes = sums_of_slopes(cls(), y, best + offset, np.ones(60))
     assert np.abs(slopes).max() < 60e-6
@@ -331,7 +338,7 @@ def test_the_least_score_is_zero():
 
 @every
 def test_targets_may_be_a_column(cls):
-    y, raw = targets_of(cls, random_state(), 3), np.array([[0.1, -0.2]] * 3)
+    y, raw = targets_of(cls, random_state(), 3), np.full((3, cls().n_heads), 0.1)
     assert cls()(y[:, None], raw) == cls()(y, raw)
     np.testing.assert_array_equal(cls().read_target(y[:, None]), cls().read_target(y))
 

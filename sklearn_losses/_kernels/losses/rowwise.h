@@ -9,6 +9,7 @@
 #include "losses/heads.h"
 #include "losses/ordinal.h"
 #include "losses/survival.h"
+#include "losses/tweedie.h"
 
 namespace sl {
 
@@ -303,6 +304,8 @@ struct MulticlassHinge {
     X(LaplaceNLL)                     \
     X(GammaNLL)                       \
     X(BetaNLL)                        \
+    X(TweedieGiven)                   \
+    X(TweedieFitted)                  \
     X(NegativeBinomialNLL)            \
     X(ZeroInflatedPoissonNLL)         \
     X(HurdlePoissonNLL)               \

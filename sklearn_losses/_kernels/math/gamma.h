@@ -285,20 +285,30 @@ SL_FN V trigamma_ratio_(V y, V theta) {
 //   bend    x^2 (trigamma(x) - 1 / x)
 //   turn    slope + bend, the derivative of the slope by log(x), which is small at both ends
 template <class V>
-struct Stirling {
-    using T = Real<V>;
+struct StirlingRest {
     V value, slope, bend, turn;
-    SL_FN Stirling(V x, V log_x) {
+};
+// From 5/2 on.
+template <class V>
+SL_FN StirlingRest<V> stirling_tail(V x) {
+    using T = Real<V>;
+    const V inverse = T(1) / x, square = inverse * inverse;
+    const V of_slope = DigammaTail::fit<V>(At<V>{square}), of_bend = TrigammaTail::fit<V>(At<V>{square});
+    return {inverse * LgammaTail::fit<V>(At<V>{square}), T(-0.5) - inverse * of_slope, T(0.5) + inverse * of_bend,
+            inverse * (of_bend - of_slope)};
+}
+template <class V>
+struct Stirling : StirlingRest<V> {
+    using T = Real<V>;
+    SL_FN Stirling(V x, V log_x) : StirlingRest<V>(stirling_tail(x)) {
         const auto near_zero = x < V(T(1.5)), low = x < V(T(2.5));
         const V z = select(near_zero, T(1) + x, x), step = select(near_zero, V(1), V(0));
-        const V inverse = T(1) / x, square = inverse * inverse;
         const V rest = (lgamma_<V>(z) - (x - T(0.5) + step) * log_x) + (x - T(0.91893853320467274178));
-        const V of_slope = DigammaTail::fit<V>(At<V>{square}), of_bend = TrigammaTail::fit<V>(At<V>{square});
         const V by_x = digamma_<V>(z) - log_x, by_square = x * trigamma_<V>(z) - T(1);
-        value = select(low, rest, inverse * LgammaTail::fit<V>(At<V>{square}));
-        slope = select(low, x * by_x - step, T(-0.5) - inverse * of_slope);
-        bend = select(low, x * by_square + step, T(0.5) + inverse * of_bend);
-        turn = select(low, x * (by_x + by_square), inverse * (of_bend - of_slope));
+        this->value = select(low, rest, this->value);
+        this->slope = select(low, x * by_x - step, this->slope);
+        this->bend = select(low, x * by_square + step, this->bend);
+        this->turn = select(low, x * (by_x + by_square), this->turn);
     }
 };
 
