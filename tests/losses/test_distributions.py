@@ -27,8 +27,9 @@ def cases():
 
 
 def test_every_listed_distribution_has_a_reference():
-    # The intervals of AFT have tests of their own.
-    assert {cls.__name__ for cls in DISTRIBUTIONS} == HEADS | set(references.FORMULAS) | {"AFT"}
+    # The intervals of AFT have tests of their own, and so has a partition function.
+    others = {"AFT", "GeneralRobustNLL"}
+    assert {cls.__name__ for cls in DISTRIBUTIONS} == HEADS | set(references.FORMULAS) | others
 
 
 def rows_of_heads(loss, y, dtype, rng):
@@ -188,10 +189,11 @@ def test_thresholds_in_the_wrong_order_have_no_probability():
 @pytest.mark.parametrize("where", ["y", "raw"])
 @every
 def test_nan_in_gives_nan_out(cls, where):
-    loss, y, raw = cls(), targets_of(cls, random_state(), 5), np.full((5, 2), 0.3)
+    loss, y = cls(), targets_of(cls, random_state(), 5)
+    raw = np.full((5, loss.n_heads), 0.3)
     if cls is AFT:
         y = np.column_stack([y, y + np.arange(5.0)])
-    for column in range(y.ndim if where == "y" else 2):
+    for column in range(y.ndim if where == "y" else loss.n_heads):
         a, b = y.copy(), raw.copy()
         {"y": a, "raw": b}[where].reshape(5, -1)[2, column] = np.nan
         for out in (loss.loss(a, b), *loss.gradient_hessian(a, b)):
@@ -212,8 +214,9 @@ def targets_of(cls, rng, n):
 @every
 def test_densities_are_scipys(cls):
     rng = random_state(cls.__name__)
-    y, raw = targets_of(cls, rng, 30), rng.normal(size=(30, 2))
-    loss, law = cls(), cls().distribution_of(raw)
+    loss, y = cls(), targets_of(cls, rng, 30)
+    raw = rng.normal(size=(30, loss.n_heads))
+    law = loss.distribution_of(raw)
     np.testing.assert_allclose(law.mean(), loss.predict(raw) if cls is not AFT else law.mean())
     if cls is GaussianCRPS:
         # The score is the integral of the squared distance of the two distribution functions.
@@ -294,7 +297,8 @@ def test_the_best_constant_row_is_where_the_gradient_is_zero(cls):
         loss = cls()
         best = loss.fit_intercept_only(y, weight)
         slopes = weight @ loss.gradient(y, np.tile(best, (60, 1)))
-        scale = np.array([1.0 if not cls().log_scale_head else unit, 1.0])
+        scale = np.ones(loss.n_heads)
+        scale[0] = unit if loss.log_scale_head else 1.0
         if cls is GaussianCRPS:
             scale[1] /= unit
             scale[0] /= unit
@@ -305,7 +309,9 @@ def test_the_best_constant_row_is_where_the_gradient_is_zero(cls):
 @every
 def test_constants_beside_an_offset_are_the_best_too(cls, size):
     rng = random_state(cls.__name__)
-    y, offset = targets_of(cls, rng, 60), rng.normal([size, 3.0], 0.3, (60, 2))
+    y = targets_of(cls, rng, 60)
+    middles = [size, 3.0, -1.0][: cls().n_heads]
+    offset = rng.normal(middles, 0.3, (60, cls().n_heads))
     best = cls().fit_intercept_only(y, offset=offset)
     assert np.abs(cls().gradient(y, best + offset).mean(axis=0)).max() < 1e-6
 
@@ -318,7 +324,8 @@ def test_the_least_score_is_zero():
 
 @every
 def test_targets_may_be_a_column(cls):
-    y, raw = targets_of(cls, random_state(), 3), np.array([[0.1, -0.2]] * 3)
+    y = targets_of(cls, random_state(), 3)
+    raw = np.array([[0.1, -0.2, 0.4][: cls().n_heads]] * 3)
     assert cls()(y[:, None], raw) == cls()(y, raw)
     np.testing.assert_array_equal(cls().read_target(y[:, None]), cls().read_target(y))
 
