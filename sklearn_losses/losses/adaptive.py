@@ -52,9 +52,9 @@ class GeneralRobustNLL(_LocationScale):
     --------
     >>> from sklearn_losses import GeneralRobustNLL
     >>> round(GeneralRobustNLL()([1.0, 300.0], [[2.0, 0.0, 0.0], [2.0, 0.0, 0.0]]), 6)
-    149.880821
+    149.893441
     >>> round(GeneralRobustNLL(alpha=0.0)([1.0, 300.0], [[2.0, 0.0], [2.0, 0.0]]), 6)
-    7.046226
+    7.044567
     """
 
     name = "general_robust_nll"

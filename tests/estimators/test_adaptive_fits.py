@@ -51,7 +51,7 @@ def paper(residual, log_c, alpha):
 
 
 def alpha_of(t):
-    return np.clip(2 / (1 + np.exp(-t)), 1e-3, 2 - 1e-7)
+    return np.clip(2 / (1 + np.exp(-t)), 1e-6, 2 - 1e-7)
 
 
 def test_the_transcription_has_the_integral_of_a_known_shape():
@@ -128,7 +128,7 @@ def test_a_linear_scale_reaches_it_too(design, optimizer, kind):
     least, _ = least_of(kind, "linear")
     given = EXACT | {"optimizer": optimizer, "max_iter": 5000}
     model = SGDRegressorX(GeneralRobustNLL(), **given).fit(design(X), TARGETS[kind])
-    assert model.loss_curve_[-1] == pytest.approx(least, abs=1e-7)
+    assert model.loss_curve_[-1] == pytest.approx(least, abs=3e-7)
 
 
 @pytest.mark.parametrize("kind", ["uniform", "normal"])
@@ -147,9 +147,9 @@ def test_light_tails_are_least_squares_without_a_warning(kind):
 @pytest.mark.parametrize("kind", ["laplace", "cauchy"])
 @pytest.mark.parametrize("unit", [1e-150, 1e-6, 1e6, 1e150])
 def test_units_change_nothing_but_the_units(unit, kind):
-    y, given = TARGETS[kind], {"optimizer": "auto", "tol": 1e-10}
-    first = SGDRegressorX(GeneralRobustNLL(), **given).fit(X, y)
-    again = SGDRegressorX(GeneralRobustNLL(), **given).fit(X * [1e-9, 1e9], unit * y)
+    y = TARGETS[kind]
+    first = SGDRegressorX(GeneralRobustNLL(), **EXACT).fit(X, y)
+    again = SGDRegressorX(GeneralRobustNLL(), **EXACT).fit(X * [1e-9, 1e9], unit * y)
     np.testing.assert_allclose(again.predict(X * [1e-9, 1e9]), unit * first.predict(X), rtol=1e-5)
     assert fitted_alpha(again) == pytest.approx(fitted_alpha(first), abs=1e-5)
 

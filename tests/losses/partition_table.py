@@ -18,7 +18,7 @@ DIGITS = 60
 
 
 @cache
-def _grid(step):
+def _grid(step, digits):
     """Points of x = sqrt(2 - alpha) sinh(y), which makes the integrand analytic and even."""
     return [(mp.cosh(y), mp.log(mp.cosh(y))) for y in (k * step for k in range(int(150 / step)))]
 
@@ -29,7 +29,7 @@ def log_partition(t, step=None):
     step = step or mpf(1) / 24
     q, p = 1 / (1 + mp.exp(-t)), 1 / (1 + mp.exp(t))
     total = -mpf(1) / 2
-    for cosh, log_cosh in _grid(step):
+    for cosh, log_cosh in _grid(step, mp.dps):
         rho = p / q * mp.expm1(2 * q * log_cosh)
         total += (term := mp.exp(-rho) * cosh)
         if term < total * mpf(10) ** (2 - mp.dps):
