@@ -58,32 +58,32 @@ struct RobustShape {
     static constexpr double most = sizeof(T) == 4 ? 40.0 : 300.0;
     T q, p, value, slope, bend;
     SL_FN explicit RobustShape(T raw) {
-        using Table = PartitionTable;
+        using Pieces = PartitionTable;
         const T t = clamp_(raw, T(-most), T(most));
         const Logit<T> shape(t);
         q = shape.p;
         p = shape.q;
         // What log Z differs from that of the nearer end by, over p or q: a polynomial in t between the ends.
         const Logit<double> wide((double(t)));
-        const double at = double(t) == double(t) ? double(t) : 0.0, last = double(Table::LEFT + Table::PIECES * Table::WIDTH);
-        const int k = int((clamp_(at, double(Table::LEFT), last - 1e-9) - double(Table::LEFT)) / double(Table::WIDTH));
-        const double half = 0.5 * double(Table::WIDTH), u = (at - (double(Table::LEFT) + (2.0 * k + 1.0) * half)) / half;
-        const bool left = at < double(Table::LEFT), right = at > last;
-        const double x = left ? wide.p * Table::left_unit : u;
+        const double at = double(t) == double(t) ? double(t) : 0.0, last = double(Pieces::LEFT + Pieces::PIECES * Pieces::WIDTH);
+        const int k = int((clamp_(at, double(Pieces::LEFT), last - 1e-9) - double(Pieces::LEFT)) / double(Pieces::WIDTH));
+        const double half = 0.5 * double(Pieces::WIDTH), u = (at - (double(Pieces::LEFT) + (2.0 * k + 1.0) * half)) / half;
+        const bool left = at < double(Pieces::LEFT), right = at > last;
+        const double x = left ? wide.p * Pieces::left_unit : u;
         double c = 0.0, d = 0.0, e = 0.0;
-        for (int i = Table::TERMS - 1; i >= 0; --i) {
-            const double next = left ? (i < int(Table::LEFT_TERMS) ? Table::left(i) : 0.0) : Table::piece(k * Table::TERMS + i);
+        for (int i = Pieces::TERMS - 1; i >= 0; --i) {
+            const double next = left ? (i < int(Pieces::LEFT_TERMS) ? Pieces::left(i) : 0.0) : Pieces::piece(k * Pieces::TERMS + i);
             e = e * x + d;
             d = d * x + c;
             c = c * x + next;
         }
         // From derivatives in q to those in t.
-        const double by = left ? Table::left_unit * wide.p * wide.q : 1.0 / half, turned = left ? by * (wide.q - wide.p) : 0.0;
-        const double f = right ? Table::right_level + Table::right_slope * at : c;
-        const double f1 = right ? Table::right_slope : d * by, f2 = right ? 0.0 : 2.0 * e * by * by + d * turned;
+        const double by = left ? Pieces::left_unit * wide.p * wide.q : 1.0 / half, turned = left ? by * (wide.q - wide.p) : 0.0;
+        const double f = right ? Pieces::right_level + Pieces::right_slope * at : c;
+        const double f1 = right ? Pieces::right_slope : d * by, f2 = right ? 0.0 : 2.0 * e * by * by + d * turned;
         const bool above = at >= 0.0;
         const double near = above ? wide.q : wide.p, far = above ? -wide.p : wide.q;
-        value = T((above ? Table::at_two : Table::at_zero) + near * f);
+        value = T((above ? Pieces::at_two : Pieces::at_zero) + near * f);
         slope = T(near * (f1 + far * f));
         bend = T(near * (f2 + 2.0 * far * f1 + far * (far + (above ? near : -near)) * f));
     }
@@ -122,7 +122,8 @@ struct RobustFormula {
             const T apart = p * l;
             const Falls<T> falls(x, l, apart);
             const T per = l > T(0) ? share / l : T(1), rise = q * (apart + q * share), weight = p * p * q * l * l * l;
-            const T turn = falls.of_d * ((p - q) + T(2) * q * per + rise) - q * (falls.of_e * share + l * falls.e_at_x * falls.d_at_l);
+            const T bent = falls.of_e * share + l * falls.e_at_x * falls.d_at_l;
+            const T turn = falls.of_d * ((p - q) + T(2) * q * per + rise) - q * bent;
             out.gradient[2] = power(weight * falls.of_d) + shape.slope + fault;
             out.hessian[2] = power(weight * turn) + shape.bend + fault;
         }
