@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from scipy import optimize, sparse
+from scipy import optimize, sparse, stats
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -93,6 +93,7 @@ def fitted_alpha(model):
     return 2 / (1 + np.exp(-model.intercept_[2]))
 
 
+@pytest.mark.slow
 @every
 def test_the_default_reaches_the_least_that_scipy_finds(kind):
     least, theta = least_of(kind)
@@ -111,6 +112,17 @@ def test_the_default_reaches_the_least_that_scipy_finds(kind):
     )
 
 
+def test_dense_and_sparse_rows_meet_at_the_same_minimum():
+    y = TARGETS["laplace"]
+    ends = []
+    for design, optimizer in ((np.asarray, "newton"), (sparse.csr_matrix, "lbfgs")):
+        given = EXACT | {"optimizer": optimizer, "max_iter": 5000}
+        model = SGDRegressorX(GeneralRobustNLL(scale="constant"), **given).fit(design(X), y)
+        ends.append(model.loss_curve_[-1])
+    least = least_of("laplace")[0]
+    assert ends == [pytest.approx(least, abs=1e-8)] * 2
+
+
 def test_the_shape_follows_the_data():
     found = {
         kind: fitted_alpha(SGDRegressorX(GeneralRobustNLL(), optimizer="auto").fit(X, y))
@@ -121,6 +133,7 @@ def test_the_shape_follows_the_data():
     assert found["contaminated"] < 0.6 and found["cauchy"] < 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["laplace", "cauchy"])
 @pytest.mark.parametrize("optimizer", ["newton", "lbfgs"])
 @pytest.mark.parametrize("design", [np.asarray, sparse.csr_matrix])
@@ -145,7 +158,7 @@ def test_light_tails_are_least_squares_without_a_warning(kind):
 
 
 @pytest.mark.parametrize("kind", ["laplace", "cauchy"])
-@pytest.mark.parametrize("unit", [1e-150, 1e-6, 1e6, 1e150])
+@pytest.mark.parametrize("unit", [1e-150, 1e-6, 1e150])
 def test_units_change_nothing_but_the_units(unit, kind):
     y = TARGETS[kind]
     first = SGDRegressorX(GeneralRobustNLL(), **EXACT).fit(X, y)
@@ -179,16 +192,14 @@ def test_float32_is_kept():
 def test_a_given_shape_is_fitted_beside_its_scale(alpha):
     y = TARGETS["laplace"]
     model = SGDRegressorX(GeneralRobustNLL(alpha, "constant"), **EXACT).fit(X, y)
-    held = min(max(alpha, 1e-9), 2 - 1e-9)  # where the transcription has a value
 
     def value(theta):
-        return paper(y - A @ theta[:3], theta[3], held).mean()
-
-    if alpha == 0:
-        inner = lambda r, s: np.log1p((r * np.exp(-s)) ** 2 / 2) + s + np.log(np.pi * 2**0.5)  # noqa: E731
-
-        def value(theta):
-            return inner(y - A @ theta[:3], theta[3]).mean()
+        residual = y - A @ theta[:3]
+        if alpha == 0:  # a Cauchy distribution
+            return -stats.cauchy(0, np.sqrt(2) * np.exp(theta[3])).logpdf(residual).mean()
+        if alpha == 2:
+            return -stats.norm(0, np.exp(theta[3])).logpdf(residual).mean()
+        return paper(residual, theta[3], alpha).mean()
 
     found = optimize.minimize(value, [7.0, 2.0, -1.0, 0.0], method="BFGS", options={"gtol": 1e-8})
     assert model.loss_curve_[-1] == pytest.approx(found.fun, abs=1e-7)

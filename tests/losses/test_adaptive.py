@@ -85,14 +85,24 @@ JOINTS = [s + d for s in (-8.0, 0.0, 2.0, 36.0) for d in (-1e-9, 1e-9)]
 PLACES = [-11.3, *np.arange(-6.7, 36.0, 3.9), *JOINTS, -25.0, 45.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("t", PLACES, ids=lambda t: f"{t:.9g}")
 def test_log_z_and_its_derivatives_keep_their_digits_at_any_shape(t):
+    _hold_log_z(t)
+
+
+def _hold_log_z(t):
     value, slope, bend = (float(x) for x in exact_log_z(t))
     made = outputs([0.0], [[0.0, 0.0, t]])[0]
     assert abs(made[0] - value) < 1e-15
     # Relative: far out they fall to 0.
     assert abs(made[3] / slope - 1) < 2e-14
     assert abs(made[6] - bend) < 1e-13 * max(abs(bend), 0.1 * abs(slope))
+
+
+@pytest.mark.parametrize("t", [-9.0, -8.0 + 1e-9, -1e-9, 3.3])
+def test_log_z_keeps_its_digits(t):
+    _hold_log_z(t)
 
 
 def test_beyond_the_ends_the_partition_function_is_its_limit():
@@ -299,7 +309,7 @@ def test_moments_are_integrals(alpha):
 def test_draws_follow_the_distribution_and_go_through_pickle():
     raw = np.array([[0.0, 0.0, -1.0], [5.0, 1.0, 2.0]])
     law = pickle.loads(pickle.dumps(LOSS.distribution_of(raw)))
-    drawn = law.rvs(size=(5000, 2), random_state=0)
+    drawn = law.rvs(size=(2000, 2), random_state=0)
     for k in range(2):
         assert stats.kstest(drawn[:, k], LOSS.distribution_of(raw[k : k + 1]).cdf).pvalue > 0.01
     np.testing.assert_array_equal(law.mean(), raw[:, 0])
