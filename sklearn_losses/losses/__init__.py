@@ -1,6 +1,7 @@
 """Losses as objects. `LOSSES` maps every name to its class; `get_loss` makes a loss from a name."""
 
 from sklearn_losses._parameters import from_name
+from sklearn_losses.losses.adaptive import GeneralRobustNLL
 from sklearn_losses.losses.amounts import BetaNLL, GammaNLL
 from sklearn_losses.losses.base import Loss
 from sklearn_losses.losses.classification import (
@@ -132,6 +133,7 @@ DISTRIBUTIONS = [
     StudentTNLL,
     LaplaceNLL,
     GaussianCRPS,
+    GeneralRobustNLL,
     GammaNLL,
     BetaNLL,
     TweedieNLL,

@@ -88,10 +88,11 @@ class Loss(Parametric):
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        # A kernel has its class's name; a user's subclass keeps the kernel that it inherits.
-        if cls.__module__.startswith("sklearn_losses.") and (
-            cls.__name__ in _pointwise.KINDS or cls.__name__ in _rowwise.KINDS
-        ):
+        # A kernel has its class's name, unless the class says which; a user's subclass keeps the
+        # kernel that it inherits.
+        named = cls.__name__ in _pointwise.KINDS or cls.__name__ in _rowwise.KINDS
+        ours = cls.__module__.startswith("sklearn_losses.") and "_kernel" not in vars(cls)
+        if named and ours:
             cls._kernel = cls.__name__
 
     @classmethod

@@ -89,19 +89,26 @@ class DistributionLoss(RowwiseLoss):
             )
         return self.n_heads
 
-    def _numbers(self):
-        for name in self._head_parameters:
+    def _head_choices(self):
+        """Of the parameters that say how a head is fitted: names and numbers of heads."""
+        return self._head_parameters
+
+    def _check_heads(self):
+        for name in self._head_choices():
             if getattr(self, name) not in (LINEAR, CONSTANT):
                 raise ValueError(
                     f"{type(self).__name__}: {name} must be 'linear' or 'constant'; "
                     f"got {getattr(self, name)!r}"
                 )
+
+    def _numbers(self):
+        self._check_heads()
         return super()._numbers()
 
     def _sees_features(self):
         """Of each head, whether it is a linear model of X: ndarray of shape (n_heads,), bool."""
         sees = np.ones(self.n_heads, dtype=bool)
-        for name, head in self._head_parameters.items():
+        for name, head in self._head_choices().items():
             sees[head] = getattr(self, name) == LINEAR
         return sees
 

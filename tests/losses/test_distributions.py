@@ -27,9 +27,9 @@ def cases():
 
 
 def test_every_listed_distribution_has_a_reference():
-    # The intervals of AFT and the series of TweedieNLL have tests of their own.
-    own = {"AFT", "TweedieNLL"}
-    assert {cls.__name__ for cls in DISTRIBUTIONS} == HEADS | set(references.FORMULAS) | own
+    # The intervals of AFT, a partition function and a series have tests of their own.
+    others = {"AFT", "GeneralRobustNLL", "TweedieNLL"}
+    assert {cls.__name__ for cls in DISTRIBUTIONS} == HEADS | set(references.FORMULAS) | others
 
 
 def rows_of_heads(loss, y, dtype, rng):
@@ -217,8 +217,9 @@ def targets_of(cls, rng, n):
 @every
 def test_densities_are_scipys(cls):
     rng = random_state(cls.__name__)
-    y, raw = targets_of(cls, rng, 30), rng.normal(size=(30, cls().n_heads))
-    loss, law = cls(), cls().distribution_of(raw)
+    loss, y = cls(), targets_of(cls, rng, 30)
+    raw = rng.normal(size=(30, loss.n_heads))
+    law = loss.distribution_of(raw)
     np.testing.assert_allclose(law.mean(), loss.predict(raw) if cls is not AFT else law.mean())
     if cls is GaussianCRPS:
         # The score is the integral of the squared distance of the two distribution functions.
@@ -323,8 +324,9 @@ def sums_of_slopes(loss, y, raw, weight):
 @every
 def test_constants_beside_an_offset_are_the_best_too(cls, size):
     rng = random_state(cls.__name__)
-    middle = [size, 3.0, 0.5][: cls().n_heads]
-    y, offset = targets_of(cls, rng, 60), rng.normal(middle, 0.3, (60, len(middle)))
+    y = targets_of(cls, rng, 60)
+    middles = [size, 3.0, -1.0][: cls().n_heads]
+    offset = rng.normal(middles, 0.3, (60, cls().n_heads))
     best = cls().fit_intercept_only(y, offset=offset)
     slopes = sums_of_slopes(cls(), y, best + offset, np.ones(60))
     assert np.abs(slopes).max() < 60e-6
@@ -338,7 +340,8 @@ def test_the_least_score_is_zero():
 
 @every
 def test_targets_may_be_a_column(cls):
-    y, raw = targets_of(cls, random_state(), 3), np.full((3, cls().n_heads), 0.1)
+    y = targets_of(cls, random_state(), 3)
+    raw = np.array([[0.1, -0.2, 0.4][: cls().n_heads]] * 3)
     assert cls()(y[:, None], raw) == cls()(y, raw)
     np.testing.assert_array_equal(cls().read_target(y[:, None]), cls().read_target(y))
 

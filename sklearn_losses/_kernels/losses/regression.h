@@ -313,6 +313,10 @@ struct GeneralRobust {
         value_scale = T(distance / a[0]);
         growth = T((a[0] - 1.0) / distance);
     }
+    // alpha = 2 q with 0 < q < 1 and p = 1 - q, to more digits than either has of the other; 1/2 < fraction < 2
+    SL_FN GeneralRobust(T q, T p, T fraction_, T exponent_)
+        : less{-p, T(0)}, half(q), b(T(2) * p), root(sqrt_(b)), c(scale_four(fraction_, T(1), exponent_)), fraction(fraction_),
+          exponent(exponent_), value_scale(p / q), growth((q - T(0.5)) / p) {}
     SL_FN Out<T> operator()(T y, T raw) const {
         const T r = raw - y, u = r / c, size = abs_(u), square = u * u;
         const T s = square > Format<T>::max ? Format<T>::max : square;

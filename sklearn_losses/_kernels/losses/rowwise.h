@@ -4,6 +4,7 @@
 #ifndef SKLEARN_LOSSES_ROWWISE_H
 #define SKLEARN_LOSSES_ROWWISE_H
 
+#include "losses/adaptive.h"
 #include "losses/amounts.h"
 #include "losses/counts.h"
 #include "losses/heads.h"
@@ -302,6 +303,8 @@ struct MulticlassHinge {
     X(StudentTNLL)                    \
     X(GaussianCRPS)                   \
     X(LaplaceNLL)                     \
+    X(GeneralRobustNLL)               \
+    X(GeneralRobustNLLGiven)          \
     X(GammaNLL)                       \
     X(BetaNLL)                        \
     X(TweedieGiven)                   \
