@@ -243,7 +243,7 @@ class Facts:
 
     def short_of_minimum(self):
         """What is to be said where a few iterations of L-BFGS (gradient descent, where the penalty
-        is no sum of L1 and L2 parts), on some rows, gain much on steps that had stopped to gain."""
+        has no derivative beside L1), on some rows, gain much on steps that had stopped to gain."""
         data, settings = self.data, self.settings
         fits = all(
             loss.convex and (loss.differentiable or loss._smoothed(1.0)) for loss in data.losses
@@ -256,7 +256,7 @@ class Facts:
         if not self.objective - self.reference.floor > least * size:
             return []
         kind, name = (LimitedMemoryBFGS, "lbfgs")
-        if settings.sums() is None:
+        if settings.parts() is None:
             kind, name = (GradientDescent, "gd")
         settings = replace(
             settings,

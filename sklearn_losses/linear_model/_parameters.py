@@ -253,6 +253,7 @@ class Parameters:
         if penalty not in BUILT_IN:
             penalty = get_penalty(penalty)
             penalty._check_for(n_features)
+            penalty._check_loss(loss)
             own, (penalty, l1_ratio) = penalty, penalty._as_name()
             own = Held(own, float(self.alpha), n_features, low, high) if penalty is None else None
         return Settings(
