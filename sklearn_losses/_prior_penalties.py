@@ -51,6 +51,7 @@ class Quadratics(Arguments):
         for k in range(len(wide)):
             row = form if np.ndim(form.center) < 2 else Quadratic(form.bend, form.center[k])
             moved[k] = row.prox(wide[k], length[k], *(x if x is None else x[k] for x in bounds))
+        moved += 0.0  # no zero has a sign
         return moved.reshape(coef.shape).astype(coef.dtype, copy=False)
 
     def violation(self, coef, gradient, alpha, low=None, high=None):

@@ -102,7 +102,7 @@ def compared(request, fits, on_all=False):
     floors: of all classes together, as one that is next to nothing is hard to beat."""
     pairs = zip(request.datas, fits, strict=True)
     facts = [Facts(data, fit, request.settings, request.kind, on_all) for data, fit in pairs]
-    told = [(f.objective, f.reference.objective, f.reference.floor) for f in facts]
+    told = [(f.objective, f.constant, f.reference.floor) for f in facts]
     return facts, *map(sum, zip(*told, strict=True))
 
 
@@ -142,7 +142,10 @@ class Facts:
             problem = make_problem(data, settings)
             loss = problem.value_gradient(self.model.coef, self.model.intercept)[0]
             self.objective = loss + sum(settings.penalties_at(self.coef))
-        self.excess = excess_of(self.objective, reference.objective, reference.floor)
+        # A penalty that draws weights elsewhere than to 0 has its price there.
+        at_0 = 0.0 if settings.own is None else settings.own.value(np.zeros(self.coef.shape))
+        self.constant = reference.objective + at_0
+        self.excess = excess_of(self.objective, self.constant, reference.floor)
 
     def hidden(self):
         """Why a constant seems to meet targets that it does not, or that none can."""
