@@ -96,6 +96,10 @@ class Settings:
             rest += 0.0 if self.own is None else self.own.value(coef)
             return 0.5 * decay * float(np.sum(coef**2)), rest
 
+    def price_of_0(self, shape):
+        """The penalty where all weights are 0: of one that draws them elsewhere it is not 0."""
+        return 0.0 if self.own is None else self.own.value(np.zeros(shape))
+
     def with_penalties(self, l1, l2):
         """The same with these strengths of the penalties."""
         alpha = l1 + l2
@@ -339,7 +343,8 @@ class Fit:
         size = 0.0 if reference is None else reference.objective - reference.floor
         if reference is None or not size > 1e3 * reference.rounding:
             return "converged"
-        worse = metric - reference.objective > NOISE * size
+        constant = reference.objective + self.settings.price_of_0(self.descent.model().coef.shape)
+        worse = metric - constant > NOISE * size
         return "no_progress" if worse else "converged"
 
     def report(self, epoch, metric):

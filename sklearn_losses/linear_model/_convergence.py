@@ -142,9 +142,7 @@ class Facts:
             problem = make_problem(data, settings)
             loss = problem.value_gradient(self.model.coef, self.model.intercept)[0]
             self.objective = loss + sum(settings.penalties_at(self.coef))
-        # A penalty that draws weights elsewhere than to 0 has its price there.
-        at_0 = 0.0 if settings.own is None else settings.own.value(np.zeros(self.coef.shape))
-        self.constant = reference.objective + at_0
+        self.constant = reference.objective + settings.price_of_0(self.coef.shape)
         self.excess = excess_of(self.objective, self.constant, reference.floor)
 
     def hidden(self):

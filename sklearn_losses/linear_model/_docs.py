@@ -94,9 +94,11 @@ SHARED = {
         data.
     positive : bool, default=False
         Whether coefficients are kept from being negative, by projection.
-    bounds : tuple (low, high) or None, default=None
-        Bounds of the coefficients: numbers, or arrays of shape (n_features,). Intercepts have
-        none.""",
+    bounds : tuple (low, high), dict or None, default=None
+        Bounds of the coefficients: numbers, arrays of shape (n_features,), or None for none. A dict
+        has a pair (low, high) of numbers or None for some features, by name or number: with
+        ``{{"age": (0, None)}}`` predictions never fall with "age" (scikit-learn's
+        ``monotonic_cst={{"age": 1}}``). Intercepts have none.""",
     "attributes": """\
     optimizer_ : Optimizer
         That of the last fit: what "auto" stood for.

@@ -435,3 +435,75 @@ def test_smooth_curves_are_those_of_whittaker():
     z = model.set_params(fit_intercept=False).fit(np.eye(40), y).coef_
     expected = np.linalg.solve(np.eye(40) + 10.0 * squares(differences(2, range(40), 40)), y)
     np.testing.assert_allclose(z, expected, atol=1e-9)
+
+
+# ------------------------------------------------------------------------------- bounds by feature
+
+COLUMNS = ["age", "weight", "height", "dose", "sex", "smoker", "site", "year"]
+
+
+class Frame:
+    """What scikit-learn takes for a table with column names: an array, and `columns`."""
+
+    def __new__(cls, X):
+        pandas = pytest.importorskip("pandas")
+        return pandas.DataFrame(X, columns=COLUMNS)
+
+
+@pytest.mark.parametrize("optimizer", ["auto", "lbfgs", "adam"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_bounds_by_name_are_those_of_arrays(optimizer):
+    low, high = np.full(D, -np.inf), np.full(D, np.inf)
+    high[0], low[4], high[4], low[7] = 0.0, 0.1, 0.2, 0.0
+    named = {"age": (None, 0), "sex": [0.1, 0.2], 7: (0.0, None), "dose": (None, None)}
+    params = {"optimizer": optimizer, "alpha": 0.01, "random_state": 0, "max_iter": 20}
+    one = SGDRegressorX(bounds=named, **params).fit(Frame(X), Y)
+    other = SGDRegressorX(bounds=(low, high), **params).fit(X, Y)
+    np.testing.assert_array_equal(one.coef_, other.coef_)
+    assert one.coef_[0] == 0.0 and 0.1 <= one.coef_[4] <= 0.2 and one.coef_[7] >= 0.0
+    again = pickle.loads(pickle.dumps(clone(one).set_params(positive=True)))
+    assert again.bounds == named
+    positive = SGDRegressorX(bounds={1: (None, 0.5)}, positive=True, **params).fit(X, Y)
+    assert (positive.coef_ >= 0).all() and positive.coef_[1] <= 0.5
+
+
+def test_none_is_no_bound():
+    pair = SGDRegressorX(optimizer="auto", bounds=(0.0, None)).fit(X, Y)
+    positive = SGDRegressorX(optimizer="auto", positive=True).fit(X, Y)
+    np.testing.assert_array_equal(pair.coef_, positive.coef_)
+    assert (pair.coef_ == 0).any()
+
+
+def test_signs_by_name_are_monotone_predictions_of_a_classifier():
+    y = np.where(Y > np.median(Y), "yes", "no")
+    model = SGDClassifierX("log_loss", optimizer="auto", bounds={"sex": (0, None)})
+    plain = SGDClassifierX("log_loss", optimizer="auto").fit(Frame(X), y)
+    assert plain.coef_[0, 4] < 0.0
+    assert model.fit(Frame(X), y).coef_[0, 4] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ({"agee": (0, 1)}, r"X has no feature 'agee'; did you mean 'age'\?"),
+        ({"zzz": (0, 1)}, r"X has no feature 'zzz'$"),
+        ({8: (0, 1)}, r"features are 0 to 7; got 8"),
+        ({-1: (0, 1)}, r"features are 0 to 7; got -1"),
+        ({1.5: (0, 1)}, r"bounds must name features by str or int; got 1.5"),
+        ({True: (0, 1)}, r"bounds must name features by str or int; got True"),
+        ({"age": (0, 1), 0: (0, 2)}, r"'age' and 0 are the same feature"),
+        ({"age": 1}, r"bounds of 'age' must be a pair \(low, high\); got 1"),
+        ({"age": (0, 1, 2)}, r"bounds of 'age' must be a pair"),
+        ({"age": (0, "x")}, r"bounds of 'age' must be numbers or None; got 'x'"),
+        ({"age": (np.nan, 1)}, r"bounds of 'age' must be numbers or None; got nan"),
+        ({"age": (1, 0)}, r"low exceeds high for feature 0: 1.0 > 0.0"),
+    ],
+)
+def test_bounds_that_cannot_be_are_refused(bounds, message):
+    with pytest.raises(ValueError, match=message):
+        SGDRegressorX(bounds=bounds, optimizer="auto").fit(Frame(X), Y)
+
+
+def test_names_need_columns_that_have_some():
+    with pytest.raises(ValueError, match=r"'age' is a name, and X has no feature names"):
+        SGDRegressorX(bounds={"age": (0, None)}, optimizer="auto").fit(X, Y)
