@@ -4,6 +4,7 @@ one."""
 import inspect
 import numbers
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -399,6 +400,7 @@ class Held:
         """`Penalty._sums`."""
         return self.penalty._sums(self.alpha, self.n_features)
 
+    @cached_property
     def quadratic(self):
         """`Penalty._quadratic`."""
         return self.penalty._quadratic(self.alpha, self.n_features)
@@ -414,6 +416,10 @@ class Held:
         return float(made)
 
     def prox(self, coef, length):
+        if self.quadratic is not None:  # made once for all steps
+            wide = coef.astype(np.float64)
+            moved = self.quadratic.prox_of_rows(wide, length, self.low, self.high)
+            return moved.astype(coef.dtype, copy=False)
         moved = self.penalty.prox(coef, length, self.alpha, self.low, self.high)
         moved = self._like(coef, "prox", moved)
         if self.low is None:

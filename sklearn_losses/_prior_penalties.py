@@ -46,12 +46,7 @@ class Quadratics(Arguments):
         coef = self._coef(coef)
         wide, form = self._read(coef, alpha)
         length = self._lengths(coef, length)
-        bounds = self._bounds(coef, low, high)
-        moved = np.empty(wide.shape)
-        for k in range(len(wide)):
-            row = form if np.ndim(form.center) < 2 else Quadratic(form.bend, form.center[k])
-            moved[k] = row.prox(wide[k], length[k], *(x if x is None else x[k] for x in bounds))
-        moved += 0.0  # no zero has a sign
+        moved = form.prox_of_rows(wide, length, *self._bounds(coef, low, high))
         return moved.reshape(coef.shape).astype(coef.dtype, copy=False)
 
     def violation(self, coef, gradient, alpha, low=None, high=None):

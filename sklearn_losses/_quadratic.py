@@ -10,6 +10,8 @@ from scipy.sparse.linalg import splu
 # What is added to a matrix whose diagonal is 1 before it is factored: rounding of a singular one
 # may leave it with eigenvalues as far below 0.
 SEMIDEFINITE = 1e-10
+# Sparse matrices of so many rows are factored as dense ones.
+SMALL = 200
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,18 @@ class Quadratic:
             return np.full(c.shape, np.nan)
         return self._bounded_prox(c, length, np.where(still, c, low), np.where(still, c, high))
 
+    def prox_of_rows(self, rows, length, low=None, high=None):
+        """That of each row; `length` and bounds broadcast to the shape of rows, or are None."""
+        length, low, high = (
+            None if x is None else np.broadcast_to(x, rows.shape) for x in (length, low, high)
+        )
+        moved = np.empty(rows.shape)
+        for k in range(len(rows)):
+            row = self if np.ndim(self.center) < 2 else Quadratic(self.bend, self.center[k])
+            bounds = (None if x is None else x[k] for x in (low, high))
+            moved[k] = row.prox(rows[k], length[k], *bounds)
+        return moved + 0.0  # no zero has a sign
+
     def _free_prox(self, c, length):
         slope = self.gradient(c)
         if self.is_diagonal:
@@ -149,10 +163,11 @@ class Quadratic:
     def _in_root(self, root):
         """Second derivatives in the variables of which a coefficient's move is `root` times as
         large, with those of half a square."""
-        if sparse.issparse(self.bend):
+        if sparse.issparse(self.bend) and len(root) > SMALL:
             over = sparse.diags_array(root)
             return sparse.csc_array(over @ self.bend @ over + sparse.eye_array(len(root)))
-        made = self.bend * root * root[:, None]
+        bend = self.bend.toarray() if sparse.issparse(self.bend) else self.bend
+        made = bend * root * root[:, None]
         made[np.diag_indices(len(root))] += 1.0
         return made
 

@@ -68,7 +68,7 @@ class Settings:
     def parts(self):
         """The weights of each ``|c_j|``, and the rest as a `Quadratic`, where the penalty is these
         two, else None."""
-        quadratic = None if self.own is None else self.own.quadratic()
+        quadratic = None if self.own is None else self.own.quadratic
         if quadratic is not None:
             return 0.0, quadratic
         sums = self.sums()

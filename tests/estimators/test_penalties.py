@@ -101,8 +101,8 @@ def test_exact_optimizers_end_at_a_stationary_point(optimizer, penalty, layout, 
         with pytest.raises(ValueError, match=r"'lbfgs' needs a penalty .* Use optimizer='gd'"):
             fitted(optimizer, CASES[penalty], layout)
         return
-    # A step with such a penalty and bounds is a quadratic program: few steps have to do.
-    size = 50 if positive and isinstance(CASES[penalty], QUADRATIC) else 1
+    # A step with such a penalty is a linear system, or a quadratic program: few have to do.
+    size = 100 if isinstance(CASES[penalty], QUADRATIC) else 1
     params = {"tol": 1e-6, "positive": positive, "batch_size": size}
     model = fitted(optimizer, CASES[penalty], layout, **params)
     assert left(model) < 1e-4
