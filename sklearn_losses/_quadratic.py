@@ -187,7 +187,10 @@ class Quadratic:
         slope = root * self.gradient(c) + matrix @ y
         feature = np.arange(len(c), dtype=np.int32)
         held = Holding(feature, unit, np.zeros(len(c)), None, low - c, high - c)
-        to = CoordinateDescent(matrix, slope, y, held).run(0.0, None)
+        # Until a pass moves no more than rounding does.
+        size = float(y @ y) + float(np.sum((slope / matrix.diagonal()) ** 2))
+        least = np.finfo(np.float64).eps ** 2 * float(matrix.diagonal().max()) * size
+        to = CoordinateDescent(matrix, slope, y, held).run(least, None)
         # Over a unit and back may be an ulp away from a bound.
         u = c + unit * to
         u = np.where(to <= (low - c) / unit, low, u)

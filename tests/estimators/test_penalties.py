@@ -89,7 +89,7 @@ def left(model):
 
 
 def takes(optimizer, penalty):
-    return optimizer != "lbfgs" or isinstance(CASES[penalty], Weighted | QUADRATIC)
+    return optimizer != "lbfgs" or isinstance(CASES[penalty], (Weighted, *QUADRATIC))
 
 
 @pytest.mark.parametrize("positive", [False, True])
