@@ -354,7 +354,14 @@ def test_a_fit_that_explodes_says_so_whatever_the_penalty(penalty):
         model.set_params(eta0=1e3, batch_size=16, random_state=0).fit(X, Y)
 
 
-@pytest.mark.parametrize("penalty", CASES)
+@pytest.mark.parametrize(
+    "penalty",
+    # Steps of one sample each, of which quadratic penalties solve a system.
+    [
+        pytest.param(name, marks=pytest.mark.slow) if isinstance(made, QUADRATIC) else name
+        for name, made in CASES.items()
+    ],
+)
 def test_steps_that_one_heavy_row_leads_astray_say_so(penalty):
     weight = np.ones(N)
     weight[3] = 1e5

@@ -285,6 +285,17 @@ def test_a_strong_prior_gives_its_mean_and_a_weak_one_the_least_squares():
     assert np.abs(np.diff(coef, 2)).max() < 1e-6 and np.abs(np.diff(coef)).max() > 1e-3
 
 
+@pytest.mark.parametrize("optimizer", ["auto", "saga", "adam"])
+@pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
+def test_a_prior_that_contradicts_the_data_is_no_failed_fit(optimizer):
+    # The objective is above that of the best constant, whose penalty of weights of 0 counts too.
+    prior = GaussianPrior(-MEAN, X.var(axis=0))
+    model = SGDRegressorX(penalty=prior, alpha=30.0, optimizer=optimizer, batch_size=N)
+    model.set_params(random_state=0, max_iter=3000).fit(X, Y)
+    assert model.loss_curve_[-1] > np.var(Y) / 2
+    assert model.stop_reason_ == "converged"
+
+
 def test_several_targets_share_a_mean():
     model = SGDRegressorX(penalty=GaussianPrior(MEAN, MATRIX), alpha=0.5, optimizer="auto")
     both = model.fit(X, np.column_stack([Y, 3.0 - 2.0 * Y])).coef_
