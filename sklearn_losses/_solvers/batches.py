@@ -309,7 +309,9 @@ class Batches(Descent):
         mean, intercept_mean = to_host(self.engine.memory_gradient())
         coef, intercept = to_host((self.engine.coef(), self.engine.intercepts()))
         settings = self.settings
-        made = curvature_coordinates(self.columns, self.units.length, settings)
+        made = curvature_coordinates(
+            self.columns, self.units.length, settings.fit_intercept, settings.bend
+        )
         coef = np.asarray(coef, dtype=np.float64)
         if made.center is not None and hasattr(self.X, "indptr"):
             mean = mean - intercept_mean[:, None] * made.center
