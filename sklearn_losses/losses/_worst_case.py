@@ -7,6 +7,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import xlogy
 
+from sklearn_losses.losses.joint import Joint
+
 # Multipliers below this share of the span of the losses leave the largest loss alone.
 LEAST_MULTIPLIER = 1e-18
 # Below this tilt the change of a worst mean is linear in it, to rounding.
@@ -245,3 +247,45 @@ class Worst:
     def most(self):
         """Of the distance, over all weights that there are."""
         return self.near.most(self.p)
+
+
+class RobustJoint(Joint):
+    """Losses of the samples above the least that each can have, and their worst mean.
+
+    Parameters
+    ----------
+    loss : Loss
+        Or a smooth neighbour, times `factor`.
+    y : ndarray of shape (n,)
+    above : ndarray of shape (n,)
+        What is added to each loss.
+    worst : Worst
+    mass : float
+    factor : ndarray of shape (n,) or None, default=None
+    """
+
+    def __init__(self, loss, y, above, worst, mass, factor=None):
+        self.loss, self.y, self.above, self.worst = loss, y, above, worst
+        self.n, self.mass = len(y), mass
+        self.factor = 1.0 if factor is None else factor
+
+    def losses(self, raw):
+        """Of the samples."""
+        raw = np.ascontiguousarray(raw)
+        return self.factor * self.loss.loss(self.y, raw, n_threads=self.n_threads) + self.above
+
+    def value_gradient(self, raw):
+        raw = np.ascontiguousarray(raw)
+        losses, slopes = self.loss.loss_gradient(self.y, raw, n_threads=self.n_threads)
+        losses = self.factor * losses + self.above
+        if not np.isfinite(losses).all():
+            return np.inf, np.zeros(self.n)
+        weights, bent = self.worst.weights(losses)
+        value = float(weights @ losses) - bent
+        return self.mass * value, self.mass * weights * (self.factor * slopes)
+
+    def gradient_hessian(self, raw):
+        raw = np.ascontiguousarray(raw)
+        weights = self.mass * self.factor * self.worst.weights(self.losses(raw))[0]
+        parts = self.loss.gradient_hessian(self.y, raw, n_threads=self.n_threads)
+        return tuple(weights * part for part in parts)

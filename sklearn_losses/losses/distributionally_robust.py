@@ -6,9 +6,9 @@ from sklearn.utils.validation import check_array, check_consistent_length
 from sklearn_losses._array import on_device
 from sklearn_losses._interval import NON_NEGATIVE, UNIT_RIGHT_OPEN
 from sklearn_losses.links import IdentityLink
-from sklearn_losses.losses._worst_case import KL, ChiSquare, Share, Tilted, Worst
+from sklearn_losses.losses._worst_case import KL, ChiSquare, RobustJoint, Share, Tilted, Worst
 from sklearn_losses.losses.constants import checked_offset
-from sklearn_losses.losses.joint import Joint, JointLoss, _checked_weight, root_of
+from sklearn_losses.losses.joint import JointLoss, _checked_weight, root_of
 
 FIELDS = ("y", "group")
 # As a share of a width, what the worst case is smoothed by at most.
@@ -58,48 +58,6 @@ def group_target(y, group):
     target = np.empty(len(y), dtype=list(zip(FIELDS, (y.dtype, group.dtype), strict=True)))
     target["y"], target["group"] = y, group
     return target
-
-
-class _RobustJoint(Joint):
-    """Losses of the samples above the least that each can have, and their worst mean.
-
-    Parameters
-    ----------
-    loss : Loss
-        Or a smooth neighbour, times `factor`.
-    y : ndarray of shape (n,)
-    above : ndarray of shape (n,)
-        What is added to each loss.
-    worst : Worst
-    mass : float
-    factor : ndarray of shape (n,) or None, default=None
-    """
-
-    def __init__(self, loss, y, above, worst, mass, factor=None):
-        self.loss, self.y, self.above, self.worst = loss, y, above, worst
-        self.n, self.mass = len(y), mass
-        self.factor = 1.0 if factor is None else factor
-
-    def losses(self, raw):
-        """Of the samples."""
-        raw = np.ascontiguousarray(raw)
-        return self.factor * self.loss.loss(self.y, raw, n_threads=self.n_threads) + self.above
-
-    def value_gradient(self, raw):
-        raw = np.ascontiguousarray(raw)
-        losses, slopes = self.loss.loss_gradient(self.y, raw, n_threads=self.n_threads)
-        losses = self.factor * losses + self.above
-        if not np.isfinite(losses).all():
-            return np.inf, np.zeros(self.n)
-        weights, bent = self.worst.weights(losses)
-        value = float(weights @ losses) - bent
-        return self.mass * value, self.mass * weights * (self.factor * slopes)
-
-    def gradient_hessian(self, raw):
-        raw = np.ascontiguousarray(raw)
-        weights = self.mass * self.factor * self.worst.weights(self.losses(raw))[0]
-        parts = self.loss.gradient_hessian(self.y, raw, n_threads=self.n_threads)
-        return tuple(weights * part for part in parts)
 
 
 class _RobustLoss(JointLoss):
@@ -242,7 +200,7 @@ class _RobustLoss(JointLoss):
         # What a sample cannot help says nothing of how well it is met.
         above = self._within().constant_to_optimal_zero(y)
         mass = float(len(y)) if weight is None else float(weight.sum())
-        return _RobustJoint(loss, y, above, self._worst(target, weight, bend), mass, factor)
+        return RobustJoint(loss, y, above, self._worst(target, weight, bend), mass, factor)
 
     def _worst(self, target, weight, bend=0.0):
         weight = np.ones(len(target)) if weight is None else weight
