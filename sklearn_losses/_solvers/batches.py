@@ -39,7 +39,8 @@ from sklearn_losses.optimizers import SGD
 # A recommended rate is divided by this when a fit has blown up, so often at most.
 SHORTER = 4.0
 MOST_RETRIES = 30
-# An epoch blew up where its mean loss, above the floor, is so many times that of the best constant.
+# An epoch blew up where its mean loss, above the floor, is so many times the best constant's
+# objective.
 BLOWN_UP = 4.0
 # A part of a stream on which steps lead to this many times the loss of the constant, through a link
 # that grows without bound, is refused: from where they lead no later part brings them back.
@@ -107,6 +108,7 @@ class Batches(Descent):
         self.memory = optimizer.memory
         self.own_criterion = self.memory is not None
         self.snapshots = getattr(optimizer, "every", None)
+        self.shape = (data.n_outputs, data.X.shape[1])  # of the weights
         self.adapts = optimizer.recommended_rate is not None  # the length of each coordinate's step
         self.X, self.data = data.X, data
         self.columns = data.columns
@@ -261,7 +263,9 @@ class Batches(Descent):
         if self.stream:
             return False
         reference = self.reference
-        largest = BLOWN_UP * (reference.objective - reference.floor)
+        # A penalty that draws the weights away from 0 is paid for with losses up to its price there.
+        paid = reference.objective + self.settings.price_of_0(self.shape)
+        largest = BLOWN_UP * (paid - reference.floor)
         return epoch.loss - reference.floor > max(largest, 1e-300)
 
     def _went_astray(self, epoch):
