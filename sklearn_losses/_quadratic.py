@@ -4,7 +4,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky
+from scipy.linalg import (
+    LinAlgError,
+    cho_factor,
+    cho_solve,
+    cholesky,
+    eigh,
+    qr_multiply,
+    solve_triangular,
+)
+from scipy.linalg.lapack import dpocon
 from scipy.sparse.linalg import splu
 
 # What is added to a matrix whose diagonal is 1 before it is factored: rounding of a singular one
@@ -12,6 +21,18 @@ from scipy.sparse.linalg import splu
 SEMIDEFINITE = 1e-10
 # Sparse matrices of so many rows are factored as dense ones.
 SMALL = 200
+# What such lengths are times the curvature.
+FAR = 1e6
+# Systems of steps whose reciprocal condition number (sparse: least pivot) is below this lose more
+# digits than they may.
+SINGULAR = 1e-7
+# Eigenvalues below this share of the largest, times the width, are roundings of 0.
+RANK = 4.0 * np.finfo(np.float64).eps
+# Rows of least squares that are nothing beside others of about 1, for all that is to be told apart
+# below them.
+NOTHING = 1e-60
+# A length whose root is so many times that of another may as well be any longer one.
+GAP = 1e10
 
 
 @dataclass(frozen=True)
@@ -122,80 +143,151 @@ class Quadratic:
         on_diagonal = np.array_equal(factor.perm_r, factor.perm_c)
         return on_diagonal and bool((factor.U.diagonal() > 0.0).all())
 
-    def prox(self, c, length, low=None, high=None):
-        """The u in [low, high] that minimises ``sum((u - c)**2 / (2 * length))`` plus this: of one
-        row, all arrays of shape (n,)."""
-        if low is None and high is None:
-            return self._free_prox(c, length)
-        low = np.full(c.shape, -np.inf) if low is None else low
-        high = np.full(c.shape, np.inf) if high is None else high
-        if self.is_diagonal:
-            return np.clip(self._free_prox(c, length), low, high)
-        still = length == 0.0
-        c = np.where(still, np.clip(c, low, high), c)
-        if not np.isfinite(c).all():
-            return np.full(c.shape, np.nan)
-        return self._bounded_prox(c, length, np.where(still, c, low), np.where(still, c, high))
+    def far(self):
+        """Lengths of steps that end all but where this is least: of each variable."""
+        bend = np.asarray(self.diagonal())
+        return np.where(bend > 0.0, FAR / np.where(bend > 0.0, bend, 1.0), 0.0)
 
     def prox_of_rows(self, rows, length, low=None, high=None):
-        """That of each row; `length` and bounds broadcast to the shape of rows, or are None."""
+        """Of each row c the u in [low, high] that minimises ``sum((u - c)**2 / (2 * length))`` plus
+        this; `length`, in [0, inf), and bounds broadcast to the shape of rows, or are None."""
         length, low, high = (
             None if x is None else np.broadcast_to(x, rows.shape) for x in (length, low, high)
         )
+        away = np.broadcast_to(self.away(rows), rows.shape)
         moved = np.empty(rows.shape)
         for k in range(len(rows)):
-            row = self if np.ndim(self.center) < 2 else Quadratic(self.bend, self.center[k])
             bounds = (None if x is None else x[k] for x in (low, high))
-            moved[k] = row.prox(rows[k], length[k], *bounds)
+            moved[k] = self._prox(rows[k], away[k], length[k], *bounds)
         return moved + 0.0  # no zero has a sign
 
-    def _free_prox(self, c, length):
-        slope = self.gradient(c)
+    def _prox(self, c, away, length, low, high):
+        """That of a row, which is so far away from the center."""
+        if low is None and high is None:
+            return self._free_prox(c, away, length)
+        low = np.full(c.shape, -np.inf) if low is None else low
+        high = np.full(c.shape, np.inf) if high is None else high
+        if self.is_diagonal:
+            return np.clip(self._free_prox(c, away, length), low, high)
+        still = length == 0.0
+        to = np.where(still, np.clip(c, low, high), c)
+        if not np.isfinite(to).all():
+            return np.full(c.shape, np.nan)
+        low, high = np.where(still, to, low), np.where(still, to, high)
+        return self._bounded_prox(to, away + (to - c), length, low, high)
+
+    def _free_prox(self, c, away, length):
         if self.is_diagonal:
             with np.errstate(over="ignore", divide="ignore"):
-                shrunk = self.away(c) / (1.0 + 1.0 / (length * self.bend))
+                shrunk = away / (1.0 + 1.0 / (length * self.bend))
             return c - np.where(np.isnan(c), c, shrunk)
-        root = np.sqrt(length)
+        slope = self.product(away)
         if not np.isfinite(slope).all():
             return np.full(c.shape, np.nan)
-        return c - root * _solution(self._in_root(root), root * slope)
+        if not slope.any():
+            return c
+        unit = self._prox_units(length)
+        solution = _solution(self._in_units(unit), unit * slope)
+        if solution is None:
+            return c + self._stiff_step(away, length)
+        return c - unit * solution
 
-    def _in_root(self, root):
-        """Second derivatives in the variables of which a coefficient's move is `root` times as
-        large, with those of half a square."""
-        if sparse.issparse(self.bend) and len(root) > SMALL:
-            over = sparse.diags_array(root)
-            return sparse.csc_array(over @ self.bend @ over + sparse.eye_array(len(root)))
-        bend = self.bend.toarray() if sparse.issparse(self.bend) else self.bend
-        made = bend * root * root[:, None]
-        made[np.diag_indices(len(root))] += 1.0
+    def _prox_units(self, length):
+        """Units of variables in which the objective of the operator bends by 1 along each."""
+        with np.errstate(divide="ignore"):
+            return 1.0 / np.sqrt(1.0 / length + self.diagonal())
+
+    def _in_units(self, unit):
+        """Second derivatives of that objective."""
+        if sparse.issparse(self.bend) and len(unit) > SMALL:
+            over = sparse.diags_array(unit)
+            rest = self.bend - sparse.diags_array(self.bend.diagonal())
+            return sparse.csc_array(over @ rest @ over + sparse.eye_array(len(unit)))
+        made = self._dense() * unit * unit[:, None]
+        made[np.diag_indices(len(unit))] = 1.0
         return made
 
-    def _bounded_prox(self, c, length, low, high):
+    def _dense(self):
+        return self.bend.toarray() if sparse.issparse(self.bend) else self.bend
+
+    def _stiff_step(self, away, length):
+        """What the operator adds where lengths are such that in the sum of its two parts one loses
+        the other's digits."""
+        bend = self._dense()
+        with np.errstate(divide="ignore"):
+            stiffness = 1.0 / np.sqrt(length) / np.sqrt(bend.diagonal())
+        free = stiffness < 1.0
+        # Where some lengths are nothing beside others, those find their way as if there were no
+        # telling apart the longer ones, which then follow.
+        least = stiffness[free].max(initial=0.0) / GAP
+        longer = stiffness < least
+        step = self._step_of_both(bend, away, length, np.maximum(stiffness, least), free)
+        if longer.any():
+            step[longer] = 0.0
+            step += self._stiff_step(away + step, np.where(longer, length, 0.0))
+        return step
+
+    def _step_of_both(self, bend, away, length, stiffness, free):
+        """Least squares of both parts, whose rows of unlike size a QR decomposition keeps apart
+        (Cox and Higham, 1998: rows sorted, columns pivoted)."""
+        held = ~free
+        # What is held by its length is well determined by the rest: it is eliminated first.
+        unit = self._prox_units(length)
+        unit[free] = 1.0 / np.sqrt(bend.diagonal()[free])
+        matrix = self._in_units(unit)
+        factor = cho_factor(matrix[np.ix_(held, held)], lower=True)
+        cross = matrix[np.ix_(free, held)]
+        values, vectors = eigh(matrix[np.ix_(free, free)] - cross @ cho_solve(factor, cross.T))
+        seen = values > len(values) * RANK
+        root, vectors = np.sqrt(values[seen]), vectors[:, seen].T
+        moved = cho_solve(factor, unit[held] * (bend[np.ix_(held, held)] @ away[held]))
+        by_held = unit[free] * (bend[np.ix_(free, held)] @ (away[held] - unit[held] * moved))
+        right = root * (vectors @ (away[free] / unit[free])) + (vectors @ by_held) / root
+        step = np.empty(len(away))
+        step[free] = _stiff_solution(root[:, None] * vectors, stiffness[free], -right)
+        slope = unit[held] * self.product(away)[held]
+        step[held] = -cho_solve(factor, slope + cross.T @ step[free])
+        return unit * step
+
+    def _bounded_prox(self, c, away, length, low, high):
         # At the top it would be imported before itself.
         from sklearn_losses._solvers.quadratic import CoordinateDescent, Holding
 
-        free = self._free_prox(c, length)
+        free = self._free_prox(c, away, length)
         if ((low <= free) & (free <= high)).all():
             return free
-        root = np.sqrt(length)
-        unit = np.where(root > 0.0, root, 1.0)
-        matrix = self._in_root(root)
+        unit = self._prox_units(length)
+        matrix = self._in_units(unit)
         matrix = matrix.toarray() if sparse.issparse(matrix) else matrix
-        start = np.clip(free, low, high)
-        y = (start - c) / unit
-        slope = root * self.gradient(c) + matrix @ y
+        unit = np.where(unit > 0.0, unit, 1.0)
+        y = (np.clip(free, low, high) - c) / unit
+        slope = unit * self.product(away) + matrix @ y
         feature = np.arange(len(c), dtype=np.int32)
         held = Holding(feature, unit, np.zeros(len(c)), None, low - c, high - c)
         # Until a pass moves no more than rounding does.
-        size = float(y @ y) + float(np.sum((slope / matrix.diagonal()) ** 2))
-        least = np.finfo(np.float64).eps ** 2 * float(matrix.diagonal().max()) * size
-        to = CoordinateDescent(matrix, slope, y, held).run(least, None)
+        size = float(y @ y) + float(slope @ slope)
+        least = np.finfo(np.float64).eps ** 2 * size
+        with np.errstate(over="ignore"):  # of distances to bounds over steps that are next to 0
+            to = CoordinateDescent(matrix, slope, y, held).run(least, None)
         # Over a unit and back may be an ulp away from a bound.
         u = c + unit * to
         u = np.where(to <= (low - c) / unit, low, u)
         u = np.where(to >= (high - c) / unit, high, u)
         return np.clip(u, low, high)
+
+
+def _stiff_solution(rows, diagonal, right):
+    """The x with the least ``sum((rows @ x - right)**2) + sum((diagonal * x)**2)``."""
+    largest = diagonal.max()
+    if largest < NOTHING:  # all that counts is how they compare
+        diagonal = diagonal * (NOTHING / largest)
+    whole = np.vstack([rows, np.diag(diagonal)])
+    right = np.concatenate([right, np.zeros(len(diagonal))])
+    order = np.argsort(-np.abs(whole).max(axis=1), kind="stable")
+    right, upper, pivots = qr_multiply(whole[order], right[order], pivoting=True)
+    x = np.empty(len(diagonal))
+    x[pivots] = solve_triangular(upper, right)
+    return x
 
 
 def _padded(matrix, width):
@@ -205,6 +297,19 @@ def _padded(matrix, width):
 
 
 def _solution(matrix, right):
+    """Of a system with a diagonal of 1, or None where it is too near a singular one."""
     if sparse.issparse(matrix):
-        return splu(matrix).solve(right)
-    return cho_solve(cho_factor(matrix, lower=True, check_finite=False), right, check_finite=False)
+        try:
+            factor = splu(matrix)
+        except RuntimeError:  # a pivot of 0
+            return None
+        regular = np.abs(factor.U.diagonal()).min() > SINGULAR
+        return factor.solve(right) if regular else None
+    try:
+        factor = cho_factor(matrix, lower=True, check_finite=False)
+    except LinAlgError:
+        return None
+    inverse_condition, _ = dpocon(factor[0], np.abs(matrix).sum(axis=0).max(), uplo="L")
+    if inverse_condition < SINGULAR:
+        return None
+    return cho_solve(factor, right, check_finite=False)
