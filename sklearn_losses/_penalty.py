@@ -416,13 +416,14 @@ class Held:
         return float(made)
 
     def prox(self, coef, length):
-        unknown = np.isinf(length)  # of weights that no gradient has moved yet
+        """Where steps lead: `length` as engines give it, whose steps of weights without a gradient
+        so far have none; quadratic penalties move these too."""
         if self.quadratic is not None:  # made once for all steps
-            length = np.where(unknown, self.quadratic.far(), length)
             wide = coef.astype(np.float64)
+            length = self.quadratic.lengths(wide, length)
             moved = self.quadratic.prox_of_rows(wide, length, self.low, self.high)
             return moved.astype(coef.dtype, copy=False)
-        length = np.where(unknown, 0.0, length)
+        length = np.maximum(length, 0.0)
         moved = self.penalty.prox(coef, length, self.alpha, self.low, self.high)
         moved = self._like(coef, "prox", moved)
         if self.low is None:

@@ -21,7 +21,7 @@ from scipy.sparse.linalg import splu
 SEMIDEFINITE = 1e-10
 # Sparse matrices of so many rows are factored as dense ones.
 SMALL = 200
-# What such lengths are times the curvature.
+# The most that lengths of steps by this gradient alone are, times the curvature.
 FAR = 1e6
 # Systems of steps whose reciprocal condition number (sparse: least pivot) is below this lose more
 # digits than they may.
@@ -143,10 +143,15 @@ class Quadratic:
         on_diagonal = np.array_equal(factor.perm_r, factor.perm_c)
         return on_diagonal and bool((factor.U.diagonal() > 0.0).all())
 
-    def far(self):
-        """Lengths of steps that end all but where this is least: of each variable."""
-        bend = np.asarray(self.diagonal())
-        return np.where(bend > 0.0, FAR / np.where(bend > 0.0, bend, 1.0), 0.0)
+    def lengths(self, rows, length):
+        """Lengths of steps, of which those below 0 are minus how far a gradient is to lead: this
+        one's, as there has been no other."""
+        unknown = length < 0.0
+        if not unknown.any():
+            return length
+        bend = np.broadcast_to(self.diagonal(), rows.shape)
+        slope = np.maximum(np.abs(self.gradient(rows)), -length * bend / FAR)
+        return np.where(unknown, -length / np.where(slope > 0.0, slope, np.inf), length)
 
     def prox_of_rows(self, rows, length, low=None, high=None):
         """Of each row c the u in [low, high] that minimises ``sum((u - c)**2 / (2 * length))`` plus
@@ -203,6 +208,9 @@ class Quadratic:
             over = sparse.diags_array(unit)
             rest = self.bend - sparse.diags_array(self.bend.diagonal())
             return sparse.csc_array(over @ rest @ over + sparse.eye_array(len(unit)))
+        return self._dense_in_units(unit)
+
+    def _dense_in_units(self, unit):
         made = self._dense() * unit * unit[:, None]
         made[np.diag_indices(len(unit))] = 1.0
         return made
@@ -234,7 +242,7 @@ class Quadratic:
         # What is held by its length is well determined by the rest: it is eliminated first.
         unit = self._prox_units(length)
         unit[free] = 1.0 / np.sqrt(bend.diagonal()[free])
-        matrix = self._in_units(unit)
+        matrix = self._dense_in_units(unit)
         factor = cho_factor(matrix[np.ix_(held, held)], lower=True)
         cross = matrix[np.ix_(free, held)]
         values, vectors = eigh(matrix[np.ix_(free, free)] - cross @ cho_solve(factor, cross.T))
@@ -257,8 +265,7 @@ class Quadratic:
         if ((low <= free) & (free <= high)).all():
             return free
         unit = self._prox_units(length)
-        matrix = self._in_units(unit)
-        matrix = matrix.toarray() if sparse.issparse(matrix) else matrix
+        matrix = self._dense_in_units(unit)
         unit = np.where(unit > 0.0, unit, 1.0)
         y = (np.clip(free, low, high) - c) / unit
         slope = unit * self.product(away) + matrix @ y

@@ -58,9 +58,12 @@ class PenaltyProx(Prox):
     def __call__(self, w, length):
         length = np.broadcast_to(length, w.shape)
         bend = BENDS.get(type(self.penalty))
-        if bend is not None:  # what no gradient has moved yet goes all but where the penalty is least
-            free = np.where(bend > 0.0, 1e6 / (ALPHA * np.where(bend > 0.0, bend, 1.0)), 0.0)
-            length = np.where(length == 0.0, free, length)
+        if bend is not None:
+            # What no gradient has moved yet goes by the penalty's, as far as the rate.
+            slope = np.abs(self.penalty.violation(w, np.zeros(w.shape), ALPHA))
+            most = 1e6 / np.where(bend > 0.0, ALPHA * bend, np.inf)
+            own = np.minimum(self.rate / np.where(slope > 0.0, slope, 1e-300), most)
+            length = np.where(length == 0.0, own, length)
         return self.penalty.prox(w, length, ALPHA, self.low, self.high)
 
 

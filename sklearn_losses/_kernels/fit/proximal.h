@@ -10,8 +10,8 @@
 
 namespace sl {
 
-// Of each weight, in its own unit: where it would go, then where it is sent; the length of its step, `unknown` where
-// that follows from gradients that have not come yet.
+// Of each weight, in its own unit: where it would go, then where it is sent; the length of its step. Where that follows
+// from gradients that have not come yet, it is `unknown` times how far a first gradient would lead.
 struct Aim {
     double *to, *length, unknown;
 };
@@ -42,8 +42,8 @@ struct AimBody {
             const Proposal<T> proposal = {&to, &length, -inf_<T>(), inf_<T>(), unit};
             scaled_step(own, move->moment, slab.w[i], scale * T(slab.g[i]), state, proposal);
             aim->to[i] = double(to) * double(unit);
-            const bool unknown = length == T(0) && move->moment.rate != 0.0;
-            aim->length[i] = unknown ? aim->unknown : double(length) * double(unit) * double(unit);
+            aim->length[i] = length == T(0) ? aim->unknown * move->moment.rate * double(unit)
+                                            : double(length) * double(unit) * double(unit);
         });
     }
 };
