@@ -6,6 +6,7 @@ from decimal import Context, Decimal
 from fractions import Fraction
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 
 
@@ -86,6 +87,9 @@ def _same(a, b):
         return True
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
         return len(a) == len(b) and all(map(_same, a, b))
+    if sparse.issparse(a) or sparse.issparse(b):
+        both = sparse.issparse(a) and sparse.issparse(b) and a.shape == b.shape
+        return both and (a != b).nnz == 0
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return np.array_equal(a, b)
     return a == b

@@ -2,7 +2,9 @@
 one."""
 
 import inspect
+import numbers
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -145,6 +147,12 @@ class Penalty(Parametric):
         """The weights of each ``|c_j|`` and of each ``c_j**2 / 2``, where the penalty is a sum of
         such terms: two floats, or arrays of shape (n_features,). Else None."""
 
+    def _quadratic(self, alpha, n_features):
+        """`Quadratic`, where the penalty is one that is no sum of squares around 0; else None."""
+
+    def _check_loss(self, loss):
+        """Raise the error of parameters that have no meaning for a loss."""
+
     def _as_name(self):
         """The estimators' `penalty` and `l1_ratio` that mean the same; (None, None) where none
         do."""
@@ -167,42 +175,8 @@ def _check_call(penalty, name, arguments):
         ) from None
 
 
-class Compiled(Penalty):
-    """What the penalties of the kernels share. A subclass with a method of its own is followed in
-    Python."""
-
-    _struct = None  # of penalties.h
-
-    def _share(self):
-        """Of the L1 part."""
-        return 1.0
-
-    def _members(self, n_features):
-        """The features of each group, or None."""
-
-    def _factors(self, n_features, groups):
-        """Weights of the features, or of the groups, or None."""
-
-    def _finds_violation(self):
-        own = type(self).violation is not Compiled.violation
-        return own or type(self).prox is Compiled.prox
-
-    def _is_own(self):
-        return any(getattr(type(self), name) is not getattr(Compiled, name) for name in METHODS)
-
-    def _kernel(self, alpha, n_features, l2_apart=False):
-        made = self._made(alpha, n_features, l2_apart)
-        return None if self._is_own() else made
-
-    def _made(self, alpha, n_features, l2_apart=False):
-        """The struct's."""
-        alpha = check_number(type(self).__name__, "alpha", alpha, NON_NEGATIVE)
-        params, share = self._numbers(), self._share()
-        groups = self._members(n_features)
-        weights = self._factors(n_features, groups)
-        return PenaltyKernel(
-            self._struct, n_features, alpha, share, params, weights, groups, l2_apart
-        )
+class Arguments(Penalty):
+    """What methods are given, checked."""
 
     def _error(self, message):
         return ValueError(f"{type(self).__name__}: {message}")
@@ -240,6 +214,51 @@ class Compiled(Penalty):
             raise self._error(f"low must be at most high; got low={got[0]}, high={got[1]}")
         return low, high
 
+    def _lengths(self, coef, length):
+        length = self._like(coef, length, "length")
+        inside = NON_NEGATIVE.contains(length)
+        if not inside.all():
+            raise self._error(f"length must be in {NON_NEGATIVE}; got {length[~inside][0]}")
+        return length
+
+
+class Compiled(Arguments):
+    """What the penalties of the kernels share. A subclass with a method of its own is followed in
+    Python."""
+
+    _struct = None  # of penalties.h
+
+    def _share(self):
+        """Of the L1 part."""
+        return 1.0
+
+    def _members(self, n_features):
+        """The features of each group, or None."""
+
+    def _factors(self, n_features, groups):
+        """Weights of the features, or of the groups, or None."""
+
+    def _finds_violation(self):
+        own = type(self).violation is not Compiled.violation
+        return own or type(self).prox is Compiled.prox
+
+    def _is_own(self):
+        return any(getattr(type(self), name) is not getattr(Compiled, name) for name in METHODS)
+
+    def _kernel(self, alpha, n_features, l2_apart=False):
+        made = self._made(alpha, n_features, l2_apart)
+        return None if self._is_own() else made
+
+    def _made(self, alpha, n_features, l2_apart=False):
+        """The struct's."""
+        alpha = check_number(type(self).__name__, "alpha", alpha, NON_NEGATIVE)
+        params, share = self._numbers(), self._share()
+        groups = self._members(n_features)
+        weights = self._factors(n_features, groups)
+        return PenaltyKernel(
+            self._struct, n_features, alpha, share, params, weights, groups, l2_apart
+        )
+
     def value(self, coef, alpha):
         coef = self._coef(coef)
         kernel = self._made(alpha, coef.shape[-1])
@@ -248,10 +267,7 @@ class Compiled(Penalty):
     def prox(self, coef, length, alpha, low=None, high=None):
         coef = self._coef(coef)
         kernel = self._made(alpha, coef.shape[-1])
-        length = self._like(coef, length, "length")
-        inside = NON_NEGATIVE.contains(length)
-        if not inside.all():
-            raise self._error(f"length must be in {NON_NEGATIVE}; got {length[~inside][0]}")
+        length = self._lengths(coef, length)
         moved = kernel.prox(self._like(coef, coef, "coef"), length, *self._bounds(coef, low, high))
         return moved.reshape(coef.shape).astype(coef.dtype, copy=False)
 
@@ -288,6 +304,68 @@ class Compiled(Penalty):
         return weights
 
 
+class Grouping:
+    """Mixin: the parameter `groups`, of features."""
+
+    _covers = True  # whether each feature is in one
+
+    def _members(self, n_features):
+        groups = self.groups
+        unordered = isinstance(groups, str | bytes | dict | set | frozenset)
+        if unordered or not hasattr(groups, "__len__") or not np.iterable(groups):
+            raise self._error(
+                f"groups must be an array of {n_features} integer labels, or lists of the features "
+                f"of each group; got {groups!r}"
+            )
+        groups = list(groups)
+        labels = [_is_integer(label) for label in groups]
+        if any(labels) and not all(labels):
+            first = labels.index(False)
+            raise self._error(
+                "groups must hold integer labels, or lists of at least one feature, not both; "
+                f"got {groups[first]!r} at index {first}"
+            )
+        return self._labelled(n_features) if all(labels) else self._listed(n_features)
+
+    def _labelled(self, n_features):
+        labels = [int(label) for label in self.groups]  # of any size
+        if len(labels) != n_features:
+            raise self._error(
+                f"groups must have a label for each of {n_features} features; got {len(labels)}"
+            )
+        position = {label: at for at, label in enumerate(sorted(set(labels)))}
+        labels = np.array([position[label] for label in labels], dtype=np.int64)
+        sizes = np.bincount(labels)
+        return np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])
+
+    def _listed(self, n_features):
+        for at, group in enumerate(self.groups):
+            if not np.iterable(group) or not len(group) or not all(map(_is_integer, group)):
+                raise self._error(
+                    "groups must hold integer labels, or lists of at least one feature; "
+                    f"got {group!r} at index {at}"
+                )
+        members = [np.array([int(feature) for feature in group]) for group in self.groups]
+        features = np.concatenate(members)
+        outside = (features < 0) | (features >= n_features)
+        if outside.any():
+            raise self._error(
+                f"groups must hold features from 0 to {n_features - 1}; got {features[outside][0]}"
+            )
+        counts = np.bincount(features, minlength=n_features)
+        wrong = counts != 1 if self._covers else counts > 1
+        if wrong.any():
+            first, how = int(wrong.argmax()), "once" if self._covers else "at most once"
+            raise self._error(
+                f"groups must hold each feature {how}; got feature {first} {counts[first]} times"
+            )
+        return members
+
+
+def _is_integer(x):
+    return isinstance(x, numbers.Integral) and not isinstance(x, bool | np.bool_)
+
+
 # What a subclass may define.
 METHODS = ("value", "prox", "violation")
 # Coefficients below this have a finite penalty.
@@ -322,6 +400,11 @@ class Held:
         """`Penalty._sums`."""
         return self.penalty._sums(self.alpha, self.n_features)
 
+    @cached_property
+    def quadratic(self):
+        """`Penalty._quadratic`."""
+        return self.penalty._quadratic(self.alpha, self.n_features)
+
     def value(self, coef):
         value = self.penalty.value(coef, self.alpha)
         made = np.asarray(value)
@@ -333,6 +416,14 @@ class Held:
         return float(made)
 
     def prox(self, coef, length):
+        """Where steps lead: `length` as engines give it, whose steps of weights without a gradient
+        so far have none; quadratic penalties move these too."""
+        if self.quadratic is not None:  # made once for all steps
+            wide = coef.astype(np.float64)
+            length = self.quadratic.lengths(wide, length)
+            moved = self.quadratic.prox_of_rows(wide, length, self.low, self.high)
+            return moved.astype(coef.dtype, copy=False)
+        length = np.maximum(length, 0.0)
         moved = self.penalty.prox(coef, length, self.alpha, self.low, self.high)
         moved = self._like(coef, "prox", moved)
         if self.low is None:

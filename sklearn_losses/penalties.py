@@ -1,14 +1,13 @@
 """Penalties of the coefficients: one class each, named as published. `PENALTIES` maps every name to
 its class; `get_penalty` makes a penalty from a name. No arithmetic: that is in
-``_kernels/fit/penalties.h``."""
-
-import numbers
+``_kernels/fit/penalties.h``, and of quadratic penalties in ``_quadratic.py``."""
 
 import numpy as np
 
 from sklearn_losses._interval import UNIT, Interval
 from sklearn_losses._parameters import from_name
-from sklearn_losses._penalty import Compiled, Penalty
+from sklearn_losses._penalty import Compiled, Grouping, Penalty
+from sklearn_losses._prior_penalties import GaussianPrior, SmoothPenalty
 
 
 class Weighted(Compiled):
@@ -131,62 +130,11 @@ class ElasticNet(Weighted):
         return self._numbers()[0]
 
 
-class _Grouped(Compiled):
+class _Grouped(Grouping, Compiled):
     """Norms of groups of features."""
 
     _struct = "SparseGroup"
     convex = True
-
-    def _members(self, n_features):
-        groups = self.groups
-        unordered = isinstance(groups, str | bytes | dict | set | frozenset)
-        if unordered or not hasattr(groups, "__len__") or not np.iterable(groups):
-            raise self._error(
-                f"groups must be an array of {n_features} integer labels, or lists of the features "
-                f"of each group; got {groups!r}"
-            )
-        groups = list(groups)
-        labels = [_is_integer(label) for label in groups]
-        if any(labels) and not all(labels):
-            first = labels.index(False)
-            raise self._error(
-                "groups must hold integer labels, or lists of at least one feature, not both; "
-                f"got {groups[first]!r} at index {first}"
-            )
-        return self._labelled(n_features) if all(labels) else self._listed(n_features)
-
-    def _labelled(self, n_features):
-        labels = [int(label) for label in self.groups]  # of any size
-        if len(labels) != n_features:
-            raise self._error(
-                f"groups must have a label for each of {n_features} features; got {len(labels)}"
-            )
-        position = {label: at for at, label in enumerate(sorted(set(labels)))}
-        labels = np.array([position[label] for label in labels], dtype=np.int64)
-        sizes = np.bincount(labels)
-        return np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])
-
-    def _listed(self, n_features):
-        for at, group in enumerate(self.groups):
-            if not np.iterable(group) or not len(group) or not all(map(_is_integer, group)):
-                raise self._error(
-                    "groups must hold integer labels, or lists of at least one feature; "
-                    f"got {group!r} at index {at}"
-                )
-        members = [np.array([int(feature) for feature in group]) for group in self.groups]
-        features = np.concatenate(members)
-        outside = (features < 0) | (features >= n_features)
-        if outside.any():
-            raise self._error(
-                f"groups must hold features from 0 to {n_features - 1}; got {features[outside][0]}"
-            )
-        counts = np.bincount(features, minlength=n_features)
-        if (counts != 1).any():
-            first = int((counts != 1).argmax())
-            raise self._error(
-                f"groups must hold each feature once; got feature {first} {counts[first]} times"
-            )
-        return members
 
     def _factors(self, n_features, groups):
         weights = self._checked_weights(len(groups), "group")
@@ -352,11 +300,8 @@ class SCAD(_Concave):
         self.gamma = gamma
 
 
-def _is_integer(x):
-    return isinstance(x, numbers.Integral) and not isinstance(x, bool | np.bool_)
-
-
-PENALTIES = {c.name: c for c in (L1, L2, ElasticNet, GroupLasso, SparseGroup, MCP, SCAD)}
+_CLASSES = (L1, L2, ElasticNet, GroupLasso, SparseGroup, MCP, SCAD, GaussianPrior, SmoothPenalty)
+PENALTIES = {c.name: c for c in _CLASSES}
 
 __all__ = ["PENALTIES", "Penalty", "get_penalty", *sorted(c.__name__ for c in PENALTIES.values())]
 

@@ -57,6 +57,10 @@ def _is_a_sum(loss, settings):
     return settings.sums() is not None
 
 
+def _has_parts(loss, settings):
+    return settings.parts() is not None
+
+
 def _is_a_mean(loss, settings):
     return not loss.is_joint
 
@@ -99,8 +103,14 @@ NEEDS = {
     "sums": (
         _is_a_sum,
         "optimizer={optimizer!r} needs a penalty that is a sum of L1 and L2 parts: L1, L2 or "
-        "ElasticNet; {penalty!r} has a proximal operator (`prox`) alone. Use optimizer='gd', or "
-        "one that steps, such as optimizer='saga'",
+        "ElasticNet; {penalty!r} is none. Use optimizer='gd', or one that steps, such as "
+        "optimizer='saga'",
+    ),
+    "parts": (
+        _has_parts,
+        "optimizer={optimizer!r} needs a penalty that is a sum of L1 and L2 parts, or quadratic: "
+        "L1, L2, ElasticNet, GaussianPrior or SmoothPenalty; {penalty!r} has a proximal operator "
+        "(`prox`) alone. Use optimizer='gd', or one that steps, such as optimizer='saga'",
     ),
     "curvature": (
         _has_curvature,

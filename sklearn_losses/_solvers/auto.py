@@ -46,6 +46,10 @@ class Facts:
         return self.meets("sums")
 
     @property
+    def parts(self):
+        return self.meets("parts")
+
+    @property
     def kinked(self):
         return self.sums and bool(np.any(self.settings.sums()[0]))
 
@@ -82,7 +86,7 @@ RULES = (
         Newton,
         "a loss with a derivative; an L1, MCP or SCAD penalty, or one of groups or your own with "
         f"at most {MOST_WIDTH} features",
-        lambda f: f.smooth and (f.kinked or (not f.sums and f.width <= MOST_WIDTH)),
+        lambda f: f.smooth and (f.kinked or (not f.parts and f.width <= MOST_WIDTH)),
     ),
     Rule(
         Newton,
@@ -90,7 +94,7 @@ RULES = (
         f"loss at most {MOST_PAIRS} features times classes",
         lambda f: (
             f.smooth
-            and f.sums
+            and f.parts
             and (f.width <= MOST_PAIRS or not (f.bounded or f.loss.is_multiclass))
         ),
     ),
@@ -108,8 +112,8 @@ RULES = (
     ),
     Rule(
         LBFGS,
-        "a loss with a derivative or smooth neighbours; L1, L2 or elastic net penalties",
-        lambda f: f.meets("slope") and f.sums,
+        "a loss with a derivative or smooth neighbours; L1, L2, elastic net or quadratic penalties",
+        lambda f: f.meets("slope") and f.parts,
     ),
     Rule(GD, "a loss with a derivative, or smooth neighbours", lambda f: f.meets("slope")),
     Rule(SAGA, "other losses", lambda f: True),

@@ -39,7 +39,8 @@ from sklearn_losses.optimizers import SGD
 # A recommended rate is divided by this when a fit has blown up, so often at most.
 SHORTER = 4.0
 MOST_RETRIES = 30
-# An epoch blew up where its mean loss, above the floor, is so many times that of the best constant.
+# An epoch blew up where its mean loss, above the floor, is so many times the best constant's
+# objective.
 BLOWN_UP = 4.0
 # A part of a stream on which steps lead to this many times the loss of the constant, through a link
 # that grows without bound, is refused: from where they lead no later part brings them back.
@@ -107,6 +108,7 @@ class Batches(Descent):
         self.memory = optimizer.memory
         self.own_criterion = self.memory is not None
         self.snapshots = getattr(optimizer, "every", None)
+        self.shape = (data.n_outputs, data.X.shape[1])  # of the weights
         self.adapts = optimizer.recommended_rate is not None  # the length of each coordinate's step
         self.X, self.data = data.X, data
         self.columns = data.columns
@@ -177,8 +179,16 @@ class Batches(Descent):
             spread = self.units.spread
             return Coordinates(spread_units(self.scale, spread), spread, center)
         length = self.units.length
-        unit = curvature_units(self.scale, length, self.settings.bend)
+        unit = curvature_units(self.scale, length, self._bend())
         return Coordinates(unit, np.sqrt(length), center)
+
+    def _bend(self):
+        """The penalty's curvature; of one that is followed by its operator, whatever the length of
+        steps, that of features without data, which nothing else bends."""
+        own = self.settings.own
+        if own is None or own.quadratic is None:
+            return self.settings.bend
+        return np.where(self.scale > 0, 0.0, own.quadratic.diagonal())
 
     def _slopes(self):
         """Sizes of gradients in the coordinates, by output; 0 where they are rounding, as of
@@ -261,7 +271,9 @@ class Batches(Descent):
         if self.stream:
             return False
         reference = self.reference
-        largest = BLOWN_UP * (reference.objective - reference.floor)
+        # A penalty that draws weights away from 0 is paid for with losses up to its price there.
+        paid = reference.objective + self.settings.price_of_0(self.shape)
+        largest = BLOWN_UP * (paid - reference.floor)
         return epoch.loss - reference.floor > max(largest, 1e-300)
 
     def _went_astray(self, epoch):
@@ -309,7 +321,9 @@ class Batches(Descent):
         mean, intercept_mean = to_host(self.engine.memory_gradient())
         coef, intercept = to_host((self.engine.coef(), self.engine.intercepts()))
         settings = self.settings
-        made = curvature_coordinates(self.columns, self.units.length, settings)
+        parts = settings.parts()
+        bend = 0.0 if parts is None else parts[1].diagonal()
+        made = curvature_coordinates(self.columns, self.units.length, settings.fit_intercept, bend)
         coef = np.asarray(coef, dtype=np.float64)
         if made.center is not None and hasattr(self.X, "indptr"):
             mean = mean - intercept_mean[:, None] * made.center

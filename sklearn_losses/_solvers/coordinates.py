@@ -332,7 +332,7 @@ def curvature_units(scale, length, l2):
     return 1.0 / np.sqrt(np.where(curvature > 0, curvature, 1.0))
 
 
-def curvature_coordinates(columns, length, settings):
+def curvature_coordinates(columns, length, fit_intercept, bend):
     """Coordinates in which the curvature is about 1, for what takes all rows at a time: sparse
     columns are centred too, as that is one product of vectors more.
 
@@ -340,11 +340,13 @@ def curvature_coordinates(columns, length, settings):
     ----------
     columns : Columns
     length : ndarray of shape (n_outputs,)
-    settings : Settings
+    fit_intercept : bool
+    bend : float or ndarray of shape (n_features,)
+        The penalty's curvature.
     """
-    center = columns.mean if settings.fit_intercept else None
+    center = columns.mean if fit_intercept else None
     scale = columns.scales(0.0 if center is None else center, per_entry=False)
-    return Coordinates(curvature_units(scale, length, settings.bend), np.sqrt(length), center)
+    return Coordinates(curvature_units(scale, length, bend), np.sqrt(length), center)
 
 
 def spread_units(scale, spread):

@@ -8,6 +8,7 @@ import numpy as np
 
 from sklearn_losses._array import to_host
 from sklearn_losses._penalty import Held
+from sklearn_losses._quadratic import Quadratic
 from sklearn_losses._states import of_fit
 from sklearn_losses.optimizers import Optimizer
 from sklearn_losses.schedules import BatchGrowth, Schedule
@@ -64,9 +65,18 @@ class Settings:
         these, else None: two floats, or arrays of shape (n_features,)."""
         return (self.l1, self.l2) if self.own is None else self.own.sums()
 
+    def parts(self):
+        """The weights of each ``|c_j|``, and the rest as a `Quadratic`, where the penalty is these
+        two, else None."""
+        quadratic = None if self.own is None else self.own.quadratic
+        if quadratic is not None:
+            return 0.0, quadratic
+        sums = self.sums()
+        return None if sums is None else (sums[0], Quadratic(sums[1]))
+
     @property
     def bend(self):
-        """The penalty's part of the curvature, where it is known: float, or an array of shape
+        """The curvature of a penalty that is a sum, of each feature: float, or an array of shape
         (n_features,)."""
         sums = self.sums()
         return 0.0 if sums is None else sums[1]
@@ -85,6 +95,10 @@ class Settings:
             rest = self.l1 * float(np.abs(coef).sum())
             rest += 0.0 if self.own is None else self.own.value(coef)
             return 0.5 * decay * float(np.sum(coef**2)), rest
+
+    def price_of_0(self, shape):
+        """The penalty where all weights are 0: of one that draws them elsewhere it is not 0."""
+        return 0.0 if self.own is None else self.own.value(np.zeros(shape))
 
     def with_penalties(self, l1, l2):
         """The same with these strengths of the penalties."""
@@ -329,7 +343,8 @@ class Fit:
         size = 0.0 if reference is None else reference.objective - reference.floor
         if reference is None or not size > 1e3 * reference.rounding:
             return "converged"
-        worse = metric - reference.objective > NOISE * size
+        constant = reference.objective + self.settings.price_of_0(self.descent.model().coef.shape)
+        worse = metric - constant > NOISE * size
         return "no_progress" if worse else "converged"
 
     def report(self, epoch, metric):

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from sklearn_losses._array import to_host
+from sklearn_losses._quadratic import Quadratic
 from sklearn_losses._solvers.coordinates import (
     Sample,
     curvature_coordinates,
@@ -71,11 +72,13 @@ class FullBatch(Descent):
         self.weight_factor = data.weight_factor()
         self.fixed_intercept = np.array(model.intercept, dtype=np.float64)
         length = loss_units(Sample(data), reference.constants).length
-        self.coordinates = curvature_coordinates(data.columns, length, settings)
+        parts = settings.parts()
+        self.own = settings.own if parts is None else None  # parts need no operator of their own
+        l1, self.quadratic = (0.0, Quadratic(0.0)) if parts is None else parts
+        self.coordinates = curvature_coordinates(
+            data.columns, length, settings.fit_intercept, self.quadratic.diagonal()
+        )
         unit = self.coordinates.unit
-        sums = settings.sums()
-        self.own = settings.own if sums is None else None  # sums need no operator of their own
-        l1, self.l2 = (0.0, 0.0) if sums is None else sums
         self.objectives = [self._made(self.stages[0][0])]
         n_outputs = data.n_outputs
         free = np.full(n_outputs if settings.fit_intercept else 0, np.inf)
@@ -88,7 +91,7 @@ class FullBatch(Descent):
         self.bounded = settings.low is not None
         self.l1 = np.zeros(len(self.low))
         self.l1[: unit.size] = (l1 * unit).ravel()
-        self.has_l1, self.has_l2 = bool(np.any(l1)), bool(np.any(self.l2))
+        self.has_l1, self.has_l2 = bool(np.any(l1)), bool(self.quadratic)
         self.holds = self.has_l1 or self.bounded or self.own is not None
         self.z = self.objectives[0].join(model.coef, model.intercept)
         if self.bounded:
@@ -102,7 +105,12 @@ class FullBatch(Descent):
 
     def _made(self, data):
         return Objective(
-            data, self.settings, self.coordinates, self.l2, self.weight_factor, self.fixed_intercept
+            data,
+            self.settings,
+            self.coordinates,
+            self.quadratic,
+            self.weight_factor,
+            self.fixed_intercept,
         )
 
     def objective(self):
@@ -216,7 +224,7 @@ class FullBatch(Descent):
                 # What all classes share is nothing to the loss: along it the penalty bends alone,
                 # too little for the gap to be seen there.
                 coef = coef.astype(np.float64)
-                coef -= coef.mean(axis=0)
+                coef -= self.quadratic.away(coef).mean(axis=0)
         made = Model(coef.astype(self.dtype), np.array(intercept, dtype=np.float64))
         return self.occurring.widened(made)
 
@@ -317,7 +325,7 @@ class GradientDescent(FullBatch):
 class LimitedMemoryBFGS(FullBatch):
     """SciPy's L-BFGS-B. With L1 each weight is its positive part minus its negative part."""
 
-    needs = (*FullBatch.needs, "sums")
+    needs = (*FullBatch.needs, "parts")
     whole = True
 
     def __init__(self, *args, **kwargs):

@@ -124,7 +124,7 @@ class ProximalNewton(Descent):
         if self.settings.low is not None:
             coef = np.clip(coef, self.settings.low, self.settings.high)
         if self.data.losses[0].is_multiclass and self.parts[0].shared_is_free():
-            coef -= coef.mean(axis=0)
+            coef -= self.settings.parts()[1].away(coef).mean(axis=0)
         coef = coef.astype(self.dtype)
         if not self.settings.fit_intercept:
             return self.occurring.widened(Model(coef, self.fixed_intercept.copy()))

@@ -54,22 +54,22 @@ class Objective:
         With the losses of the stage.
     settings : Settings
     coordinates : Coordinates
-    l2 : float or ndarray of shape (n_features,)
-        The weight of the L2 penalty, of each feature.
+    quadratic : Quadratic
+        The part of the penalty that is one.
     weight_factor : float
         Of the fit's own sample weights: those of a smooth counterpart are no weights.
     fixed_intercept : ndarray of shape (n_outputs,)
         The intercepts where none are fitted.
     """
 
-    def __init__(self, data, settings, coordinates, l2, weight_factor, fixed_intercept):
+    def __init__(self, data, settings, coordinates, quadratic, weight_factor, fixed_intercept):
         self.problem = make_problem(data, settings, weight_factor=weight_factor)
         self.dtype = data.X.dtype
         self.coordinates = coordinates
         self.shape = (data.n_outputs, data.X.shape[1])
         self.n_weights = self.shape[0] * self.shape[1]
         self.fit_intercept = settings.fit_intercept
-        self.l2, self.has_l2 = l2, np.any(l2)
+        self.quadratic, self.bends = quadratic, bool(quadratic)
         self.low, self.high = settings.low, settings.high
         self.loss = self.gradient_norm = math.nan
         self.fixed_intercept = fixed_intercept
@@ -123,13 +123,10 @@ class Objective:
         self.gradient_norm = math.sqrt(square) if math.isfinite(square) else math.nan
         if made.center is not None:
             gradient -= of_intercept[:, None] * made.center
-        if self.has_l2:
+        if self.bends:
             coef = coef.astype(np.float64, copy=False)
-            if np.ndim(self.l2):
-                loss += 0.5 * float(np.vdot(coef, self.l2 * coef))
-            else:
-                loss += 0.5 * self.l2 * float(np.vdot(coef, coef))
-            gradient += self.l2 * coef
+            loss += self.quadratic.value(coef)
+            gradient += self.quadratic.gradient(coef)
         gradient *= made.unit
         parts = [gradient.ravel()]
         if self.fit_intercept:

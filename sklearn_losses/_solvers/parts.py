@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from sklearn_losses._kernels.fit._penalties import PenaltyKernel
+from sklearn_losses._quadratic import Quadratic
 from sklearn_losses._solvers.quadratic import Holding
 from sklearn_losses._solvers.views import CLOSE, TINY, View
 
@@ -30,9 +31,9 @@ MOST_OF_ALL = 2
 
 
 def holding_of(settings, unit, width):
-    """`Holding` of the variables of one output, and the L2 weights of the variables."""
+    """`Holding` of the variables of one output, and the `Quadratic` of them."""
     d = len(unit)
-    sums = settings.sums()
+    parts = settings.parts()
 
     def padded(values, last):
         made = np.full(width, last, dtype=np.float64)
@@ -42,11 +43,11 @@ def holding_of(settings, unit, width):
     feature = np.full(width, -1, dtype=np.int32)
     feature[:d] = np.arange(d, dtype=np.int32)
     unit_of_all = padded(unit, 1.0)
-    l2 = np.zeros(width) if sums is None else padded(sums[1] * unit**2, 0.0)
-    kinked = sums is not None and np.any(sums[0])
-    l1 = None if sums is None else padded(sums[0] * unit, 0.0)
+    quadratic = Quadratic(0.0) if parts is None else parts[1]
+    kinked = parts is not None and np.any(parts[0])
+    l1 = None if parts is None else padded(parts[0] * unit, 0.0)
     kernel = None
-    if sums is None:
+    if parts is None:
         kernel = settings.own.kernel()
     elif kinked and settings.own is not None:
         kernel = settings.own.penalty._kernel(settings.alpha, d, l2_apart=True)
@@ -55,7 +56,8 @@ def holding_of(settings, unit, width):
     low = high = None
     if settings.low is not None:
         low, high = padded(settings.low, -np.inf), padded(settings.high, np.inf)
-    return Holding(feature, unit_of_all, l1, kernel, low, high), l2
+    held = Holding(feature, unit_of_all, l1, kernel, low, high)
+    return held, quadratic.in_variables(unit, width)
 
 
 def is_separable(own):
@@ -79,7 +81,7 @@ class Part:
 
     def __init__(self, newton, design, holding, rows, v, first):
         self.design, self.rows = design, rows
-        self.held, self.l2 = holding
+        self.held, self.quadratic = holding
         self.settings = newton.settings
         self.K = rows.n_outputs
         self.fixed = None
@@ -127,7 +129,7 @@ class Part:
 
     def penalty(self, v):
         """All that is added to the loss."""
-        held, more = self.held, 0.5 * float(np.sum(self.l2 * v * v))
+        held, more = self.held, self.quadratic.value(v)
         if held.l1 is not None:
             return more + (float(np.sum(held.l1 * np.abs(v))) if held.penalty else 0.0)
         return more + self.settings.own.value(self.weights(v))
@@ -160,13 +162,14 @@ class Part:
 
     def gradient(self):
         """Of the smooth part: ndarray of shape (n_outputs, width)."""
-        return self.slopes() + self.l2 * self.v
+        return self.slopes() + self.quadratic.gradient(self.v)
 
     def gradient_square(self):
         """The square of the norm of the mean loss's gradient, by the weights and intercepts that
         steps move."""
         view, d = self.view, self.view.design.n_features
-        gradient = view.gradient_at(self.v) - view.l2 * self.v[:, view.variables]
+        at = self.v[:, view.variables]
+        gradient = view.gradient_at(self.v) - view.quadratic.gradient(at)
         of_weights = gradient[:, :d] / view.held.unit[:d]
         if not self.settings.fit_intercept:
             return float(np.sum(of_weights**2))
@@ -177,7 +180,7 @@ class Part:
     def shared_is_free(self):
         """Whether what all classes share is nothing to the loss and bent by the penalty alone."""
         free = self.rows.loss.shift_is_nothing and self.held.penalty is None
-        return bool(np.any(self.l2)) and free and self.held.low is None
+        return bool(self.quadratic) and free and self.held.low is None
 
     # ----------------------------------------------------------------------------------- iterations
 
@@ -248,7 +251,8 @@ class Part:
         if not rows.has_flats(self.raw):
             return False
         bend, full = (
-            np.stack([view.design.squares(h) for h in rows.diagonal(self.raw, filled)]) + view.l2
+            np.stack([view.design.squares(h) for h in rows.diagonal(self.raw, filled)])
+            + view.quadratic.diagonal()
             for filled in (False, True)
         )
         least = self.violation(self.gradient())[:, view.variables]
@@ -263,7 +267,8 @@ class Part:
             self.columns, self.view = None, View(self, None)
             return True
         gradient = self.gradient()
-        bend = np.maximum(self.rows.diagonal(self.raw).sum(axis=1)[:, None] + self.l2, TINY)
+        own = self.quadratic.diagonal()
+        bend = np.maximum(self.rows.diagonal(self.raw).sum(axis=1)[:, None] + own, TINY)
         gains = (self.violation(gradient) ** 2 / (2.0 * bend))[:, :d].sum(axis=0)
         inside = np.zeros(d, dtype=bool) if self.columns is None else self.columns
         outside = float(gains[~inside].sum())
@@ -299,7 +304,7 @@ class Part:
     def follow(self, settings, holding, before):
         """Take another strength of the penalty; `before`: the last `holding`."""
         self.settings = settings
-        self.held, self.l2 = holding
+        self.held, self.quadratic = holding
         self.sparse_solution = self.held.penalty is not None and self.is_separable
         self.gap, self.ended, self.length, self.clipped = math.inf, None, 1.0, 0
         self.filled, self.patience, self.stuck, self.damping = 0, FILLED, 0, 0.0
@@ -354,8 +359,8 @@ class Part:
         return None
 
     def rest(self, v):
-        """What is added to the loss beside L2."""
-        return self.penalty(v) - 0.5 * float(np.sum(self.l2 * v * v))
+        """What is added to the loss beside the quadratic part."""
+        return self.penalty(v) - self.quadratic.value(v)
 
     def same_curvature(self):
         """Whether second derivatives at the raw predictions are those of the last matrix: of a

@@ -65,7 +65,8 @@ class View:
             self.variables = np.concatenate([columns, last]).astype(np.intp)
             self.design = design.take(columns)
             self.held = part.held.at(self.variables)
-        self.l2 = part.l2[self.variables]
+        self.quadratic = part.quadratic if columns is None else part.quadratic.at(self.variables)
+        self.l2 = self.quadratic.diagonal()
         self.width = self.design.width
         self.is_held = self.held.penalty is not None or self.held.low is not None
         self.first = None
@@ -103,7 +104,7 @@ class View:
                 if whole
                 else part.moved(self.design.transposed(part.u), self.variables)
             )
-            self.first = slopes + self.l2 * v[:, self.variables]
+            self.first = slopes + self.quadratic.gradient(v[:, self.variables])
         return self.first
 
     def was_exact(self, allowed):
@@ -127,6 +128,8 @@ class View:
         matrix of second derivatives has columns."""
         part, design = self.part, self.design
         if not (design.sparse and self.is_held and part.is_separable and part.K == 1):
+            return False
+        if not self.quadratic.is_diagonal:
             return False
         return SPARSER * design.kernel.entries < self.width**2
 
@@ -216,8 +219,8 @@ class View:
         return bool((gain[bend < STRAIGHT * pull] > enough).any())
 
     def ridge(self, bend):
-        """What is added to the diagonal: L2, and with second derivatives filled up the penalty's
-        pull where there is next to nothing else."""
+        """What is added to the diagonal: that of the quadratic part, and with second derivatives
+        filled up the penalty's pull where there is next to nothing else."""
         if self.part.filled == 0:
             return np.broadcast_to(self.l2, bend.shape)
         pull = self.pull()
@@ -238,7 +241,7 @@ class View:
             made = made * np.outer(moves, moves) + np.diag(1.0 - moves)
         diagonal = made.diagonal().reshape(part.K, width)
         made[np.diag_indices(part.K * width)] += self.ridge(diagonal).ravel()
-        return made
+        return self.quadratic.added_to(made, part.K)
 
     # ---------------------------------------------------------------------------------- its minimum
 
@@ -340,7 +343,7 @@ class View:
             of = flat.reshape(shape)
             made = self.design.transposed(np.ascontiguousarray(times(self.design.products(of))))
             made = part.moved(made, self.variables)
-            return (made + self.l2 * of).ravel()
+            return (made + self.quadratic.product(of)).ravel()
 
         gradient, diagonal = self.gradient.ravel(), diagonal.ravel()
         if self.is_held:

@@ -102,7 +102,7 @@ def compared(request, fits, on_all=False):
     floors: of all classes together, as one that is next to nothing is hard to beat."""
     pairs = zip(request.datas, fits, strict=True)
     facts = [Facts(data, fit, request.settings, request.kind, on_all) for data, fit in pairs]
-    told = [(f.objective, f.reference.objective, f.reference.floor) for f in facts]
+    told = [(f.objective, f.constant, f.reference.floor) for f in facts]
     return facts, *map(sum, zip(*told, strict=True))
 
 
@@ -142,7 +142,8 @@ class Facts:
             problem = make_problem(data, settings)
             loss = problem.value_gradient(self.model.coef, self.model.intercept)[0]
             self.objective = loss + sum(settings.penalties_at(self.coef))
-        self.excess = excess_of(self.objective, reference.objective, reference.floor)
+        self.constant = reference.objective + settings.price_of_0(self.coef.shape)
+        self.excess = excess_of(self.objective, self.constant, reference.floor)
 
     def hidden(self):
         """Why a constant seems to meet targets that it does not, or that none can."""
@@ -243,7 +244,7 @@ class Facts:
 
     def short_of_minimum(self):
         """What is to be said where a few iterations of L-BFGS (gradient descent, where the penalty
-        is no sum of L1 and L2 parts), on some rows, gain much on steps that had stopped to gain."""
+        has no derivative beside L1), on some rows, gain much on steps that had stopped to gain."""
         data, settings = self.data, self.settings
         fits = all(
             loss.convex and (loss.differentiable or loss._smoothed(1.0)) for loss in data.losses
@@ -256,7 +257,7 @@ class Facts:
         if not self.objective - self.reference.floor > least * size:
             return []
         kind, name = (LimitedMemoryBFGS, "lbfgs")
-        if settings.sums() is None:
+        if settings.parts() is None:
             kind, name = (GradientDescent, "gd")
         settings = replace(
             settings,

@@ -21,10 +21,10 @@ LISTS = {
 
 SHARED = {
     "penalties": """\
-    penalty : {"l2", "l1", "elasticnet", "mcp", "scad"}, Penalty or None, default="l2"
-        ``alpha * ||w||^2 / 2``, ``alpha * ||w||_1``, or a mixture of the two; a concave penalty; or
-        an object, such as ``GroupLasso(groups)``, ``MCP(gamma)`` or ``L1(weights)``, whose strength
-        is `alpha`.
+    penalty : {"l2", "l1", "elasticnet", "mcp", "scad", "smooth"}, Penalty or None, default="l2"
+        ``alpha * ||w||^2 / 2``, ``alpha * ||w||_1``, or a mixture of the two; a concave penalty;
+        differences of neighbours; or an object, such as ``GroupLasso(groups)``, ``MCP(gamma)``,
+        ``L1(weights)`` or ``GaussianPrior(mean, precision)``, whose strength is `alpha`.
     alpha : float, default=0.0001
         Strength of the penalty, in [0, inf). The learning rate "optimal" may depend on it too.
     l1_ratio : float or None, default=0.15
@@ -94,9 +94,11 @@ SHARED = {
         data.
     positive : bool, default=False
         Whether coefficients are kept from being negative, by projection.
-    bounds : tuple (low, high) or None, default=None
-        Bounds of the coefficients: numbers, or arrays of shape (n_features,). Intercepts have
-        none.""",
+    bounds : tuple (low, high), dict or None, default=None
+        Bounds of the coefficients: numbers, arrays of shape (n_features,), or None for none. A dict
+        has a pair (low, high) of numbers or None for some features, by name or number: with
+        ``{"age": (0, None)}`` predictions never fall with "age" (scikit-learn's
+        ``monotonic_cst={"age": 1}``). Intercepts have none.""",
     "attributes": """\
     optimizer_ : Optimizer
         That of the last fit: what "auto" stood for.

@@ -1,5 +1,6 @@
 """The parameters that both estimators share: what they may be, and what they say to the solvers."""
 
+import difflib
 from numbers import Integral, Real
 
 import numpy as np
@@ -26,6 +27,8 @@ TAKES_EPSILON = {
 }
 # Penalties that solvers know by their names.
 BUILT_IN = (None, "l1", "l2", "elasticnet")
+# What None stands for in bounds.
+FREE = {"low": -np.inf, "high": np.inf}
 # The number of a step that no fit takes.
 NEVER = 2**53
 # Of the parameters, those that are real numbers without an upper end.
@@ -39,6 +42,47 @@ def goes_over_again(optimizer):
 
 # Parameters that are for optimizers of other kinds: what kind has no use for them.
 HAS_NO = {"clip_norm": goes_over_again, "average": lambda optimizer: optimizer.full_batch}
+
+
+def bounds_by_feature(given, names, n_features):
+    """Bounds of all features, of those that a dict names: two arrays of shape (n_features,)."""
+    both = [np.full(n_features, free) for free in FREE.values()]
+    seen = {}
+    for key, pair in given.items():
+        at = feature_of(key, names, n_features)
+        if at in seen:
+            raise ValueError(f"bounds: {seen[at]!r} and {key!r} are the same feature")
+        seen[at] = key
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise ValueError(f"bounds of {key!r} must be a pair (low, high); got {pair!r}")
+        for bound, value in zip(both, pair, strict=True):
+            if value is None:
+                continue
+            if not isinstance(value, Real) or isinstance(value, bool | np.bool_) or value != value:
+                raise ValueError(f"bounds of {key!r} must be numbers or None; got {value!r}")
+            bound[at] = value
+    return both
+
+
+def feature_of(key, names, n_features):
+    """The number of the feature that a name or a number stands for."""
+    if isinstance(key, Integral) and not isinstance(key, bool | np.bool_):
+        if 0 <= key < n_features:
+            return int(key)
+        raise ValueError(f"bounds: features are 0 to {n_features - 1}; got {key}")
+    if not isinstance(key, str):
+        raise ValueError(f"bounds must name features by str or int; got {key!r}")
+    if names is None:
+        raise ValueError(
+            f"bounds: {key!r} is a name, and X has no feature names: fit to a DataFrame, or give "
+            "the number of the column"
+        )
+    at = np.flatnonzero(names == key)
+    if len(at):
+        return int(at[0])
+    near = difflib.get_close_matches(key, names, n=3)
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    raise ValueError(f"bounds: X has no feature {key!r}{hint}")
 
 
 def takes_streams(estimator):
@@ -151,7 +195,7 @@ class Parameters:
         "optimizer": [str, Optimizer],
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
         "positive": ["boolean"],
-        "bounds": [tuple, list, None],
+        "bounds": [tuple, list, dict, None],
     }
 
     # The loss with which the passive-aggressive schedules are defined.
@@ -239,11 +283,16 @@ class Parameters:
         """Bounds of the weights of each feature, or (None, None)."""
         if self.bounds is None and not self.positive:
             return None, None
-        given = (-np.inf, np.inf) if self.bounds is None else self.bounds
+        if isinstance(self.bounds, dict):
+            names = getattr(self, "feature_names_in_", None)
+            given = bounds_by_feature(self.bounds, names, n_features)
+        else:
+            given = (None, None) if self.bounds is None else self.bounds
         if len(given) != 2:
             raise ValueError(f"bounds must be a pair (low, high); got {self.bounds!r}")
         both = []
-        for name, bound in zip(("low", "high"), given, strict=True):
+        for (name, free), bound in zip(FREE.items(), given, strict=True):
+            bound = free if bound is None else bound
             bound = np.asarray(to_host(bound), dtype=np.float64)
             if bound.shape not in ((), (n_features,)) or np.isnan(bound).any():
                 raise ValueError(
@@ -282,6 +331,7 @@ class Parameters:
         if penalty not in BUILT_IN:
             penalty = get_penalty(penalty)
             penalty._check_for(n_features)
+            penalty._check_loss(loss)
             own, (penalty, l1_ratio) = penalty, penalty._as_name()
             own = Held(own, float(self.alpha), n_features, low, high) if penalty is None else None
         return Settings(

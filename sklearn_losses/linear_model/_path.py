@@ -159,6 +159,11 @@ class _Path:
             slope = np.maximum(l1, LEAST_SHARE * (l1 + l2))
             held = slope > 0
             return float((gradient[:, held] / slope[held]).max(initial=0.0))
+        if settings.parts() is not None:
+            raise ValueError(
+                f"alphas must be given: with {settings.own.penalty!r} there is no alpha at which "
+                "all weights are 0"
+            )
         zeros, low, high = np.zeros(gradient.shape), 0.0, 1.0
 
         def leaves(alpha):

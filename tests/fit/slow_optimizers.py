@@ -14,10 +14,11 @@ def soft(w, amount):
 
 
 class Prox:
-    """Of ``length * (l1 * |w|_1 + indicator of [low, high])``; and the L1 penalty of all steps."""
+    """Of ``length * (l1 * |w|_1 + indicator of [low, high])``; and the L1 penalty of all steps, and
+    the rate of the last."""
 
     def __init__(self, l1=0.0, low=-np.inf, high=np.inf):
-        self.l1, self.low, self.high, self.so_far = l1, low, high, 0.0
+        self.l1, self.low, self.high, self.so_far, self.rate = l1, low, high, 0.0, 0.0
 
     def __call__(self, w, length):
         return np.clip(soft(w, length * self.l1), self.low, self.high)
@@ -338,6 +339,7 @@ class Descent:
 
     def step(self, batch, rate):
         self.prox.so_far += rate * self.prox.l1
+        self.prox.rate = rate
         if self.entries is None:
             touched = np.ones(self.X.shape[1], dtype=bool)
         else:

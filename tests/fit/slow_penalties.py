@@ -23,6 +23,11 @@ def value_of(name, *, convex=True, separable=True, smooth=False, others=()):
     return keep
 
 
+def banded(n):
+    """A positive definite matrix with elements beside its diagonal."""
+    return 2.0 * np.eye(n) - np.eye(n, k=1) - np.eye(n, k=-1)
+
+
 def cases(n_features, **params):
     """Name -> a penalty for so many features: weights by feature, groups of three, and the other
     parameters as they are, or as given."""
@@ -31,6 +36,8 @@ def cases(n_features, **params):
     for name, cls in PENALTIES.items():
         takes = cls._get_param_names()
         given = {"groups": groups} if "groups" in takes else {"weights": weights}
+        if "precision" in takes:
+            given = {"mean": np.linspace(-0.5, 0.5, n_features), "precision": banded(n_features)}
         given |= params
         made[name] = cls(**{key: value for key, value in given.items() if key in takes})
     return made
@@ -94,6 +101,25 @@ def _(c, alpha, gamma):
         return alpha**2 * (gamma + 1) / 2
 
     return sum(one(abs(x)) for x in c)
+
+
+@value_of("gaussian_prior", separable=False, smooth=True, others=[{"precision": 0.4}])
+def _(c, alpha, mean, precision):
+    """van Wieringen (2015), section 3.1: (beta - beta_0)' Delta (beta - beta_0), half of it."""
+    precision = np.asarray(precision) * (1.0 if np.ndim(precision) == 2 else np.eye(len(c)))
+    away = c - np.asarray(mean)
+    return (
+        0.5
+        * alpha
+        * sum(away[i] * precision[i, j] * away[j] for i in range(len(c)) for j in range(len(c)))
+    )
+
+
+@value_of("smooth", separable=False, smooth=True, others=[{"order": 1}, {"order": 3}])
+def _(c, alpha, order, groups, cyclic):
+    """Eilers and Marx (1996), eq. 5, half of it."""
+    groups = [range(len(c))] if groups is None else groups
+    return 0.5 * alpha * sum(np.sum(np.diff(c[list(g)], order) ** 2) for g in groups)
 
 
 def prox_one(value, z, length, low, high):

@@ -20,7 +20,8 @@ from test_optimizers import (
 
 from sklearn_losses import get_loss
 from sklearn_losses._kernels.fit.engines import Engine
-from sklearn_losses.penalties import Penalty
+from sklearn_losses._penalty import Held
+from sklearn_losses.penalties import GaussianPrior, Penalty, SmoothPenalty
 
 D = 11
 ALPHA = 0.2
@@ -40,6 +41,10 @@ class InPython(Penalty):
 
 
 CASES = {**cases(D), "in Python": InPython()}
+# The diagonals of the matrices of those that are quadratic, for a strength of 1.
+GROUPS = [CASES["smooth"].groups == label for label in np.unique(CASES["smooth"].groups)]
+RUNS = [np.diff(np.eye(D)[group], 2, axis=0) for group in GROUPS]
+BENDS = {GaussianPrior: np.full(D, 2.0), SmoothPenalty: np.sum(np.vstack(RUNS) ** 2, axis=0)}
 # Kernels of their own for the L1 penalty of the settings.
 OPTIMIZERS = [name for name in PLAIN + REDUCED if name != "cumulative sgd"]
 
@@ -52,15 +57,19 @@ class PenaltyProx(Prox):
 
     def __call__(self, w, length):
         length = np.broadcast_to(length, w.shape)
+        bend = BENDS.get(type(self.penalty))
+        if bend is not None:
+            # What no gradient has moved yet goes by the penalty's, as far as the rate.
+            slope = np.abs(self.penalty.violation(w, np.zeros(w.shape), ALPHA))
+            most = 1e6 / np.where(bend > 0.0, ALPHA * bend, np.inf)
+            own = np.minimum(self.rate / np.where(slope > 0.0, slope, 1e-300), most)
+            length = np.where(length == 0.0, own, length)
         return self.penalty.prox(w, length, ALPHA, self.low, self.high)
 
 
 def kernel_of(penalty, low=None, high=None, n_features=D):
     """What the engine takes."""
-    kernel = penalty._kernel(ALPHA, n_features)
-    if kernel is not None:
-        return kernel
-    return lambda coef, length: penalty.prox(coef, length, ALPHA, low, high)
+    return Held(penalty, ALPHA, n_features, low, high).kernel()
 
 
 @pytest.mark.parametrize("bounds", [False, True], ids=["free", "bounded"])

@@ -22,6 +22,7 @@ enum Status {
 using PythonLoss = Status (*)(void* caller, Index size, double* target, double* raw, double* value, double* gradient);
 
 // The proximal operator of a penalty in Python: of weights in their layout, and a length of step for each, into `to`.
+// Where that follows from gradients that have not come yet, it is minus how far a first gradient would lead.
 using PythonProx = Status (*)(void* caller, double* to, double* length);
 
 // What callers give by name: arrays that last from epoch to epoch, which they own (null: there is none), and numbers.

@@ -349,7 +349,8 @@ cdef class Engine(Problem):
         Weights of the penalties, alpha included.
     penalty : PenaltyKernel, callable or None
         A penalty beside these: what a `Penalty` makes of itself for kernels, or, of one in Python, the proximal operator
-        ``prox(coef, length)`` of weights and lengths of shape (n_outputs, n_features). With sparse X, one of groups or in
+        ``prox(coef, length)`` of weights and lengths of shape (n_outputs, n_features); a length that follows from
+        gradients, where there has been none, is minus how far a first one would lead. With sparse X, one of groups or in
         Python makes a step as expensive as with dense X: it moves every feature.
     low, high : ndarray of shape (n_features,) or None
         Bounds of the weights.

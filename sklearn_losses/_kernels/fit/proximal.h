@@ -10,9 +10,10 @@
 
 namespace sl {
 
-// Of each weight, in its own unit: where it would go, then where it is sent; the length of its step.
+// Of each weight, in its own unit: where it would go, then where it is sent; the length of its step. Where that follows
+// from gradients that have not come yet, it is `unknown` times how far a first gradient would lead.
 struct Aim {
-    double *to, *length;
+    double *to, *length, unknown;
 };
 
 // Coordinates of a slab: all, or n_outputs of each of the features `at`.
@@ -41,7 +42,8 @@ struct AimBody {
             const Proposal<T> proposal = {&to, &length, -inf_<T>(), inf_<T>(), unit};
             scaled_step(own, move->moment, slab.w[i], scale * T(slab.g[i]), state, proposal);
             aim->to[i] = double(to) * double(unit);
-            aim->length[i] = double(length) * double(unit) * double(unit);
+            aim->length[i] = length == T(0) ? aim->unknown * move->moment.rate * double(unit)
+                                            : double(length) * double(unit) * double(unit);
         });
     }
 };

@@ -176,7 +176,7 @@ class Batches final : public RowSums<T, I> {
                 const std::int32_t* at = sparse() ? touched.at.data() : nullptr;
                 const Slab<T> part = sparse() ? coordinates() : coordinates().part(start, n);
                 const Move of_block = move_of(block, move);
-                const Aim aim = {scratch.aims.data() + start, scratch.lengths.data() + start};
+                const Aim aim = {scratch.aims.data() + start, scratch.lengths.data() + start, python_prox ? -1.0 : 0.0};
                 if (reduces())
                     (arrives ? ReducedHalves<T>::arrive : ReducedHalves<T>::aim)(move, part, reduced(start), aim, at, n, K);
                 else
