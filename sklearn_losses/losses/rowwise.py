@@ -41,6 +41,8 @@ class RowwiseLoss(Loss):
 
     # Names of the parameters of shape (n_classes,).
     _class_parameters = ()
+    # Whether targets that are one number are whole.
+    _whole = True
 
     def __init__(self, n_classes=None):
         self.n_classes = n_classes
@@ -50,6 +52,17 @@ class RowwiseLoss(Loss):
         """Of the class codes."""
         high = np.inf if self.n_classes is None else self.n_classes - 1
         return Interval(0, high, True, self.n_classes is not None)
+
+    def _domain(self, n_classes):
+        """Of targets that are one number, with this many raw predictions."""
+        return Interval(0, n_classes - 1, True, True)
+
+    def _kernel_takes(self):
+        """What `evaluate_rowwise` asks of the struct."""
+        return {
+            "takes_rows": self.takes_probabilities,
+            "gives_probabilities": self.takes_probabilities,
+        }
 
     def _for_classes(self, n_classes, class_counts=None):
         """A copy for this many classes; `class_counts` (n_classes,) fills what depends on them and
@@ -152,7 +165,7 @@ class RowwiseLoss(Loss):
                 hessian,
                 probability,
                 want_sum,
-                takes_probabilities=self.takes_probabilities,
+                **self._kernel_takes(),
             )
         try:
             return _rowwise.evaluate(
@@ -184,13 +197,16 @@ class RowwiseLoss(Loss):
             raise
 
     def _report(self, y_true, raw_prediction, sample_weight):
+        n_classes = raw_prediction.shape[1]
         return evaluate_rowwise(
-            *self._resolve(raw_prediction.shape[1], raw_prediction.dtype == np.float32),
+            *self._resolve(n_classes, raw_prediction.dtype == np.float32),
             y_true,
             raw_prediction,
             sample_weight,
+            domain=self._domain(n_classes),
+            whole=self._whole,
             tolerance=_tolerance(y_true.dtype),
-            takes_probabilities=self.takes_probabilities,
+            **self._kernel_takes(),
         )
 
     def gradient_proba(
