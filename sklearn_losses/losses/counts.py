@@ -11,7 +11,6 @@ from sklearn_losses.losses import constants
 from sklearn_losses.losses._arrays import x_log_x
 from sklearn_losses.losses.distribution import CONSTANT, LINEAR, DistributionLoss
 
-
 # Of Newton's method, from means of 2 and more to the last digit.
 STEPS_TO_RATE = 4
 

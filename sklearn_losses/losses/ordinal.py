@@ -12,6 +12,7 @@ from sklearn_losses._array import (
     array_namespace,
     computing_on,
     device_array,
+    in_namespace,
     kernel_array,
     on_device,
     on_its_device,
@@ -144,22 +145,26 @@ class _Ordinal(RowwiseLoss):
 
     def _public(self, coef, intercept):
         """Weights and intercepts of the classes' scores, of those of location and thresholds."""
-        steps = np.arange(len(coef), dtype=np.float64)[:, None]
-        thresholds = np.concatenate([[0.0], np.cumsum(intercept[1:])])
+        xp = array_namespace(coef)
+        steps = xp.arange(len(coef), dtype=np.float64)[:, None]
+        thresholds = xp.concatenate([xp.zeros(1), xp.cumsum(intercept[1:])])
         return (steps * coef[0]).astype(coef.dtype), steps[:, 0] * intercept[0] - thresholds
 
     def _inner(self, coef, intercept):
         """Weights and intercepts of location and thresholds, of those of the classes' scores."""
-        made = np.zeros_like(coef)
-        made[0] = np.diff(coef, axis=0).mean(axis=0)
-        return made, np.concatenate([[0.0], _thresholds_of(np.asarray(intercept, np.float64))])
+        xp = array_namespace(coef)
+        made = xp.zeros_like(coef)
+        made[0] = xp.diff(coef, axis=0).mean(axis=0)
+        thresholds = _thresholds_of(array_namespace(intercept).asarray(intercept, dtype=np.float64))
+        return made, xp.concatenate([xp.zeros(1), in_namespace(thresholds, xp)])
 
     @staticmethod
     def _heads_offset(offset):
         """An offset of the classes' scores, as one of location and thresholds."""
         if offset is None or offset.ndim == 1:  # the same for all scores
             return None
-        return np.column_stack([np.zeros(len(offset)), _thresholds_of(offset)])
+        xp = array_namespace(offset)
+        return xp.column_stack([xp.zeros(len(offset)), _thresholds_of(offset)])
 
 
 class OrdinalLink(Link):
@@ -391,11 +396,12 @@ class _Heads(DistributionLoss):
         return quantile(np.clip(below, 1e-15, 1 - 1e-15))
 
     def _start(self, y, weight):
-        shares = np.bincount(y.astype(np.intp), weights=weight, minlength=self.classes)
+        shares = self._mass(y, weight)
         least = 0.5 * shares.sum() / (len(y) + 1)
         return np.concatenate([[0.0], self._thresholds(np.maximum(shares, least))]), np.ones(
             self.classes
         )
 
     def fit_intercept_only(self, y_true, sample_weight=None, offset=None):
-        return self._start(y_true, constants.scaled_weight(sample_weight))[0]
+        row = self._start(y_true, constants.scaled_weight(sample_weight))[0]
+        return in_namespace(row, array_namespace(y_true))

@@ -299,12 +299,15 @@ class RowwiseLoss(Loss):
         if y_true.ndim == 2:
             average = array_namespace(y_true).average
             return to_host(average(y_true.astype(np.float64), axis=0, weights=sample_weight))
-        n_classes = self._classes(None)
-        if on_device(y_true):
-            counts = to_host(class_weights(y_true, sample_weight, n_classes))
-        else:
-            counts = np.bincount(y_true.astype(np.intp), weights=sample_weight, minlength=n_classes)
+        counts = self._mass(y_true, sample_weight)
         return counts / counts.sum()
+
+    def _mass(self, codes, sample_weight):
+        """Weight of the samples of each class, of shape (n_classes,), on the host."""
+        n_classes = self._classes(None)
+        if on_device(codes):
+            return to_host(class_weights(codes, sample_weight, n_classes))
+        return np.bincount(codes.astype(np.intp), weights=sample_weight, minlength=n_classes)
 
     def fit_intercept_only(self, y_true, sample_weight=None, offset=None):
         """The constant row of raw predictions with the least loss, with mean 0.

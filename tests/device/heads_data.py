@@ -1,4 +1,4 @@
-"""Losses of several heads and of ordered classes, one for each kernel, and data of their domains."""
+"""Losses of several heads and of ordered classes, one a kernel, and data of their domains."""
 
 import numpy as np
 import pytest
