@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_losses._array import on_device
+from sklearn_losses._array import check_on_host
 
 # Fields of a structured array, and columns of what `read_survival` returns.
 FIELDS = {"time": np.float64, "event": np.bool_, "entry": np.float64, "stratum": np.int64}
@@ -84,8 +84,7 @@ def read_survival(y, name="y_true"):
         Time, event (0 or 1), entry (minus infinity where there is none), stratum (0 where there is
         none). `y` itself where it was read already.
     """
-    if on_device(y):
-        raise ValueError(f"{name} must be on the host; got an array of a device")
+    check_on_host("What is said of survival", **{name: y})
     fields = _fields(y, name)
     if fields is None:
         return _checked(dict(zip(FIELDS, y.T, strict=True)), f"{name}: ", read=y)
