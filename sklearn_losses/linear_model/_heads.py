@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from sklearn.utils.validation import check_array
 
-from sklearn_losses._array import array_namespace, check_on_host, on_device
+from sklearn_losses._array import array_namespace, on_device
 from sklearn_losses._solvers.data import Data
 from sklearn_losses._states import number
 from sklearn_losses.linear_model._validation import one_column
@@ -95,8 +95,6 @@ def validated(estimator, samples, loss, reset, **options):
     X, y = samples.X, samples.y
     if y is None or not loss.reads_target:  # without y, scikit-learn's error
         return estimator._validate(X, y, reset=reset, **options)
-    if loss.is_joint:
-        check_on_host(f"A fit of {type(loss).__name__}", X=X, y=y)
     if on_device(X):
         return estimator._validate(X, loss.read_target(one_column(y)), reset, own_target=True)
     if loss._one_column and getattr(getattr(y, "dtype", None), "names", None) is None:

@@ -126,7 +126,11 @@ def references_on_device(together, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("cls", distributions.cases_of_formulas(), ids=lambda cls: cls.__name__)
 def test_heads_are_their_formulas(together, cls):
-    distributions.test_heads_are_their_formulas(lambda: OnDevice(cls(), together.xp))
+    def on_device():
+        return OnDevice(cls(), together.xp)
+
+    on_device.__name__ = cls.__name__
+    distributions.test_heads_are_their_formulas(on_device)
 
 
 @pytest.mark.slow
