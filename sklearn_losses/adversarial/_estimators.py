@@ -138,6 +138,7 @@ class _Adversarial(Validation, BaseEstimator):
     def _raw(self, X):
         """Raw predictions, of shape (n_samples, n rows of coef_)."""
         check_is_fitted(self)
+        check_on_host(type(self).__name__, X=X)
         X = self._check_samples(X)
         coef = np.atleast_2d(self.coef_)
         return safe_sparse_dot(X, coef.T, dense_output=True) + self.intercept_

@@ -119,6 +119,7 @@ class Constrained(Validation, BaseEstimator):
 
     def _raw(self, X, offset=None):
         check_is_fitted(self)
+        check_on_host(type(self).__name__, X=X)
         X = self._check_samples(X)
         raw = safe_sparse_dot(X, self.coef_.ravel(), dense_output=True)
         raw = raw + np.ravel(self.intercept_)

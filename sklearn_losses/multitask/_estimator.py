@@ -456,6 +456,7 @@ class MultiTaskModel(RegressorMixin, Validation, BaseEstimator):
         raw : ndarray of shape (n_samples, n_tasks), or (n_samples,) for y of one dimension
         """
         check_is_fitted(self)
+        check_on_host(type(self).__name__, X=X)
         X = self._check_samples(X)
         return safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
 

@@ -8,6 +8,7 @@ import pytest
 from device_data import X
 from heads_data import HEADS, ORDERED, head_sample, kinds_of_targets
 from on_device import host, numpys, same_error
+from sklearn.base import BaseEstimator
 
 import sklearn_losses as sl
 from sklearn_losses import SGDClassifierX, SGDRegressorX
@@ -255,18 +256,54 @@ def test_sparse_rows_of_heads_are_the_cpus(device):
     np.testing.assert_allclose(to_host(found.coef_), expected.coef_, rtol=1e-6, atol=1e-9)
 
 
-def test_other_estimators_name_what_has_to_move(device):
-    y, there = X[:, 0] > 0, device.xp.asarray(X)
-    y_there = device.xp.asarray(y.astype(float))
-    for model in (
-        sl.AdversarialRegressor(),
-        sl.AdversarialClassifier(),
-        sl.MultiTaskModel("squared_error"),
-    ):
-        for arrays in ((there, y_there), (there, y), (X, y_there)):
+def on_the_host():
+    """Estimators that fit on the host alone."""
+    yield sl.AdversarialRegressor()
+    yield sl.AdversarialClassifier()
+    yield sl.ConstrainedRegressor()
+    yield sl.ConstrainedClassifier()
+    yield sl.ContrastiveEmbedding(max_iter=3)
+    yield sl.CrossModalEmbedding(max_iter=3)
+    yield sl.DensityRatio()
+    yield sl.FairClassifier()
+    yield sl.FairRegressor()
+    yield sl.MultiTaskModel("squared_error")
+    yield sl.PrivateLinearClassifier(epsilon=5.0, feature_bounds=(-4, 4))
+    yield sl.PrivateLinearRegressor(epsilon=5.0, feature_bounds=(-4, 4), target_bounds=(0, 1))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("model", on_the_host(), ids=lambda model: type(model).__name__)
+def test_other_estimators_name_what_has_to_move(device, model):
+    x = np.column_stack([np.arange(N) % 2, X])
+    y = (X[:, 0] + 0.3 * X[:, 1] > 0).astype(int)
+    x_there, y_there = map(device.xp.asarray, (x, y))
+    for arrays in ((x_there, y_there), (x_there, y), (x, y_there)):
+        with pytest.raises(ValueError, match=REFUSED) as error:
+            model.fit(*arrays)
+        assert type(model).__name__ in str(error.value)
+    model.fit(x, y, **({"sensitive_features": x[:, 0]} if "Fair" in type(model).__name__ else {}))
+    for name in ("predict", "predict_proba", "predict_raw", "decision_function", "transform"):
+        if hasattr(model, name):
             with pytest.raises(ValueError, match=REFUSED):
-                model.fit(*arrays)
-    with pytest.raises(ValueError, match=REFUSED):
-        sl.GANLoss().generator(there[:, 0])
-    with pytest.raises(ValueError, match=REFUSED):
-        sl.InfoNCE()(there, there)
+                getattr(model, name)(x_there)
+
+
+def test_every_other_estimator_is_listed():
+    both = {"SGDClassifierX", "SGDRegressorX", "AlphaSearchCV"}
+    made = {type(model).__name__ for model in on_the_host()}
+    public = (getattr(sl, name) for name in sl.__all__)
+    fitted = {x.__name__ for x in public if isinstance(x, type) and issubclass(x, BaseEstimator)}
+    assert {name for name in fitted if hasattr(getattr(sl, name), "fit")} == made | both
+
+
+def test_losses_of_pairs_and_of_generators_name_what_has_to_move(device):
+    x = device.xp.asarray(X)
+    for call in (
+        lambda: sl.GANLoss().generator(x[:, 0]),
+        lambda: sl.GANLoss().discriminator(X[:, 0], x[:, 0]),
+        lambda: sl.CLIPLoss()(x, x),
+        lambda: sl.TripletLoss().loss_gradient(x, x),
+    ):
+        with pytest.raises(ValueError, match=REFUSED):
+            call()
