@@ -332,3 +332,33 @@ def test_sums_have_the_same_bits_whichever_block_comes_first(together, monkeypat
         assert want == pytest.approx(loss(*map(host, arrays)), rel=1e-5)
         if not together.real:
             together.settings["reverse_blocks"] = False
+
+
+@pytest.mark.parametrize("loss", [sl.GaussianNLL(), sl.AFT(), sl.AllThreshold()], ids=repr)
+def test_tensors_are_evaluated_by_the_kernels(together, loss, monkeypatch):
+    # Without a GPU: tensors of the CPU, in the stand-in's arrays.
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from sklearn_losses import _torch
+
+    if together.real and not torch.cuda.is_available():
+        pytest.skip("this torch has no CUDA")
+    place = "cuda" if together.real else "cpu"
+    for target in kinds_of_targets(loss, head_sample(loss, 12, np.float64)[0]):
+        _, raw, weight = head_sample(loss, 12, np.float64)
+        y, raw, weight = map(torch.from_numpy, (target, raw, weight))
+        found = []
+        for where in ("cpu", place):
+            with monkeypatch.context() as patch:
+                if found and not together.real:
+                    from array_on_cpu import wrap
+
+                    patch.setattr(
+                        _torch, "_array", lambda t: None if t is None else wrap(t.detach().numpy())
+                    )
+                x = raw.to(where).clone().requires_grad_()
+                value = sl.as_torch(loss)(x, y.to(where), weight.to(where))
+                (gradient,) = torch.autograd.grad(value, x)
+                assert value.device.type == gradient.device.type == where
+                found.append([value.detach().cpu(), gradient.cpu()])
+        for a, b in zip(*found, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
