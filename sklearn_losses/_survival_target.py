@@ -52,6 +52,7 @@ def survival_target(time, event=None, entry=None, stratum=None):
     array([5., 2.])
     """
     given = {"event": event, "time": time, "entry": entry, "stratum": stratum}
+    check_on_host("survival_target", **given)
     n_samples = len(_column(time, "time"))
     if event is None:
         given["event"] = np.ones(n_samples, dtype=bool)
@@ -84,7 +85,7 @@ def read_survival(y, name="y_true"):
         Time, event (0 or 1), entry (minus infinity where there is none), stratum (0 where there is
         none). `y` itself where it was read already.
     """
-    check_on_host("What is said of survival", **{name: y})
+    check_on_host("Survival analysis", **{name: y})
     fields = _fields(y, name)
     if fields is None:
         return _checked(dict(zip(FIELDS, y.T, strict=True)), f"{name}: ", read=y)

@@ -170,6 +170,7 @@ def effective_sample_size(sample_weight):
     >>> effective_sample_size([1, 1, 1, 1]), effective_sample_size([1, 3])
     (4.0, 1.6)
     """
+    check_on_host("effective_sample_size", sample_weight=sample_weight)
     weight = column_or_1d(np.asarray(sample_weight, dtype=np.float64))
     weight = finite(weight, "sample_weight")
     if (weight < 0).any() or not weight.any():

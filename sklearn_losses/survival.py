@@ -269,7 +269,7 @@ def _without_entry(y, name):
 
 
 def _vector(x, name, n=None):
-    check_on_host("What is said of survival", **{name: x})
+    check_on_host("Survival analysis", **{name: x})
     x = finite(kernel_array(x, name), name)
     x = x[:, 0] if x.ndim == 2 and x.shape[1] == 1 else np.atleast_1d(x)
     if x.ndim != 1 or (n is not None and len(x) != n):
@@ -278,7 +278,7 @@ def _vector(x, name, n=None):
 
 
 def _probabilities(x, shape):
-    check_on_host("What is said of survival", survival_probabilities=x)
+    check_on_host("Survival analysis", survival_probabilities=x)
     x = finite(kernel_array(x, "survival_probabilities"), "survival_probabilities")
     x = x.reshape(shape) if x.ndim == 1 and x.shape == shape[:1] and shape[1] == 1 else x
     if x.shape != shape:

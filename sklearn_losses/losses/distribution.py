@@ -231,6 +231,7 @@ class DistributionLoss(RowwiseLoss):
         -------
         distribution : scipy.stats frozen distribution
             Of n_samples distributions: its `mean`, `std`, `ppf`, `cdf`, `logpdf`, ... work on all.
+            SciPy's are the host's: an array of a device is copied.
         """
         raw = np.asarray(to_host(raw_prediction), dtype=np.float64)
         return self._frozen(self._shaped(raw))

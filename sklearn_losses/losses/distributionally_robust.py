@@ -47,6 +47,7 @@ def group_target(y, group):
     >>> target["group"].tolist()
     ['a', 'b', 'a']
     """
+    check_on_host("group_target", y=y, group=group)
     y, group = np.asarray(y), np.asarray(group)
     if y.ndim != 1:
         raise ValueError(f"y must have shape (n_samples,); got {y.shape}")

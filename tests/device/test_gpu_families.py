@@ -307,3 +307,26 @@ def test_losses_of_pairs_and_of_generators_name_what_has_to_move(device):
     ):
         with pytest.raises(ValueError, match=REFUSED):
             call()
+
+
+def test_targets_and_measures_of_the_host_name_what_has_to_move(device):
+    v = np.arange(1.0, 7.0)
+    x = device.xp.asarray(v)
+    events = sl.survival_target(v)
+    ranking = sl.ranking_target(v, v // 4)
+    for call in (
+        lambda: sl.survival_target(x),
+        lambda: sl.survival_target(v, event=x > 2),
+        lambda: sl.ranking_target(x, v // 4),
+        lambda: sl.ranking_target(v, device.xp.asarray(v // 4)),
+        lambda: sl.group_target(x, v),
+        lambda: sl.group_target(v, x),
+        lambda: sl.concordance_index(events, x),
+        lambda: sl.concordance_index(x, v),
+        lambda: sl.brier_score(events, x, times=[2.0]),
+        lambda: sl.ndcg(ranking, x),
+        lambda: sl.mean_average_precision(x, v),
+        lambda: sl.effective_sample_size(x),
+    ):
+        with pytest.raises(ValueError, match=REFUSED):
+            call()
