@@ -107,6 +107,25 @@ def _device_number(x):
     return int(cupy().asarray(x).device.id)
 
 
+def special_functions(xp):
+    """The module of SciPy's special functions that work on arrays of a namespace.
+
+    Parameters
+    ----------
+    xp : module
+        NumPy or CuPy.
+
+    Returns
+    -------
+    special : module
+    """
+    if xp is np:
+        import scipy.special as special
+    else:
+        import cupyx.scipy.special as special
+    return special
+
+
 def common_namespace(**arrays):
     """The namespace in which all the arrays are: CuPy if they are on one CUDA device, else NumPy.
 
@@ -152,6 +171,28 @@ def computing_on(**arrays):
         return
     with xp.cuda.Device(next(_device_number(x) for x in arrays.values() if on_device(x))):
         yield xp
+
+
+def check_on_host(owner, **arrays):
+    """Raise where an array is on a device, for what computes on the host alone.
+
+    Parameters
+    ----------
+    owner : str
+        What an error says that of.
+    **arrays : object
+        By the names that an error calls them.
+
+    Raises
+    ------
+    ValueError
+    """
+    for name, x in arrays.items():
+        if on_device(x):
+            raise ValueError(
+                f"{owner} is for arrays on the host; {name} is on a device. Move it: "
+                f"cupy.asnumpy({name}) takes an array to the host"
+            )
 
 
 def device_array(x):

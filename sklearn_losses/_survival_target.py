@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_losses._array import on_device
+from sklearn_losses._array import check_on_host
 
 # Fields of a structured array, and columns of what `read_survival` returns.
 FIELDS = {"time": np.float64, "event": np.bool_, "entry": np.float64, "stratum": np.int64}
@@ -52,6 +52,7 @@ def survival_target(time, event=None, entry=None, stratum=None):
     array([5., 2.])
     """
     given = {"event": event, "time": time, "entry": entry, "stratum": stratum}
+    check_on_host("survival_target", **given)
     n_samples = len(_column(time, "time"))
     if event is None:
         given["event"] = np.ones(n_samples, dtype=bool)
@@ -84,8 +85,7 @@ def read_survival(y, name="y_true"):
         Time, event (0 or 1), entry (minus infinity where there is none), stratum (0 where there is
         none). `y` itself where it was read already.
     """
-    if on_device(y):
-        raise ValueError(f"{name} must be on the host; got an array of a device")
+    check_on_host("Survival analysis", **{name: y})
     fields = _fields(y, name)
     if fields is None:
         return _checked(dict(zip(FIELDS, y.T, strict=True)), f"{name}: ", read=y)

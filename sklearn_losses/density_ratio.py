@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import ClassifierTags, check_consistent_length, column_or_1d, get_tags
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from sklearn_losses._array import array_namespace, on_its_device
+from sklearn_losses._array import array_namespace, check_on_host, on_its_device
 from sklearn_losses._interval import POSITIVE, UNIT, UNIT_LEFT_OPEN, UNIT_RIGHT_OPEN
 from sklearn_losses._parameters import check_number
 from sklearn_losses._sklearn_compat import check_sample_weight
@@ -170,6 +170,7 @@ def effective_sample_size(sample_weight):
     >>> effective_sample_size([1, 1, 1, 1]), effective_sample_size([1, 3])
     (4.0, 1.6)
     """
+    check_on_host("effective_sample_size", sample_weight=sample_weight)
     weight = column_or_1d(np.asarray(sample_weight, dtype=np.float64))
     weight = finite(weight, "sample_weight")
     if (weight < 0).any() or not weight.any():
@@ -278,6 +279,13 @@ class DensityRatio(MetaEstimatorMixin, BaseEstimator):
         TypeError, ValueError
             As of `fit`, and where the two samples cannot be stacked.
         """
+        check_on_host(
+            "DensityRatio",
+            X_source=X_source,
+            X_target=X_target,
+            source_weight=source_weight,
+            target_weight=target_weight,
+        )
         n_source, n_target = _rows("X_source", X_source), _rows("X_target", X_target)
         weight = None
         if source_weight is not None or target_weight is not None:
@@ -329,6 +337,7 @@ class DensityRatio(MetaEstimatorMixin, BaseEstimator):
 
     def _fit(self, X, y, sample_weight):
         """`fit`, whose caller's caller is warned."""
+        check_on_host("DensityRatio", X=X, y=y, sample_weight=sample_weight)
         settings = self._settings()
         if y is None:
             raise ValueError(
@@ -424,6 +433,7 @@ class DensityRatio(MetaEstimatorMixin, BaseEstimator):
             unless there is `clip`.
         """
         check_is_fitted(self)
+        check_on_host("DensityRatio", X=X)
         ratio = _tamed(_odds(self.estimator_, X, self.odds_scale_), *self._fitted_settings)
         return ratio / ratio.dtype.type(self.mean_weight_)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sklearn_losses._array import kernel_array, on_device, to_host
+from sklearn_losses._array import check_on_host, kernel_array, to_host
 from sklearn_losses._interval import UNIT
 from sklearn_losses._parameters import Parametric, check_number
 from sklearn_losses.losses._arrays import finite, relative_weight
@@ -226,8 +226,7 @@ def _term(term, name, scores, weight):
     """A term of given scores, all of them checked."""
     arrays = {f"{name}_scores": scores, f"{name}_weight": weight}
     for key, array in arrays.items():
-        if on_device(array):
-            raise TypeError(f"{key} must be on the host; as_torch takes tensors of a device")
+        check_on_host("GANLoss, but for as_torch,", **{key: array})
         if array is not None or key == f"{name}_scores":
             arrays[key] = finite(kernel_array(array, key), key)
     scores, weight = arrays.values()

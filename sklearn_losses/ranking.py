@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import make_scorer
 
-from sklearn_losses._array import kernel_array
+from sklearn_losses._array import check_on_host, kernel_array
 from sklearn_losses.losses._arrays import finite
 from sklearn_losses.losses.joint import _checked_weight
 from sklearn_losses.losses.ranking import FIELDS, Queries, check_k, gains_of, read_ranking
@@ -46,6 +46,7 @@ def ranking_target(relevance, qid):
     >>> y["relevance"], y["qid"]
     (array([2., 0., 1.]), array([7, 7, 3]))
     """
+    check_on_host("ranking_target", relevance=relevance, qid=qid)
     relevance = finite(kernel_array(relevance, "relevance"), "relevance")
     if relevance.ndim != 1:
         raise ValueError(f"relevance must have shape (n_documents,); got {relevance.shape}")
@@ -85,6 +86,9 @@ class _Ranked:
     """
 
     def __init__(self, y_true, scores, sample_weight):
+        check_on_host(
+            "A measure of rankings", y_true=y_true, scores=scores, sample_weight=sample_weight
+        )
         target = read_ranking(y_true)
         scores = finite(kernel_array(scores, "scores"), "scores")
         if scores.ndim == 2 and scores.shape[1] == 1:

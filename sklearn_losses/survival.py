@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import make_scorer
 
-from sklearn_losses._array import kernel_array, on_device
+from sklearn_losses._array import check_on_host, kernel_array
 from sklearn_losses._kernels.losses._cox import pairs_of
 from sklearn_losses._survival_target import ENTRY, read_survival, survival_target
 from sklearn_losses.losses._arrays import finite, relative_weight
@@ -269,8 +269,7 @@ def _without_entry(y, name):
 
 
 def _vector(x, name, n=None):
-    if on_device(x):
-        raise ValueError(f"{name} must be on the host; got an array of a device")
+    check_on_host("Survival analysis", **{name: x})
     x = finite(kernel_array(x, name), name)
     x = x[:, 0] if x.ndim == 2 and x.shape[1] == 1 else np.atleast_1d(x)
     if x.ndim != 1 or (n is not None and len(x) != n):
@@ -279,8 +278,7 @@ def _vector(x, name, n=None):
 
 
 def _probabilities(x, shape):
-    if on_device(x):
-        raise ValueError("survival_probabilities must be on the host; got an array of a device")
+    check_on_host("Survival analysis", survival_probabilities=x)
     x = finite(kernel_array(x, "survival_probabilities"), "survival_probabilities")
     x = x.reshape(shape) if x.ndim == 1 and x.shape == shape[:1] and shape[1] == 1 else x
     if x.shape != shape:

@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_losses._array import on_device
+from sklearn_losses._array import check_on_host
 from sklearn_losses._interval import NON_NEGATIVE, POSITIVE
 from sklearn_losses._parameters import check_integer, check_number
 from sklearn_losses.adversarial._attack import adversarial_score, radius_of
@@ -75,10 +75,7 @@ class _Adversarial(Validation, BaseEstimator):
         return loss
 
     def _checked(self, X, y, sample_weight, **options):
-        if on_device(X):
-            raise ValueError(
-                f"{type(self).__name__} is for arrays on the host; got one of a device"
-            )
+        check_on_host(type(self).__name__, X=X, y=y, sample_weight=sample_weight)
         X, y = self._validate(X, y, reset=True, **options)
         if X.shape[1] > MOST:
             raise ValueError(
@@ -141,6 +138,7 @@ class _Adversarial(Validation, BaseEstimator):
     def _raw(self, X):
         """Raw predictions, of shape (n_samples, n rows of coef_)."""
         check_is_fitted(self)
+        check_on_host(type(self).__name__, X=X)
         X = self._check_samples(X)
         coef = np.atleast_2d(self.coef_)
         return safe_sparse_dot(X, coef.T, dense_output=True) + self.intercept_

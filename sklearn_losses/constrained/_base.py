@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_losses._array import on_device
+from sklearn_losses._array import check_on_host
 from sklearn_losses._interval import NON_NEGATIVE, POSITIVE, UNIT
 from sklearn_losses._parameters import check_integer, check_number
 from sklearn_losses.constrained._problem import Problem
@@ -73,11 +73,7 @@ class Constrained(Validation, BaseEstimator):
         return loss
 
     def _checked(self, X, y, sample_weight, **options):
-        if on_device(X):
-            raise ValueError(
-                f"{type(self).__name__} is for arrays on the host: its solver factors matrices "
-                "there; got one of a device"
-            )
+        check_on_host(type(self).__name__, X=X, y=y, sample_weight=sample_weight)
         X, y = self._validate(X, y, reset=True, **options)
         if X.shape[1] > MOST:
             raise ValueError(
@@ -123,6 +119,7 @@ class Constrained(Validation, BaseEstimator):
 
     def _raw(self, X, offset=None):
         check_is_fitted(self)
+        check_on_host(type(self).__name__, X=X)
         X = self._check_samples(X)
         raw = safe_sparse_dot(X, self.coef_.ravel(), dense_output=True)
         raw = raw + np.ravel(self.intercept_)

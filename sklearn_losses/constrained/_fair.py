@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import sparse
 
+from sklearn_losses._array import check_on_host
 from sklearn_losses._interval import UNIT
 from sklearn_losses._parameters import check_number
 from sklearn_losses.constrained._base import BinaryClassification, ConstrainedRegression, counted
@@ -61,6 +62,7 @@ class _Fair:
                 f"{loss!r} has a kink"
             )
         with self._unchanged_on_error():
+            check_on_host(owner, sensitive_features=sensitive_features)
             X, y, weight = self._targets(X, y, sample_weight, loss)
             read = groups_of if by_group else read_sensitive
             sensitive = read(owner, sensitive_features, len(y))

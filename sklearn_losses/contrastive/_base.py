@@ -3,7 +3,7 @@ pairs and back."""
 
 import numpy as np
 
-from sklearn_losses._array import kernel_array, on_device
+from sklearn_losses._array import check_on_host, kernel_array
 from sklearn_losses._parameters import Parametric
 from sklearn_losses.contrastive._pairs import PRECOMPUTED
 from sklearn_losses.losses._arrays import finite
@@ -142,8 +142,7 @@ def made(pairs_of, X, Y):
 
 def checked(X, name):
     """A finite matrix of float32 or float64 with at least one row and column."""
-    if on_device(X):
-        raise ValueError(f"{name} must be an array on the host; got one of a device")
+    check_on_host("A contrastive loss", **{name: X})
     X = kernel_array(X, name)
     if X.ndim != 2 or 0 in X.shape:
         raise ValueError(f"{name} must have two dimensions, none of them empty; got {X.shape}")

@@ -17,6 +17,7 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sklearn_losses._array import check_on_host
 from sklearn_losses._interval import NON_NEGATIVE, POSITIVE
 from sklearn_losses._parameters import check_integer, check_number, from_name
 from sklearn_losses.contrastive._base import ContrastiveLoss, codes_of
@@ -304,6 +305,7 @@ class ContrastiveEmbedding(_Embedding):
             return self._fit(X, y)
 
     def _fit(self, X, y):
+        check_on_host("ContrastiveEmbedding", X=X, y=y)
         loss, alpha, max_iter, tol = self._parameters()
         if getattr(loss, "mining", None) == "semi-hard":
             raise ValueError(
@@ -364,6 +366,7 @@ class ContrastiveEmbedding(_Embedding):
         embedding : ndarray of shape (n_samples, n_components)
         """
         check_is_fitted(self)
+        check_on_host("ContrastiveEmbedding", X=X)
         X = validate_data(self, X, dtype=FLOATS, reset=False)
         return _embedded(X, self.mean_, self.components_)
 
@@ -488,6 +491,7 @@ class CrossModalEmbedding(_Embedding):
             return self._fit(X, y)
 
     def _fit(self, X, y):
+        check_on_host("CrossModalEmbedding", X=X, y=y)
         loss, alpha, max_iter, tol = self._parameters()
         random = check_random_state(self.random_state)
         X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2)
@@ -542,6 +546,7 @@ class CrossModalEmbedding(_Embedding):
             Where `y` is given.
         """
         check_is_fitted(self)
+        check_on_host("CrossModalEmbedding", X=X, y=y)
         X = validate_data(self, X, dtype=FLOATS, reset=False)
         shown = _embedded(X, self.x_mean_, self.x_components_)
         if y is None:

@@ -12,7 +12,13 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_losses._array import computing_on, in_namespace, on_device, to_host
+from sklearn_losses._array import (
+    check_on_host,
+    computing_on,
+    in_namespace,
+    on_device,
+    to_host,
+)
 from sklearn_losses._kernels._threads import DuringAFit
 from sklearn_losses._sklearn_compat import CALLBACKS_UNDER_WAY, CallbackSupportMixin
 from sklearn_losses._solvers import BATCHES, choose_descent
@@ -109,6 +115,9 @@ class BaseSGD(Parameters, Validation, Judging, CallbackSupportMixin, BaseEstimat
         given = samples._asdict()
         if validation is not None:
             given |= {f"{name}_val": part for name, part in validation._asdict().items()}
+        loss = self._resolve_loss()
+        if loss.is_joint:
+            check_on_host(type(loss).__name__, **given)
         if on_device(samples.X):
             given |= {name: self._labels_to_place(given[name]) for name in given if name[0] == "y"}
         return computing_on(**given)

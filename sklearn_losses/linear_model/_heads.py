@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from sklearn.utils.validation import check_array
 
-from sklearn_losses._array import on_device
+from sklearn_losses._array import array_namespace, on_device
 from sklearn_losses._solvers.data import Data
 from sklearn_losses._states import number
 from sklearn_losses.linear_model._validation import one_column
@@ -31,7 +31,8 @@ def offset_of_heads(estimator, offset, X, loss, name="offset"):
     offset = estimator._check_offset(offset, X, loss.n_heads, name)
     if offset is None or offset.ndim == 2 or loss.n_heads == 1:
         return offset
-    return np.column_stack([offset, np.zeros((len(offset), loss.n_heads - 1))])
+    xp = array_namespace(offset)
+    return xp.column_stack([offset, xp.zeros((len(offset), loss.n_heads - 1))])
 
 
 def check_for_heads(estimator, heads, low, high):
@@ -63,7 +64,7 @@ def over_unit(data, unit):
         return data
     offset = data.offset
     if offset is not None:
-        offset = np.column_stack([offset[:, 0] / unit, offset[:, 1:]])
+        offset = array_namespace(offset).column_stack([offset[:, 0] / unit, offset[:, 1:]])
     return replace(data, y=data.y / unit, offset=offset)
 
 
@@ -95,7 +96,7 @@ def validated(estimator, samples, loss, reset, **options):
     if y is None or not loss.reads_target:  # without y, scikit-learn's error
         return estimator._validate(X, y, reset=reset, **options)
     if on_device(X):
-        raise ValueError(f"{loss!r} is for arrays on the host; X is on a device")
+        return estimator._validate(X, loss.read_target(one_column(y)), reset, own_target=True)
     if loss._one_column and getattr(getattr(y, "dtype", None), "names", None) is None:
         given = {"ensure_2d": False, "dtype": "numeric", "ensure_all_finite": False}
         y = one_column(check_array(y, input_name="y", **given))

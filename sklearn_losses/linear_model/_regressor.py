@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from sklearn_losses._array import (
     array_namespace,
+    check_on_host,
     computing_on,
     device_array,
     in_namespace,
@@ -419,7 +420,9 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         """
         if return_std:
             raw = self.predict_raw(X, offset)
-            return self._prediction_of(raw), self.predict_distribution(X, offset).std()
+            std = self.predict_distribution(X, offset).std()
+            with computing_on(X=X) as xp:
+                return self._prediction_of(raw), in_namespace(std, xp)
         with computing_on(X=X):
             return self._prediction_of(self._one_raw(X, offset))
 
@@ -436,7 +439,8 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         -------
         distribution : scipy.stats frozen distribution
             Of n_samples distributions: its `mean`, `std`, `ppf`, `cdf`, `logpdf` and so on give
-            arrays of shape (n_samples,).
+            arrays of shape (n_samples,). SciPy's distributions are the host's: where X is on a
+            device, its raw predictions are copied.
         """
         check_is_fitted(self)
         return self.loss_.distribution_of(self._raw(X, offset))
@@ -459,6 +463,7 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         survival : ndarray of shape (n_samples, n_times)
         """
         check_is_fitted(self)
+        check_on_host("predict_survival_function", X=X, times=times, offset=offset)
         raw = self._one_raw(X, offset)
         if self.loss_.is_joint:
             return self.baseline_hazard_.survival_function(raw, times, stratum=stratum)
@@ -549,7 +554,8 @@ class SGDRegressorX(RegressorMixin, BaseSGD):
         if self.loss_.reads_target:
             if metric is not None:
                 raise ValueError(f"metric must be None with {self.loss_!r}; got {metric!r}")
-            return self.loss_._score(y, self._one_raw(X, offset), sample_weight)
+            with self._computing_on(Samples(X, y, sample_weight, offset)):
+                return self.loss_._score(y, self._one_raw(X, offset), sample_weight)
         with self._computing_on(Samples(X, y, sample_weight, offset)) as xp:
             one_target = len(shape_of(y)) == 1
             if metric is None:

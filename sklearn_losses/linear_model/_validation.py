@@ -163,7 +163,7 @@ class Validation:
         `own_target` nothing of it but its length."""
         if on_device(X):
             X, y = validate_data(self, _samples(X, self), y, skip_check_array=True, reset=reset)
-            y = _targets(y, self)
+            y = y if own_target else _targets(y, self)
             check_consistent_length(X, y)
             return _merged(X), y
         shared = {

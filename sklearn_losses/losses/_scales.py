@@ -32,8 +32,9 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from sklearn_losses._array import to_host
+from sklearn_losses._array import on_device, to_host
 from sklearn_losses._parameters import check_number
+from sklearn_losses.losses.constants import quantiles
 
 AUTO = "auto"
 JOINT, SPREAD, TARGETS = "joint", "spread", "targets"
@@ -122,6 +123,8 @@ def weighted_median(x, weight=None):
     -------
     median : float
     """
+    if on_device(x):
+        return quantiles(x, weight, [0.5])[0]
     if weight is None:
         return float(np.median(x))
     kept = weight > 0

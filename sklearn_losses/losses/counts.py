@@ -2,19 +2,24 @@
 
 import numpy as np
 from scipy import stats
-from scipy.special import betaincc, expit, gammaln, lambertw, logit, pdtr, xlogy
+from scipy.special import betaincc, expit, lambertw, logit, pdtr
 
-from sklearn_losses._array import array_namespace, to_host
+from sklearn_losses._array import array_namespace, special_functions, to_host
 from sklearn_losses._interval import NON_NEGATIVE
 from sklearn_losses.links import LogitLink, LogLink
 from sklearn_losses.losses import constants
+from sklearn_losses.losses._arrays import x_log_x
 from sklearn_losses.losses.distribution import CONSTANT, LINEAR, DistributionLoss
+
+# Of Newton's method, from means of 2 and more to the last digit.
+STEPS_TO_RATE = 4
 
 
 class CountLoss(DistributionLoss):
     """Base class of the losses of the distribution of counts 0, 1, 2, ..."""
 
     interval_y_true = NON_NEGATIVE
+    _whole = True
     # The smallest count that one target must exceed for there to be a largest likelihood, and
     # whether some must be 0.
     _some_above, _some_zero = 0, False
@@ -38,8 +43,8 @@ class CountLoss(DistributionLoss):
             if lost:
                 raise ValueError(
                     f"{type(self).__name__}: y_true must hold {what}: without, no model has the "
-                    f"largest likelihood; got {len(counted)} sample(s) from {counted.min():g} to "
-                    f"{counted.max():g}"
+                    f"largest likelihood; got {len(counted)} sample(s) from "
+                    f"{float(counted.min()):g} to {float(counted.max()):g}"
                 )
         return self._first_guess(y, weight), np.ones(self.n_heads)
 
@@ -49,8 +54,8 @@ class CountLoss(DistributionLoss):
 
     def _minus_best_value(self, y):
         # That of Poisson's distribution of mean y, of which the others are mixtures.
-        y = np.asarray(to_host(y), dtype=np.float64)
-        return xlogy(y, y) - y - gammaln(y + 1.0)
+        y = y.astype(np.float64)
+        return x_log_x(y) - y - special_functions(array_namespace(y)).gammaln(y + 1.0)
 
     def _frozen(self, raw):
         return self._family(*raw.T)
@@ -289,10 +294,17 @@ class HurdlePoissonNLL(CountLoss):
 
     def _minus_best_value(self, y):
         # Of counts up to 1 the probability may be as near 1 as one likes.
-        y = np.asarray(to_host(y), dtype=np.float64)
-        rate = _truncated_rate(np.maximum(y, 2.0))
-        best = y * np.log(rate) - np.log(-np.expm1(-rate)) - rate - gammaln(y + 1.0)
-        return np.where(y < 2.0, 0.0, best)
+        y = y.astype(np.float64)
+        xp = array_namespace(y)
+        mean = xp.maximum(y, 2.0)
+        rate = mean.copy()
+        # Newton's steps to rate / (1 - exp(-rate)) = mean, from above: it is convex.
+        for _ in range(STEPS_TO_RATE):
+            rest = -xp.expm1(-rate)
+            rate -= (rate / rest - mean) * rest**2 / (rest - rate * (1.0 - rest))
+        lost = special_functions(xp).gammaln(y + 1.0)
+        best = y * xp.log(rate) - xp.log(-xp.expm1(-rate)) - rate - lost
+        return xp.where(y < 2.0, 0.0, best)
 
     def _mean(self, raw):
         xp = array_namespace(raw)

@@ -9,6 +9,7 @@ from scipy.special import betaln
 from sklearn_losses._array import (
     array_namespace,
     computing_on,
+    in_namespace,
     kernel_array,
     on_device,
     on_its_device,
@@ -44,6 +45,7 @@ class DistributionLoss(RowwiseLoss):
     interval_y_true = Interval()
     convex = False
     heads = ()
+    _whole = False
     # Whether a model without intercepts would leave a head without a size of its own.
     shapes_need_intercepts = True
 
@@ -77,6 +79,9 @@ class DistributionLoss(RowwiseLoss):
     def n_classes(self):
         """The columns of a row of raw predictions."""
         return self.n_heads
+
+    def _domain(self, n_classes):
+        return self.interval_y_true
 
     def _for_classes(self, n_classes, class_counts=None):
         return self
@@ -171,20 +176,6 @@ class DistributionLoss(RowwiseLoss):
         # A density has no largest value.
         return array_namespace(y).full(y.shape[0], np.inf, dtype=y.dtype)
 
-    def _evaluate(self, y_true, raw_prediction, *args, **kwargs):
-        self._refuse_device(raw_prediction)
-        return super()._evaluate(y_true, raw_prediction, *args, **kwargs)
-
-    def _report(self, y_true, raw_prediction, sample_weight):
-        self._refuse_device(raw_prediction)
-
-    def _refuse_device(self, raw_prediction):
-        if on_device(raw_prediction):
-            raise ValueError(
-                f"{type(self).__name__}: raw_prediction must be on the host; got an array of a "
-                "device"
-            )
-
     # ----------------------------------------------------------------------------------- constants
 
     def fit_intercept_only(self, y_true, sample_weight=None, offset=None):
@@ -199,7 +190,8 @@ class DistributionLoss(RowwiseLoss):
 
         Returns
         -------
-        raw_prediction : ndarray of shape (n_heads,)
+        raw_prediction : array of shape (n_heads,)
+            Where `y_true` is.
         """
         y = self.read_target(y_true)
         with computing_on(y_true=y, sample_weight=sample_weight) as xp:
@@ -208,7 +200,7 @@ class DistributionLoss(RowwiseLoss):
             weight = constants.scaled_weight(weight)
             if offset is not None:
                 beside = constants.checked_offset(offset, [beside.shape], {"y_true": y})
-            return self._best_beside(y, weight, beside)
+            return in_namespace(self._best_beside(y, weight, beside), xp)
 
     def _best_beside(self, y, weight, beside):
         """The best constant row beside an offset, with checked arguments."""
@@ -265,6 +257,7 @@ class DistributionLoss(RowwiseLoss):
         -------
         distribution : scipy.stats frozen distribution
             Of n_samples distributions: its `mean`, `std`, `ppf`, `cdf`, `logpdf`, ... work on all.
+            SciPy's are the host's: an array of a device is copied.
         """
         raw = np.asarray(to_host(raw_prediction), dtype=np.float64)
         return self._frozen(self._shaped(raw))
@@ -273,8 +266,11 @@ class DistributionLoss(RowwiseLoss):
         """What an estimator's `score` returns: the coefficient of determination of the means."""
         from sklearn.metrics import r2_score
 
-        y = self.read_target(y_true)
-        return float(r2_score(y, self.predict(raw_prediction), sample_weight=sample_weight))
+        from sklearn_losses.linear_model._scores import r2
+
+        y, mean = self.read_target(y_true), self.predict(raw_prediction)
+        metric = r2 if on_device(mean) else r2_score
+        return float(metric(y, mean, sample_weight=sample_weight))
 
 
 class _InUnits:

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_array, check_consistent_length
 
-from sklearn_losses._array import on_device
+from sklearn_losses._array import check_on_host
 from sklearn_losses._interval import NON_NEGATIVE, UNIT_RIGHT_OPEN
 from sklearn_losses.links import IdentityLink
 from sklearn_losses.losses._worst_case import KL, ChiSquare, RobustJoint, Share, Tilted, Worst
@@ -47,6 +47,7 @@ def group_target(y, group):
     >>> target["group"].tolist()
     ['a', 'b', 'a']
     """
+    check_on_host("group_target", y=y, group=group)
     y, group = np.asarray(y), np.asarray(group)
     if y.ndim != 1:
         raise ValueError(f"y must have shape (n_samples,); got {y.shape}")
@@ -176,8 +177,7 @@ class _RobustLoss(JointLoss):
         target : ndarray of shape (n_samples, 1) or (n_samples, 2), float64
             Target, and a number of the group.
         """
-        if on_device(y_true):
-            raise ValueError("y_true must be an array on the host; got one of a device")
+        check_on_host(type(self).__name__, y_true=y_true)
         y, group = self._parts(y_true)
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
         if y.ndim == 2 and y.shape[1] == 1:

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.optimize import brentq
 
-from sklearn_losses._array import kernel_array, on_device
+from sklearn_losses._array import check_on_host, kernel_array
 from sklearn_losses.losses._arrays import finite, shaped_weight
 from sklearn_losses.losses.base import Loss
 from sklearn_losses.losses.constants import checked_offset
@@ -122,6 +122,7 @@ class JointLoss(Loss):
         -------
         joint : Joint
         """
+        check_on_host(type(self).__name__, y_true=y_true, sample_weight=sample_weight)
         target = self.read_target(y_true)
         return self._joint(target, _checked_weight(sample_weight, len(target)))
 
@@ -190,10 +191,9 @@ class JointLoss(Loss):
         joint = self.on(y_true, sample_weight)
         return joint.gradient_hessian(self._checked_raw(raw_prediction, joint))
 
-    @staticmethod
-    def _checked_raw(raw_prediction, joint):
-        if on_device(raw_prediction):
-            raise ValueError("raw_prediction must be an array on the host; got one of a device")
+    @classmethod
+    def _checked_raw(cls, raw_prediction, joint):
+        check_on_host(cls.__name__, raw_prediction=raw_prediction)
         raw = finite(kernel_array(raw_prediction, "raw_prediction"), "raw_prediction")
         if raw.ndim == 2 and raw.shape[1] == 1:
             raw = raw[:, 0]

@@ -7,20 +7,28 @@ scores of class k change by k times the location.
 """
 
 import numpy as np
-from scipy import special
 
-from sklearn_losses._array import array_namespace, on_device
+from sklearn_losses._array import (
+    array_namespace,
+    computing_on,
+    device_array,
+    in_namespace,
+    kernel_array,
+    on_device,
+    on_its_device,
+    special_functions,
+)
 from sklearn_losses._interval import Interval
 from sklearn_losses.links import IdentityLink, Link
 from sklearn_losses.losses import constants
 from sklearn_losses.losses.distribution import DistributionLoss
 from sklearn_losses.losses.rowwise import RowwiseLoss
 
-# By name: the kernel, and the quantiles of the location's distribution.
+# By name: the kernel, and the name of SciPy's quantiles of the location's distribution.
 _CUMULATIVE = {
-    "logistic": ("CumulativeLogit", special.logit),
-    "normal": ("CumulativeProbit", special.ndtri),
-    "extreme": ("CumulativeCloglog", lambda p: np.log(-np.log1p(-p))),
+    "logistic": ("CumulativeLogit", "logit"),
+    "normal": ("CumulativeProbit", "ndtri"),
+    "extreme": ("CumulativeCloglog", None),
 }
 # Thresholds of probabilities that are 0.
 FURTHEST = 700.0
@@ -31,6 +39,14 @@ def _one_of(owner, name, value, allowed):
     if not isinstance(value, str) or value not in allowed:
         raise ValueError(f"{owner}: {name} must be one of {sorted(allowed)}; got {value!r}")
     return value
+
+
+def _quantile(distribution, xp=np):
+    """The quantile function of the location's distribution, of arrays of a namespace."""
+    name = _CUMULATIVE[distribution][1]
+    if name is None:
+        return lambda p: xp.log(-xp.log1p(-p))
+    return getattr(special_functions(xp), name)
 
 
 def _thresholds_of(scores):
@@ -71,30 +87,36 @@ class _Ordinal(RowwiseLoss):
         hessian,
         want_sum=False,
     ):
-        if on_device(raw_prediction):
-            raise ValueError(
-                f"{type(self).__name__}: raw_prediction must be on the host; got one of a device"
-            )
         if raw_prediction.ndim != 2:
             raise ValueError(
                 f"raw_prediction must have shape (n_samples, n_classes); got {raw_prediction.shape}"
             )
-        n, n_classes = raw_prediction.shape
-        heads = np.zeros((n, n_classes), dtype=raw_prediction.dtype)
-        heads[:, 1:] = _thresholds_of(raw_prediction)
-        slopes, bends = (
-            None if out is None else np.empty_like(heads) for out in (gradient, hessian)
-        )
-        if slopes is None and bends is not None:
-            slopes = np.empty_like(heads)
-        inner = self._heads_of(self._classes(n_classes))
-        total = inner._evaluate(
-            y_true, heads, sample_weight, n_threads, value, slopes, bends, want_sum
-        )
-        # Thresholds in the wrong order have no probability, and no derivatives.
-        with np.errstate(invalid="ignore"):
-            self._of_scores(gradient, hessian, slopes, bends, sample_weight)
+        outputs = {"gradient_out": gradient, "hessian_out": hessian}
+        with computing_on(raw_prediction=raw_prediction, **outputs) as xp:
+            gradient, hessian = (device_array(x) if on_device(x) else x for x in outputs.values())
+            inner, heads = self._in_heads(raw_prediction, xp)
+            slopes, bends = (
+                None if out is None else xp.empty_like(heads) for out in (gradient, hessian)
+            )
+            if slopes is None and bends is not None:
+                slopes = xp.empty_like(heads)
+            total = inner._evaluate(
+                y_true, heads, sample_weight, n_threads, value, slopes, bends, want_sum
+            )
+            # Thresholds in the wrong order have no probability, and no derivatives.
+            with np.errstate(invalid="ignore"):
+                self._of_scores(gradient, hessian, slopes, bends, sample_weight)
         return total
+
+    def _report(self, y_true, raw_prediction, sample_weight):
+        inner, heads = self._in_heads(raw_prediction, array_namespace(raw_prediction))
+        return inner._report(y_true, heads, sample_weight)
+
+    def _in_heads(self, raw_prediction, xp):
+        """The loss of location and thresholds, and these for scores of the classes."""
+        heads = xp.zeros(raw_prediction.shape, dtype=raw_prediction.dtype)
+        heads[:, 1:] = _thresholds_of(raw_prediction)
+        return self._heads_of(self._classes(raw_prediction.shape[1])), heads
 
     def _of_scores(self, gradient, hessian, slopes, bends, sample_weight):
         """Derivatives by the classes' scores, of those by the thresholds."""
@@ -109,8 +131,11 @@ class _Ordinal(RowwiseLoss):
                 # slopes, which a weight has been multiplied into twice.
                 cross = -2 * slopes[:, 1:-1] * slopes[:, 2:]
                 if sample_weight is not None:
-                    weight = np.asarray(sample_weight, dtype=slopes.dtype)[:, None]
-                    cross = np.divide(cross, weight, out=np.zeros_like(cross), where=weight != 0)
+                    xp = array_namespace(slopes)
+                    weight = kernel_array(sample_weight, "sample_weight")
+                    weight = weight.astype(slopes.dtype)[:, None]
+                    counts = weight != 0
+                    cross = xp.where(counts, cross / xp.where(counts, weight, 1), 0)
                 hessian[:, 1:-1] += cross
 
     # Whether the second derivatives by two thresholds are not 0.
@@ -120,22 +145,26 @@ class _Ordinal(RowwiseLoss):
 
     def _public(self, coef, intercept):
         """Weights and intercepts of the classes' scores, of those of location and thresholds."""
-        steps = np.arange(len(coef), dtype=np.float64)[:, None]
-        thresholds = np.concatenate([[0.0], np.cumsum(intercept[1:])])
+        xp = array_namespace(coef)
+        steps = xp.arange(len(coef), dtype=np.float64)[:, None]
+        thresholds = xp.concatenate([xp.zeros(1), xp.cumsum(intercept[1:])])
         return (steps * coef[0]).astype(coef.dtype), steps[:, 0] * intercept[0] - thresholds
 
     def _inner(self, coef, intercept):
         """Weights and intercepts of location and thresholds, of those of the classes' scores."""
-        made = np.zeros_like(coef)
-        made[0] = np.diff(coef, axis=0).mean(axis=0)
-        return made, np.concatenate([[0.0], _thresholds_of(np.asarray(intercept, np.float64))])
+        xp = array_namespace(coef)
+        made = xp.zeros_like(coef)
+        made[0] = xp.diff(coef, axis=0).mean(axis=0)
+        thresholds = _thresholds_of(array_namespace(intercept).asarray(intercept, dtype=np.float64))
+        return made, xp.concatenate([xp.zeros(1), in_namespace(thresholds, xp)])
 
     @staticmethod
     def _heads_offset(offset):
         """An offset of the classes' scores, as one of location and thresholds."""
         if offset is None or offset.ndim == 1:  # the same for all scores
             return None
-        return np.column_stack([np.zeros(len(offset)), _thresholds_of(offset)])
+        xp = array_namespace(offset)
+        return xp.column_stack([xp.zeros(len(offset)), _thresholds_of(offset)])
 
 
 class OrdinalLink(Link):
@@ -164,22 +193,26 @@ class OrdinalLink(Link):
     def __repr__(self):
         return f"OrdinalLink({self.distribution!r})"
 
+    @on_its_device
     def link(self, y_pred):
-        y_pred = np.asarray(y_pred)
-        quantile = _CUMULATIVE[self.distribution][1]
+        xp = array_namespace(y_pred)
+        y_pred = xp.asarray(y_pred)
+        quantile = _quantile(self.distribution, xp)
         with np.errstate(divide="ignore"):
-            thresholds = quantile(np.clip(np.cumsum(y_pred, axis=-1)[..., :-1], 0, 1))
+            thresholds = quantile(xp.clip(xp.cumsum(y_pred, axis=-1)[..., :-1], 0, 1))
         # Half way into what no float is.
-        thresholds = np.clip(thresholds, -FURTHEST, FURTHEST)
-        made = np.zeros_like(y_pred, dtype=np.result_type(y_pred, np.float32))
-        made[..., 1:] = -np.cumsum(thresholds, axis=-1)
+        thresholds = xp.clip(thresholds, -FURTHEST, FURTHEST)
+        made = xp.zeros_like(y_pred, dtype=np.result_type(y_pred.dtype, np.float32))
+        made[..., 1:] = -xp.cumsum(thresholds, axis=-1)
         return made
 
+    @on_its_device
     def inverse(self, raw_prediction):
-        raw = np.ascontiguousarray(raw_prediction)
+        xp = array_namespace(raw_prediction)
+        raw = xp.ascontiguousarray(raw_prediction)
         loss = CumulativeLink(self.distribution)
-        of_class = (loss.loss(np.full(len(raw), float(k)), raw) for k in range(raw.shape[1]))
-        return np.exp(-np.stack(list(of_class), axis=1))
+        of_class = (loss.loss(xp.full(len(raw), float(k)), raw) for k in range(raw.shape[1]))
+        return xp.exp(-xp.stack(list(of_class), axis=1))
 
 
 class CumulativeLink(_Ordinal):
@@ -321,6 +354,8 @@ class _Heads(DistributionLoss):
     task = "multiclass"
     convex = True
     shapes_need_intercepts = False
+    _whole = True
+    _domain = RowwiseLoss._domain
 
     def __init__(self, classes=2, kernel=None, params=()):
         self.classes, self.kernel, self.params = classes, kernel, params
@@ -355,16 +390,18 @@ class _Heads(DistributionLoss):
 
     def _thresholds(self, shares):
         """Those at which the classes have their shares, about."""
-        quantile = next((q for kernel, q in _CUMULATIVE.values() if kernel == self.kernel), None)
+        known = (name for name, (kernel, _) in _CUMULATIVE.items() if kernel == self.kernel)
+        quantile = _quantile(next(known, "logistic"))
         below = np.cumsum(shares)[:-1] / np.sum(shares)
-        return (quantile or special.logit)(np.clip(below, 1e-15, 1 - 1e-15))
+        return quantile(np.clip(below, 1e-15, 1 - 1e-15))
 
     def _start(self, y, weight):
-        shares = np.bincount(y.astype(np.intp), weights=weight, minlength=self.classes)
+        shares = self._mass(y, weight)
         least = 0.5 * shares.sum() / (len(y) + 1)
         return np.concatenate([[0.0], self._thresholds(np.maximum(shares, least))]), np.ones(
             self.classes
         )
 
     def fit_intercept_only(self, y_true, sample_weight=None, offset=None):
-        return self._start(y_true, constants.scaled_weight(sample_weight))[0]
+        row = self._start(y_true, constants.scaled_weight(sample_weight))[0]
+        return in_namespace(row, array_namespace(y_true))

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import softmax
 
-from sklearn_losses._array import kernel_array, on_device
+from sklearn_losses._array import check_on_host, kernel_array
 from sklearn_losses._interval import POSITIVE
 from sklearn_losses._kernels.losses import _ranking
 from sklearn_losses._parameters import check_integer
@@ -36,8 +36,7 @@ def read_ranking(y_true):
     ValueError
         Where it is none of these, has no document, or a number is not finite.
     """
-    if on_device(y_true):
-        raise ValueError("y_true must be an array on the host; got one of a device")
+    check_on_host("A loss of rankings", y_true=y_true)
     names = getattr(getattr(y_true, "dtype", None), "names", None)
     if names is None and hasattr(y_true, "columns"):
         names = tuple(y_true.columns)

@@ -41,6 +41,10 @@ class RowwiseLoss(Loss):
 
     # Names of the parameters of shape (n_classes,), and of others that the kernel's follow from.
     _class_parameters, _kernel_parameters = (), ()
+    # Names of the parameters of shape (n_classes,).
+    _class_parameters = ()
+    # Whether targets that are one number are whole.
+    _whole = True
 
     def __init__(self, n_classes=None):
         self.n_classes = n_classes
@@ -50,6 +54,17 @@ class RowwiseLoss(Loss):
         """Of the class codes."""
         high = np.inf if self.n_classes is None else self.n_classes - 1
         return Interval(0, high, True, self.n_classes is not None)
+
+    def _domain(self, n_classes):
+        """Of targets that are one number, with this many raw predictions."""
+        return Interval(0, n_classes - 1, True, True)
+
+    def _kernel_takes(self):
+        """What `evaluate_rowwise` asks of the struct."""
+        return {
+            "takes_rows": self.takes_probabilities,
+            "gives_probabilities": self.takes_probabilities,
+        }
 
     def _for_classes(self, n_classes, class_counts=None):
         """A copy for this many classes; `class_counts` (n_classes,) fills what depends on them and
@@ -153,7 +168,7 @@ class RowwiseLoss(Loss):
                 hessian,
                 probability,
                 want_sum,
-                takes_probabilities=self.takes_probabilities,
+                **self._kernel_takes(),
             )
         try:
             return _rowwise.evaluate(
@@ -185,13 +200,16 @@ class RowwiseLoss(Loss):
             raise
 
     def _report(self, y_true, raw_prediction, sample_weight):
+        n_classes = raw_prediction.shape[1]
         return evaluate_rowwise(
-            *self._resolve(raw_prediction.shape[1], raw_prediction.dtype == np.float32),
+            *self._resolve(n_classes, raw_prediction.dtype == np.float32),
             y_true,
             raw_prediction,
             sample_weight,
+            domain=self._domain(n_classes),
+            whole=self._whole,
             tolerance=_tolerance(y_true.dtype),
-            takes_probabilities=self.takes_probabilities,
+            **self._kernel_takes(),
         )
 
     def gradient_proba(
@@ -284,12 +302,15 @@ class RowwiseLoss(Loss):
         if y_true.ndim == 2:
             average = array_namespace(y_true).average
             return to_host(average(y_true.astype(np.float64), axis=0, weights=sample_weight))
-        n_classes = self._classes(None)
-        if on_device(y_true):
-            counts = to_host(class_weights(y_true, sample_weight, n_classes))
-        else:
-            counts = np.bincount(y_true.astype(np.intp), weights=sample_weight, minlength=n_classes)
+        counts = self._mass(y_true, sample_weight)
         return counts / counts.sum()
+
+    def _mass(self, codes, sample_weight):
+        """Weight of the samples of each class, of shape (n_classes,), on the host."""
+        n_classes = self._classes(None)
+        if on_device(codes):
+            return to_host(class_weights(codes, sample_weight, n_classes))
+        return np.bincount(codes.astype(np.intp), weights=sample_weight, minlength=n_classes)
 
     def fit_intercept_only(self, y_true, sample_weight=None, offset=None):
         """The constant row of raw predictions with the least loss, with mean 0.

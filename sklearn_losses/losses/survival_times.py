@@ -4,7 +4,7 @@ alone."""
 import numpy as np
 from scipy import stats
 
-from sklearn_losses._array import array_namespace, kernel_array
+from sklearn_losses._array import array_namespace, check_on_host, kernel_array, to_host
 from sklearn_losses._interval import Interval
 from sklearn_losses._survival_target import ENTRY, EVENT, STRATUM, TIME, read_survival
 from sklearn_losses.losses import constants
@@ -79,6 +79,9 @@ class AFT(DistributionLoss):
             )
         return _VARIABLES[self.distribution]
 
+    def _kernel_takes(self):
+        return {"takes_rows": True}
+
     # ------------------------------------------------------------------------------------- targets
 
     def read_target(self, y_true):
@@ -97,14 +100,15 @@ class AFT(DistributionLoss):
             y_true = _of_events(y_true)
         y = self._numbers_of(kernel_array(y_true, "y_true"))
         if y.ndim == 1 or y.shape[1:] == (1,):
-            y = np.stack([y.ravel(), finite(y.ravel(), "y_true")], axis=1)
+            xp = array_namespace(y)
+            y = xp.stack([y.ravel(), finite(y.ravel(), "y_true")], axis=1)
         if y.ndim != 2 or y.shape[1] != 2:
             raise ValueError(
                 "AFT: y_true must have shape (n_samples,) of times or (n_samples, 2) of intervals; "
                 f"got {y.shape}"
             )
         self._check_y(y)
-        return np.ascontiguousarray(y, dtype=np.float64)
+        return array_namespace(y).ascontiguousarray(y, dtype=np.float64)
 
     def _numbers_of(self, y_true):
         xp = array_namespace(y_true)
@@ -122,7 +126,7 @@ class AFT(DistributionLoss):
         ):
             if wrong.any():
                 first = int(wrong.argmax())
-                raise ValueError(f"AFT: {what}; got {y[first]} at index {first}")
+                raise ValueError(f"AFT: {what}; got {to_host(y[first])} at index {first}")
 
     def _shaped_target(self, y_true, raw_prediction):
         n_samples = raw_prediction.shape[0]
@@ -139,6 +143,7 @@ class AFT(DistributionLoss):
 
     def _score(self, y_true, raw_prediction, sample_weight=None):
         """What an estimator's `score` returns: the concordance of times and predictions."""
+        check_on_host("The concordance of AFT", y=y_true, X=raw_prediction)
         interval = self.read_target(y_true)
         weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         return concordance(interval, self.predict(raw_prediction), weight)
@@ -178,6 +183,7 @@ class AFT(DistributionLoss):
         -------
         survival : ndarray of shape (n_samples, n_times)
         """
+        check_on_host("AFT.survival_function", raw_prediction=raw_prediction, times=times)
         times = np.asarray(times, dtype=np.float64)
         raw = self._shaped(np.asarray(raw_prediction, dtype=np.float64))
         return self._frozen(raw[:, :, None]).sf(times)

@@ -11,7 +11,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
-from sklearn_losses._array import on_device
+from sklearn_losses._array import check_on_host
 from sklearn_losses._interval import NON_NEGATIVE, POSITIVE, UNIT
 from sklearn_losses._parameters import check_integer, check_number
 from sklearn_losses.linear_model._validation import Validation
@@ -368,8 +368,7 @@ class MultiTaskModel(RegressorMixin, Validation, BaseEstimator):
         owner = type(self).__name__
         fitting, losses = self._fitting(), _losses_of(self.loss, owner)
         with self._unchanged_on_error():
-            if on_device(X):
-                raise ValueError(f"{owner} is for arrays on the host; got one of a device")
+            check_on_host(owner, X=X, y=y, sample_weight=sample_weight)
             y = self._targets(y)
             given = y.reshape(len(y), -1)
             X, _ = self._validate(X, given, reset=True, own_target=True)
@@ -457,6 +456,7 @@ class MultiTaskModel(RegressorMixin, Validation, BaseEstimator):
         raw : ndarray of shape (n_samples, n_tasks), or (n_samples,) for y of one dimension
         """
         check_is_fitted(self)
+        check_on_host(type(self).__name__, X=X)
         X = self._check_samples(X)
         return safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
 

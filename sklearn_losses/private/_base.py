@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sklearn_losses._array import check_on_host
 from sklearn_losses._sklearn_compat import Interval, StrOptions
 from sklearn_losses.losses import LDAM, LOSSES, LogitAdjusted, Loss, get_loss
 from sklearn_losses.losses._scales import AUTO
@@ -162,6 +163,7 @@ class BasePrivate(BaseEstimator):
         return []
 
     def _fit(self, X, y):
+        check_on_host(type(self).__name__, X=X, y=y)
         loss = self._check_loss()
         self._check_bounds()
         X, y = validate_data(
@@ -218,6 +220,7 @@ class BasePrivate(BaseEstimator):
     def _raw(self, X):
         """Raw predictions, of shape (n_samples, n_outputs)."""
         check_is_fitted(self)
+        check_on_host(type(self).__name__, X=X)
         X = validate_data(self, X, accept_sparse="csr", reset=False)
         coef = np.atleast_2d(self.coef_)
         return safe_sparse_dot(X, coef.T, dense_output=True) + self.intercept_

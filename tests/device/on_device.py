@@ -30,7 +30,7 @@ def compile_together(monkeypatch):
 
     @cache
     def rows(loss):
-        soft = [False, True] if loss in SOFT else [False]
+        soft = [False, True] if loss in SOFT or loss.startswith("AFT") else [False]
         outputs = [*OUTPUTS, PROBA] if loss in SOFT else OUTPUTS
         return [
             rowwise(loss, real, o, s, True)
@@ -79,6 +79,30 @@ def results(loss, *arrays):
         methods.append("gradient_proba")
     found = {name: getattr(loss, name)(*arrays) for name in methods}
     return {name: x if isinstance(x, tuple) else (x,) for name, x in found.items()}
+
+
+class OnDevice:
+    """A loss whose methods take and give NumPy's arrays, and compute on a device."""
+
+    def __init__(self, wrapped, xp):
+        self._wrapped, self._xp = wrapped, xp
+
+    def __getattr__(self, name):
+        attribute = getattr(self._wrapped, name)
+        if name not in ("loss", "gradient", "gradient_hessian"):
+            return attribute
+        return lambda *arrays: host(attribute(*map(self._xp.asarray, arrays)))
+
+
+def same_error(device, call, *arrays):
+    """The error of a call on NumPy's arrays, which the same call on the device's raises too."""
+    with pytest.raises((ValueError, TypeError)) as on_host:
+        call(*arrays)
+    with pytest.raises((ValueError, TypeError)) as there:
+        call(*[a if a is None else device.xp.asarray(a) for a in arrays])
+    assert there.type is on_host.type
+    message = str(on_host.value).replace("must be a NumPy array", "must be an array")
+    assert str(there.value).replace("must be a CuPy array", "must be an array") == message
 
 
 def waits(device, n):

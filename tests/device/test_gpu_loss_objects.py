@@ -18,6 +18,7 @@ from on_device import (
     every_loss,
     numpys,
     results,
+    same_error,
     sample,
     soft,
     take_lenders,
@@ -46,17 +47,6 @@ def together(device, monkeypatch):
 
 
 # ------------------------------------------------------------------------------------------- errors
-
-
-def same_error(device, call, *arrays):
-    """The error of a call on NumPy's arrays, which the same call on the device's raises too."""
-    with pytest.raises((ValueError, TypeError)) as on_host:
-        call(*arrays)
-    with pytest.raises((ValueError, TypeError)) as there:
-        call(*[a if a is None else device.xp.asarray(a) for a in arrays])
-    assert there.type is on_host.type
-    message = str(on_host.value).replace("must be a NumPy array", "must be an array")
-    assert str(there.value).replace("must be a CuPy array", "must be an array") == message
 
 
 def test_what_methods_refuse_is_refused_in_the_same_words(device):

@@ -11,6 +11,7 @@ from on_device import (
     DTYPES,
     EVERY,
     Lender,
+    OnDevice,
     compile_together,
     every_dtype,
     every_loss,
@@ -81,19 +82,6 @@ def test_a_call_gives_the_cpus_mean_and_waits_once(together, cls):
                     assert waits(together, 1) and type(got) is float
                     rtol = 64 * np.finfo(dtype).eps
                     np.testing.assert_allclose(got, cls()(target, raw, w), rtol=rtol, atol=rtol)
-
-
-class OnDevice:
-    """A loss whose methods take and give NumPy's arrays, and compute on a device."""
-
-    def __init__(self, wrapped, xp):
-        self._wrapped, self._xp = wrapped, xp
-
-    def __getattr__(self, name):
-        attribute = getattr(self._wrapped, name)
-        if name not in ("loss", "gradient", "gradient_hessian"):
-            return attribute
-        return lambda *arrays: host(attribute(*map(self._xp.asarray, arrays)))
 
 
 @pytest.fixture

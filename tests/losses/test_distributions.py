@@ -181,6 +181,20 @@ def test_cumulative_links_keep_their_digits(link):
     )
 
 
+@pytest.mark.parametrize("link", references.VARIABLES)
+def test_weights_multiply_the_derivatives_of_ordered_classes(link):
+    rng = random_state(link, "weights")
+    thresholds = np.sort(rng.uniform(-4, 3, (12, 4)), axis=1)
+    scores = np.column_stack([np.zeros(12), -np.cumsum(thresholds, axis=1)])
+    codes, weight = rng.integers(0, 5, 12).astype(float), rng.uniform(0.1, 9.0, 12)
+    weight[3] = 0.0
+    plain = CumulativeLink(link).gradient_hessian(codes, scores)
+    for a, b in zip(
+        plain, CumulativeLink(link).gradient_hessian(codes, scores, weight), strict=True
+    ):
+        np.testing.assert_allclose(b, weight[:, None] * a, rtol=1e-10, atol=1e-12)
+
+
 def test_thresholds_in_the_wrong_order_have_no_probability():
     scores = np.array([[0.0, -1.0, 2.0]])
     assert CumulativeLink().loss(np.array([1.0]), scores)[0] == np.inf

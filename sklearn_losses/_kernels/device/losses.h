@@ -19,6 +19,7 @@ enum Totals { SUMMED = 16, CHECKED = 32 };
 struct Domain {
     double low, high;
     int inclusive;  // 1 for low, 2 for high
+    int whole;      // whether targets are whole numbers
     double tolerance;
 };
 template <class T>
@@ -28,6 +29,14 @@ SL_FN bool inside(T y, const Domain& d) {
     const T low = T(d.low), high = T(d.high);
     return finite(y) && (d.inclusive & 1 ? y >= low : y > low) && (d.inclusive & 2 ? y <= high : y < high);
 }
+// Counts beyond an int are not told from other numbers: the host looks at them again.
+template <class T>
+SL_FN bool good_target(T y, const Domain& d) {
+    return inside(y, d) && (!d.whole || code_fault<T>(y, 0x7fffffff) == T(0));
+}
+// The ends of an interval of times, of which the second may be infinite.
+template <class T>
+SL_FN bool good_times(T low, T high) { return low >= T(0) && finite(low) && high > T(0) && low <= high; }
 template <class T>
 SL_FN bool good_weight(T w) { return w >= T(0) && finite(w); }
 
@@ -230,11 +239,13 @@ SL_FN void evaluate_rows(const double* params, const RowArrays<T>& a, int rows, 
             if constexpr ((OUT & THIRD) != 0)
                 t.hessian = STAGED ? others + start : a.third.at + row * a.third.step;
             if constexpr (checked) {
-                bool good = good_weight(weight) && (SOFT || code_fault<T>(code, K) == T(0));
-                double mass = SOFT ? 1.0 : 0.0;
+                constexpr bool shares = SOFT && Loss<T>::probabilities;
+                bool good = good_weight(weight) && (SOFT || good_target(code, domain));
+                if constexpr (SOFT && !shares) good = good && good_times(t.target[0], t.target[t.stride]);
+                double mass = shares ? 1.0 : 0.0;
                 for (int k = 0; k < K; ++k) {
                     good = good && finite(t.raw[k * t.stride]);
-                    if constexpr (SOFT) {
+                    if constexpr (shares) {
                         const T y = t.target[k * t.stride];
                         good = good && y >= T(0);
                         mass -= double(y);

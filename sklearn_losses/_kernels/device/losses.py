@@ -96,7 +96,7 @@ def pointwise_kernel(loss, real, outputs, vectors):
         call += ", partial"
     if outputs & CHECKED:
         arguments += ["double low", "double high", "int inclusive"]
-        call += ", sl::Domain{low, high, inclusive, 0.0}"
+        call += ", sl::Domain{low, high, inclusive, 0, 0.0}"
     return name, _wrapper(name, arguments, call + ")")
 
 
@@ -112,7 +112,7 @@ def rowwise_kernel(loss, real, outputs, soft, staged):
     outputs : int
         As for `pointwise_kernel`, or PROBABILITY in place of HESSIAN.
     soft : bool
-        Whether targets are rows of probabilities.
+        Whether targets are rows: of probabilities, or the pairs of the structs that give none.
     staged : bool
         Whether rows go through shared memory.
 
@@ -142,8 +142,9 @@ def rowwise_kernel(loss, real, outputs, soft, staged):
         arguments.append("double* partial")
         call += ", partial"
     if outputs & CHECKED:
+        arguments += ["double low", "double high", "int inclusive", "int whole"]
         arguments.append("double tolerance")
-        call += ", sl::Domain{0.0, 0.0, 0, tolerance}"
+        call += ", sl::Domain{low, high, inclusive, whole, tolerance}"
     return name, _wrapper(name, arguments, call + ")")
 
 
@@ -368,8 +369,11 @@ def evaluate_rowwise(
     hessian=None,
     probability=None,
     want_sum=False,
-    tolerance=None,
-    takes_probabilities=False,
+    domain=None,
+    whole=True,
+    tolerance=0.0,
+    takes_rows=False,
+    gives_probabilities=False,
 ):
     """Evaluate a row-wise loss into the given arrays.
 
@@ -380,17 +384,21 @@ def evaluate_rowwise(
     params : ndarray of shape (n_params,), dtype float64
         On the host.
     y_true : cupy.ndarray of shape (n_samples,) or (n_samples, n_classes), float32 or float64
-        Class codes, or rows of probabilities.
+        Class codes or other numbers; or rows of probabilities, or pairs.
     raw_prediction : cupy.ndarray of shape (n_samples, n_classes), float32 or float64
         The kernel computes in its type, on its device and on the current stream.
     sample_weight, value : cupy.ndarray of shape (n_samples,) or None
     gradient, hessian, probability : cupy.ndarray of shape (n_samples, n_classes) or None
         Not both of `hessian` and `probability`.
     want_sum : bool
-    tolerance : float or None
-        How far from 1 a target's probabilities may add up; its presence asks for a report.
-    takes_probabilities : bool
-        Whether the loss's struct is `soft`.
+    domain : Interval or None
+        Where targets that are one number must lie; its presence asks for a report.
+    whole : bool
+        Whether those must be whole numbers.
+    tolerance : float
+        How far from 1 a target's probabilities may add up.
+    takes_rows, gives_probabilities : bool
+        Whether the loss's struct is `soft`, and has `probabilities` too.
 
     Returns
     -------
@@ -427,18 +435,20 @@ def evaluate_rowwise(
             third_name: _attach(third, third_name, shape, output=True),
         }
         _refuse_overlap(given, {"y_true": y, "raw_prediction": raw, "sample_weight": weight})
-        if soft and not takes_probabilities:
+        if soft and not takes_rows:
             raise ValueError(
                 "y_true must hold class codes, of shape (n_samples,): this loss takes no "
                 "probabilities"
             )
-        if probability is not None and not takes_probabilities:
+        if probability is not None and not gives_probabilities:
             raise ValueError("this loss gives no probabilities")
         inputs = [raw, _converted(y, raw.dtype), _converted(weight, raw.dtype)]
         results = [_scratch(cp, array, raw.dtype) for array in given.values()]
         third_bit = HESSIAN if probability is None else PROBABILITY
-        outputs = _outputs(*results, third_bit, want_sum, tolerance is not None)
-        check = () if tolerance is None else (float(tolerance),)
+        outputs = _outputs(*results, third_bit, want_sum, domain is not None)
+        check = ()
+        if domain is not None:
+            check = (*_domain_args(domain), np.int32(whole), float(tolerance))
         total = None
         if outputs and (n or outputs & SUMMED):
             loss = _ROWWISE_NAMES[kind]
