@@ -35,9 +35,9 @@ def as_objective(loss, library, *, min_hessian="auto"):
     Parameters
     ----------
     loss : str or Loss
-        A loss, or a name of `LOSSES`. A row-wise loss has a tree for each class. A loss of a
-        ranking takes the queries from the library's `group` or `qid`; CatBoost has none of these
-        losses.
+        A loss, or a name of `LOSSES`. A row-wise loss has a tree for each class, and a loss of a
+        distribution one for each of its heads. A loss of a ranking takes the queries from the
+        library's `group` or `qid`. CatBoost has none of the losses of distributions and rankings.
     library : {"xgboost", "lightgbm", "catboost"}
     min_hessian : "auto" or float, default="auto"
         A leaf's value is minus the sum of its gradients over that of its hessians, which must not
@@ -58,6 +58,10 @@ def as_objective(loss, library, *, min_hessian="auto"):
           epsilon-insensitive, absolute percentage error), hessians of 1 (or relative to their
           median), and gradients multiplied by the median size of the residuals over the gradients'
           root mean square;
+        - for losses of a distribution, hessians of at least what the distribution expects, its
+          Fisher information (where that has no formula, what keeps the step of a sample within one
+          scale, or within 1 of a logarithm); where the location is in the unit of y, the
+          derivatives of each head over the mean of its hessians;
         - for losses of a ranking, the derivatives of their total times what makes hessians 1 on
           average where all raw predictions are equal, with hessians of at least 1e-16.
 
@@ -82,7 +86,7 @@ def as_objective(loss, library, *, min_hessian="auto"):
     ------
     ValueError
         Where the loss is not a mean over samples, or a parameter holds several values: make one
-        objective for each quantile.
+        objective for each quantile; where the library cannot have the loss.
 
     Notes
     -----
@@ -115,6 +119,18 @@ def as_objective(loss, library, *, min_hessian="auto"):
       matrix of second derivatives is exact for the losses that take rows of probabilities, and the
       doubled diagonal for others. It calls for 1,000 samples at a time, whose own medians "auto"
       takes.
+
+    Losses of a distribution: with ``num_class=2`` (of two heads) the libraries hand over a raw
+    prediction for each head of the one target; ``metric="None"`` in LightGBM, and
+    ``disable_default_eval_metric=True`` in XGBoost, turn off metrics that would take classes.
+    ``loss.distribution_of(raw)`` makes SciPy's distributions of raw predictions, which are those
+    above with a column a head. An `offset` of one number a sample is added to the first head. Head
+    after head has a tree of its own each round, or with XGBoost's
+    ``multi_strategy="multi_output_tree"`` all have one, whose gains are those of all: standardise y
+    for that. A head that is ``"constant"`` stays one number in XGBoost, which follows the others;
+    LightGBM drops the trees of one leaf that this takes, and refuses. Labels of `AFT` are times,
+    negative where censored, or in XGBoost a `DMatrix` without a label whose `label_lower_bound` and
+    `label_upper_bound` are set.
 
     Losses of a ranking: ``LGBMRanker(objective=objective).fit(X, relevance, group=sizes)``, or a
     `Dataset` with a `group`; for XGBoost ``xgboost.train(params, DMatrix(X, relevance, qid=qid),
