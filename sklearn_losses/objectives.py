@@ -2,10 +2,14 @@
 generic over every loss. Nothing of those libraries is imported before it is needed."""
 
 from sklearn_losses._boosting import METRICS, OBJECTIVES, one_output
-from sklearn_losses._joint_boosting import JOINT_METRICS, JOINT_OBJECTIVES
+from sklearn_losses._joint_boosting import (
+    JOINT_METRICS,
+    JOINT_OBJECTIVES,
+    WORST_CASE_OBJECTIVES,
+)
 from sklearn_losses.contrastive import ContrastiveLoss
 from sklearn_losses.generative import GANLoss
-from sklearn_losses.losses import get_loss
+from sklearn_losses.losses import ROBUST_MEANS, get_loss
 
 __all__ = ["as_metric", "as_objective", "as_torch"]
 
@@ -37,7 +41,8 @@ def as_objective(loss, library, *, min_hessian="auto"):
     loss : str or Loss
         A loss, or a name of `LOSSES`. A row-wise loss has a tree for each class, and a loss of a
         distribution one for each of its heads. A loss of a ranking takes the queries from the
-        library's `group` or `qid`. CatBoost has none of the losses of distributions and rankings.
+        library's `group` or `qid`. CatBoost has no losses of distributions, rankings and worst
+        cases.
     library : {"xgboost", "lightgbm", "catboost"}
     min_hessian : "auto" or float, default="auto"
         A leaf's value is minus the sum of its gradients over that of its hessians, which must not
@@ -62,6 +67,9 @@ def as_objective(loss, library, *, min_hessian="auto"):
           Fisher information (where that has no formula, what keeps the step of a sample within one
           scale, or within 1 of a logarithm); where the location is in the unit of y, the
           derivatives of each head over the mean of its hessians;
+        - for worst means (`CVaRLoss`, ...), those of the loss within, gradients times how much more
+          than its own share a sample has in the worst distribution, and hessians too where that is
+          more than 1 (also where a float is given);
         - for losses of a ranking, the derivatives of their total times what makes hessians 1 on
           average where all raw predictions are equal, with hessians of at least 1e-16.
 
@@ -132,6 +140,10 @@ def as_objective(loss, library, *, min_hessian="auto"):
     negative where censored, or in XGBoost a `DMatrix` without a label whose `label_lower_bound` and
     `label_upper_bound` are set.
 
+    Worst means: `GroupRobustLoss` takes the groups from `group`, the sizes of groups that stand one
+    after another, of `lightgbm.Dataset` or `DMatrix`; `start_params` from `group_target`. The worst
+    samples of today are those that the next trees are for: small learning rates suit them.
+
     Losses of a ranking: ``LGBMRanker(objective=objective).fit(X, relevance, group=sizes)``, or a
     `Dataset` with a `group`; for XGBoost ``xgboost.train(params, DMatrix(X, relevance, qid=qid),
     obj=objective)``, as its `XGBRanker` takes no objective of others. Both want queries whole, one
@@ -157,7 +169,8 @@ def as_objective(loss, library, *, min_hessian="auto"):
     (array([ 0., -1.], dtype=float32), array([1., 1.], dtype=float32))
     """
     loss = get_loss(loss)
-    return _of(loss, library, OBJECTIVES, JOINT_OBJECTIVES)(loss, min_hessian)
+    joint = WORST_CASE_OBJECTIVES if type(loss) in ROBUST_MEANS else JOINT_OBJECTIVES
+    return _of(loss, library, OBJECTIVES, joint)(loss, min_hessian)
 
 
 def as_metric(loss, library, *, raw=True):
