@@ -444,6 +444,9 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         """
         return self._partial_fit(Samples(X, y, sample_weight, offset), classes)
 
+    def _note_fit(self, request):
+        request.loss._check_fit(self.intercept_, request.datas[0])
+
     # ---------------------------------------------------------------------------------- predictions
 
     def _shown_offset(self, offset, X, n_outputs):

@@ -286,6 +286,9 @@ class Loss(Parametric):
         None."""
         return y_true
 
+    def _check_fit(self, intercept, data):
+        """Raise where what a fit has found is no model of the data."""
+
     def as_scorer(self, response_method=None):
         """A scikit-learn scorer: minus the weighted mean of the loss.
 
