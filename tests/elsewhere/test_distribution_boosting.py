@@ -22,7 +22,7 @@ def linear(cls):
 
 LOSSES = {cls.name: linear(cls) for cls in DISTRIBUTIONS}
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
-FEW = ("gaussian_nll", "negative_binomial_nll", "aft")
+FEW = ("gaussian_nll", "aft")
 every_trained_loss = pytest.mark.parametrize("loss", [
     pytest.param(loss, id=name, marks=[] if name in FEW else pytest.mark.slow)
     for name, loss in LOSSES.items()
