@@ -14,8 +14,11 @@ from sklearn_losses._curvature import (
 )
 from sklearn_losses._interval import NON_NEGATIVE
 from sklearn_losses._parameters import check_number
+from sklearn_losses.losses.distribution import CONSTANT
 from sklearn_losses.losses.rowwise import softmax_hessian_product
 from sklearn_losses.metrics import mean_loss
+
+ENDS = ("lower", "upper")
 
 
 def one_output(loss, maker):
@@ -32,12 +35,17 @@ def one_output(loss, maker):
     return loss
 
 
+def _of_classes(loss):
+    """Whether a column of raw predictions is a class, of which differences alone count."""
+    return loss.is_multiclass and loss.shift_is_nothing
+
+
 def _rows(loss, raw):
     """Raw predictions as the loss takes them: one column of two classes holds the second class's
     minus the first's."""
     raw = kernel_array(raw, "raw_prediction")
     one = raw.ndim == 1 or (raw.ndim == 2 and raw.shape[1] == 1)
-    if loss.is_multiclass and one and loss.n_classes in (None, 2):
+    if _of_classes(loss) and one and loss.n_classes in (None, 2):
         half = raw.reshape(-1) / 2
         return np.stack([-half, half], axis=1)
     return loss._shaped(raw)
@@ -48,8 +56,11 @@ def _label_weight_raw(first, second, sample_weight):
     the predictions, then its data set."""
     if not hasattr(second, "get_label"):
         return first, second, sample_weight, False
-    weight = second.get_weight()
-    return second.get_label(), first, weight if np.size(weight) else None, True
+    label, weight = second.get_label(), second.get_weight()
+    if np.size(label) == 0 and hasattr(second, "get_float_info"):
+        # XGBoost's intervals, whose ends may be infinite, as no label of its may.
+        label = np.column_stack([second.get_float_info(f"label_{end}_bound") for end in ENDS])
+    return label, first, weight if np.size(weight) else None, True
 
 
 class _FromLoss:
@@ -91,6 +102,8 @@ class _Objective(_FromLoss):
             loss._numbers()
         else:
             loss._resolve()
+        if loss.heads:
+            self._check_heads(loss)
         if isinstance(min_hessian, str):
             if min_hessian != "auto":
                 raise ValueError(f"min_hessian must be 'auto' or a number; got {min_hessian!r}")
@@ -102,28 +115,35 @@ class _Objective(_FromLoss):
             )
         self.min_hessian_ = self._curvature.least
 
+    def _check_heads(self, loss):
+        """Raise where the library cannot have a loss of several heads."""
+
     def start_score(self, y_true, sample_weight=None, *, offset=None, classifier=False):
         """The constant raw prediction with the least loss, from which to start boosting.
 
         Parameters
         ----------
         y_true : array-like of shape (n_samples,)
-            Targets; class codes for a row-wise loss.
+            Targets; class codes for a row-wise loss. Of `AFT` also its intervals.
         sample_weight : array-like of shape (n_samples,) or None, default=None
         offset : array-like of shape (n_samples,) or (n_samples, n_classes) or None, default=None
-            Added to the raw predictions, as the logarithm of an exposure is to those of a count.
+            Added to the raw predictions, as the logarithm of an exposure is to those of a count. Of
+            a loss of several heads, one number a sample is added to the first.
         classifier : bool, default=False
             As in `start_params`.
 
         Returns
         -------
         start : float or ndarray of shape (n_classes,)
+            Of a loss of several heads, a number for each.
         """
         loss = self.loss
+        y_true = loss._grouped(y_true, None)
         if loss.is_multiclass and loss.n_classes is None:
             y_true = kernel_array(y_true, "y_true")
             loss = loss._for_classes(y_true.shape[1] if y_true.ndim == 2 else int(y_true.max()) + 1)
-        if offset is not None and loss.is_multiclass:
+        offset = _heads_offset(loss, offset)
+        if offset is not None and _of_classes(loss):
             offset = _rows(loss, offset)
         start = loss.fit_intercept_only(y_true, sample_weight, offset)
         if not loss.is_multiclass:
@@ -171,13 +191,15 @@ class _Objective(_FromLoss):
             - CatBoost: ``{"baseline": array}`` and, with `eval_set`, ``"eval_set"``, a list of
               `Pool` objects with their baselines: arguments of `fit`.
 
-            Arrays have the shape (n_samples,) or (n_samples, n_classes), and hold the offset.
+            Arrays have the shape (n_samples,), (n_samples, n_classes) or (n_samples, n_heads), and
+            hold the offset.
 
         Raises
         ------
         ValueError
             Where offsets do not belong to the samples, or `eval_offset` to `eval_set`.
         """
+        offset = _heads_offset(self.loss, offset)
         start = self.start_score(y_true, sample_weight, offset=offset, classifier=classifier)
         params = self._start_params(start, len(y_true), offset, classifier)
         if eval_set is None:
@@ -199,6 +221,7 @@ class _Objective(_FromLoss):
                 f"eval_offset must hold one array for each of the {len(eval_set)} sets of "
                 f"eval_set; got {len(eval_offset)}"
             )
+        eval_offset = [_heads_offset(self.loss, each) for each in eval_offset]
         return params | self._eval_params(start, eval_set, eval_offset)
 
     def _start_params(self, start, n_samples, offset, classifier):
@@ -219,7 +242,7 @@ class _Objective(_FromLoss):
         runtime wait in a busy loop, which can cost XGBoost more than a second thread saves.
         """
         loss, rows = self.loss, _rows(self.loss, raw)
-        y_true = loss._checked_target(kernel_array(y_true, "y_true"), rows)
+        y_true = loss._checked_target(kernel_array(loss._grouped(y_true, None), "y_true"), rows)
         if gradient.ndim < rows.ndim:
             # Losses of rows depend on differences alone: the second class's derivatives are those
             # with respect to the difference.
@@ -227,9 +250,24 @@ class _Objective(_FromLoss):
             gradient[...], hessian[...] = both[0][:, 1], both[1][:, 1]
         else:
             loss.gradient_hessian(y_true, rows, weight, gradient, hessian, n_threads=1)
-            if loss.is_multiclass:
+            if _of_classes(loss):
                 hessian *= self._diagonal_factor(rows.shape[1])
         self._curvature(y_true, rows, weight, gradient, hessian)
+        if loss.heads and not loss._sees_features().all():
+            # Equal derivatives of all samples, of which no split gains: a tree of one leaf.
+            mass = np.ones(len(rows)) if weight is None else np.asarray(weight, dtype=np.float64)
+            for part in (gradient, hessian):
+                for head in np.flatnonzero(~loss._sees_features()):
+                    part[:, head] = mass * (part[:, head].sum(dtype=np.float64) / mass.sum())
+
+
+def _heads_offset(loss, offset):
+    """An offset of one number a sample, as one of all heads."""
+    if offset is None or not loss.heads or np.ndim(offset) != 1:
+        return offset
+    made = np.zeros((len(offset), loss.n_heads))
+    made[:, 0] = offset
+    return made
 
 
 def _starts(start, n_samples, offset, name="offset"):
@@ -291,12 +329,16 @@ class XGBoostObjective(_CalledObjective):
         super()._fill(y_true, raw, weight, gradient, hessian)
         if self._options["min_hessian"] != "auto" or not in_units_of_y(self.loss):
             return
-        # The same leaves of a multiple of the loss, whose gains are large enough.
+        # The same leaves of a multiple of the loss, whose gains are large enough: each head has
+        # trees of its own.
         mass = len(gradient) if weight is None else np.sum(weight, dtype=np.float64)
         wide = gradient.astype(np.float64)
-        square = np.divide(wide * wide, hessian, out=wide, where=hessian > 0).sum()
-        if 0 < square < self._least_square * mass:
-            factor = min(self._least_square * mass / square, LARGEST_FACTOR)
+        square = np.divide(wide * wide, hessian, out=wide, where=hessian > 0).sum(axis=0)
+        least = self._least_square * mass
+        lifts = (square > 0) & (square < least)
+        factor = np.divide(least, square, out=np.ones_like(square), where=lifts)
+        factor = np.minimum(factor, LARGEST_FACTOR)
+        if lifts.any():
             gradient *= factor
             hessian *= factor
 
@@ -308,11 +350,27 @@ class LightGBMObjective(_CalledObjective):
     _order = "F"  # class after class
     _diagonal_factor = staticmethod(lambda n_classes: n_classes / (n_classes - 1))
 
+    def _check_heads(self, loss):
+        constant = [name for name in loss._head_parameters if getattr(loss, name) == CONSTANT]
+        if constant:
+            raise ValueError(
+                f"as_objective: {constant[0]} of {type(loss).__name__} must be 'linear' for "
+                "LightGBM, where trees learn it: it drops a tree without a split, which is what "
+                "learns one number; got 'constant'"
+            )
+
 
 class CatBoostObjective(_Objective):
     library = "catboost"
     _start_name = "baseline"
     no_jit = True  # CatBoost would try numba on the methods below, and warn
+
+    def _check_heads(self, loss):
+        raise ValueError(
+            f"library must be one of ['xgboost', 'lightgbm'] for {type(loss).__name__}, which has "
+            f"raw predictions for {', '.join(loss.heads)}; got 'catboost', which takes no start "
+            "for several raw predictions of one target"
+        )
 
     def _eval_params(self, start, eval_set, eval_offset):
         from catboost import Pool
@@ -380,11 +438,17 @@ class _Metric(_FromLoss):
     def __init__(self, loss, raw=True):
         super().__init__(one_output(loss, self._maker), raw=raw)
         self.raw = raw
+        if loss.heads and not raw:
+            raise ValueError(
+                f"raw must be True for {type(loss).__name__}, which is a loss of "
+                f"{', '.join(loss.heads)}; got {raw!r}"
+            )
         self.__name__ = loss.name or type(loss).__name__
 
     def _mean(self, y_true, y_pred, sample_weight):
         if self.raw and self.loss.is_multiclass:
             y_pred = _rows(self.loss, y_pred)
+        y_true = self.loss._grouped(y_true, None)
         return mean_loss(y_true, y_pred, loss=self.loss, sample_weight=sample_weight, raw=self.raw)
 
 
@@ -442,7 +506,7 @@ class CatBoostMetric(_Metric):
         """
         loss = self.loss
         raw = _rows(loss, approxes[0] if len(approxes) == 1 else np.stack(approxes, axis=1))
-        target = loss._checked_target(kernel_array(target, "y_true"), raw)
+        target = loss._checked_target(kernel_array(loss._grouped(target, None), "y_true"), raw)
         total = loss._evaluate(target, raw, weight, 1, None, None, None, want_sum=True)
         return total, len(raw) if weight is None else float(np.sum(weight, dtype=np.float64))
 

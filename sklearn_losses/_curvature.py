@@ -59,6 +59,8 @@ def _probe(loss):
 
 def in_units_of_y(loss):
     """Whether raw predictions, and so residuals, are in the units of y."""
+    if loss.heads:
+        return loss.log_scale_head is not None
     return loss.task == "regression" and isinstance(loss.link, IdentityLink)
 
 
@@ -169,6 +171,52 @@ class NoCurvature:
         np.maximum(hessian, TINY, out=hessian)
 
 
+class HeadsCurvature:
+    """For losses of a distribution: the larger of the loss's own second derivative and the one that
+    the distribution expects, its Fisher information.
+
+    Far from what the distribution expects either alone lets steps explode: the own one is small, or
+    negative, at targets that are too likely (of the scale of a normal distribution) or too far off
+    (of Student's t), and the Fisher information knows no target. Where that has no formula, no
+    sample asks for a step longer than one scale, or 1 of a logarithm.
+
+    Where the location is in the units of y, the derivatives of each head are divided by the mean of
+    its hessians, so that the libraries' limits of hessians and strengths of L2 mean what they mean
+    for squared error.
+
+    Parameters
+    ----------
+    loss : DistributionLoss
+    """
+
+    least = TINY
+
+    def __init__(self, loss):
+        self.loss = loss
+        self.in_units = in_units_of_y(loss)
+
+    def _least(self, raw, weight, gradient):
+        with np.errstate(over="ignore"):
+            expected = self.loss._expected_hessian(raw.astype(np.float64))
+            if weight is not None:
+                expected *= np.asarray(weight, dtype=np.float64)[:, np.newaxis]
+            short = abs(gradient)
+            if self.loss.heads[0] == "location":
+                short[:, 0] *= np.exp(-raw[:, 1])
+        return np.where(np.isnan(expected), short, expected)
+
+    def __call__(self, y_true, raw, weight, gradient, hessian):
+        """As `GivenCurvature`."""
+        np.maximum(hessian, self._least(raw, weight, gradient), out=hessian, casting="same_kind")
+        if self.in_units:
+            mass = len(hessian) if weight is None else np.sum(weight, dtype=np.float64)
+            mean = hessian.sum(axis=0, dtype=np.float64) / mass
+            mean[~((mean > 0) & (mean < np.inf))] = 1.0
+            gradient /= mean
+            hessian /= mean
+        GivenCurvature(self.least)(y_true, raw, weight, gradient, hessian)
+
+
 def curvature(loss):
     """What "auto" stands for; see `as_objective`.
 
@@ -178,8 +226,10 @@ def curvature(loss):
 
     Returns
     -------
-    curvature : GivenCurvature, BoundedCurvature or NoCurvature
+    curvature : GivenCurvature, BoundedCurvature, NoCurvature or HeadsCurvature
     """
+    if loss.heads:
+        return HeadsCurvature(loss)
     if in_units_of_y(loss):
         # In whatever unit the loss's parameters are.
         size = np.logspace(-14, 14, 281)

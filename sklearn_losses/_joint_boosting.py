@@ -3,7 +3,7 @@
 import numpy as np
 
 from sklearn_losses._array import kernel_array
-from sklearn_losses._boosting import _FromLoss
+from sklearn_losses._boosting import LightGBMObjective, XGBoostObjective, _FromLoss
 from sklearn_losses._interval import NON_NEGATIVE
 from sklearn_losses._parameters import check_number
 
@@ -103,6 +103,41 @@ class JointMetric(_FromJointLoss):
         return self._result(value, native)
 
 
+class _WorstCaseObjective(_FromJointLoss):
+    """Of a worst mean, the objective of the loss within, whose gradients are multiplied by how much
+    more than its own share each sample has in the worst distribution: that is the derivative of the
+    worst mean, as the worst distribution need not move for it (Danskin's theorem).
+
+    Hessians are multiplied too where that makes them larger. Samples without a share keep theirs:
+    a leaf that holds a few of the worst moves the others along, which are the worst if it goes far.
+    """
+
+    def __init__(self, loss, min_hessian="auto"):
+        _FromLoss.__init__(self, loss, min_hessian=min_hessian)
+        loss._numbers()
+        self._plain = self._plain_objective(loss._within(), min_hessian)
+        self.min_hessian_ = self._plain.min_hessian_
+
+    def __call__(self, y_true, y_pred, sample_weight=None, group=None):
+        y_true, raw, weight, group, _ = _from_library(y_true, y_pred, sample_weight, group)
+        joint = self._on(y_true, weight, group)
+        raw = self.loss._checked_raw(raw, joint)
+        share = joint.shares(raw)
+        gradient, hessian = (np.empty(joint.n, dtype=np.float32) for _ in range(2))
+        self._plain._fill(joint.y, raw, weight, gradient, hessian)
+        gradient *= share
+        hessian *= np.maximum(share, 1.0)
+        return gradient, hessian
+
+
+class XGBoostWorstCaseObjective(_WorstCaseObjective, XGBoostObjective):
+    _plain_objective = XGBoostObjective
+
+
+class LightGBMWorstCaseObjective(_WorstCaseObjective, LightGBMObjective):
+    _plain_objective = LightGBMObjective
+
+
 class XGBoostJointObjective(JointObjective):
     library = "xgboost"
 
@@ -126,4 +161,7 @@ class LightGBMJointMetric(JointMetric):
 
 
 JOINT_OBJECTIVES = {cls.library: cls for cls in (XGBoostJointObjective, LightGBMJointObjective)}
+WORST_CASE_OBJECTIVES = {
+    cls.library: cls for cls in (XGBoostWorstCaseObjective, LightGBMWorstCaseObjective)
+}
 JOINT_METRICS = {cls.library: cls for cls in (XGBoostJointMetric, LightGBMJointMetric)}

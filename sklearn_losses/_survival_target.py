@@ -64,6 +64,22 @@ def survival_target(time, event=None, entry=None, stratum=None):
     return y
 
 
+def read_signed(label):
+    """Times of a boosting library's labels, which are negative where they are censored, and whether
+    they are those of events.
+
+    Parameters
+    ----------
+    label : ndarray of shape (n_samples,)
+
+    Returns
+    -------
+    time : ndarray of shape (n_samples,)
+    event : ndarray of shape (n_samples,), bool
+    """
+    return np.abs(label), ~np.signbit(label)
+
+
 def read_survival(y, name="y_true"):
     """Survival targets as numbers, checked.
 

@@ -2,10 +2,14 @@
 generic over every loss. Nothing of those libraries is imported before it is needed."""
 
 from sklearn_losses._boosting import METRICS, OBJECTIVES, one_output
-from sklearn_losses._joint_boosting import JOINT_METRICS, JOINT_OBJECTIVES
+from sklearn_losses._joint_boosting import (
+    JOINT_METRICS,
+    JOINT_OBJECTIVES,
+    WORST_CASE_OBJECTIVES,
+)
 from sklearn_losses.contrastive import ContrastiveLoss
 from sklearn_losses.generative import GANLoss
-from sklearn_losses.losses import get_loss
+from sklearn_losses.losses import ROBUST_MEANS, get_loss
 
 __all__ = ["as_metric", "as_objective", "as_torch"]
 
@@ -35,9 +39,10 @@ def as_objective(loss, library, *, min_hessian="auto"):
     Parameters
     ----------
     loss : str or Loss
-        A loss, or a name of `LOSSES`. A row-wise loss has a tree for each class. A loss of a
-        ranking takes the queries from the library's `group` or `qid`; CatBoost has none of these
-        losses.
+        A loss, or a name of `LOSSES`. A row-wise loss has a tree for each class, and a loss of a
+        distribution one for each of its heads. A loss of a ranking takes the queries from the
+        library's `group` or `qid`. CatBoost has no losses of distributions, rankings and worst
+        cases.
     library : {"xgboost", "lightgbm", "catboost"}
     min_hessian : "auto" or float, default="auto"
         A leaf's value is minus the sum of its gradients over that of its hessians, which must not
@@ -58,6 +63,13 @@ def as_objective(loss, library, *, min_hessian="auto"):
           epsilon-insensitive, absolute percentage error), hessians of 1 (or relative to their
           median), and gradients multiplied by the median size of the residuals over the gradients'
           root mean square;
+        - for losses of a distribution, hessians of at least what the distribution expects, its
+          Fisher information (where that has no formula, what keeps the step of a sample within one
+          scale, or within 1 of a logarithm); where the location is in the unit of y, the
+          derivatives of each head over the mean of its hessians;
+        - for worst means (`CVaRLoss`, ...), those of the loss within, gradients times how much more
+          than its own share a sample has in the worst distribution, and hessians too where that is
+          more than 1 (also where a float is given);
         - for losses of a ranking, the derivatives of their total times what makes hessians 1 on
           average where all raw predictions are equal, with hessians of at least 1e-16.
 
@@ -82,7 +94,7 @@ def as_objective(loss, library, *, min_hessian="auto"):
     ------
     ValueError
         Where the loss is not a mean over samples, or a parameter holds several values: make one
-        objective for each quantile.
+        objective for each quantile; where the library cannot have the loss.
 
     Notes
     -----
@@ -116,6 +128,22 @@ def as_objective(loss, library, *, min_hessian="auto"):
       doubled diagonal for others. It calls for 1,000 samples at a time, whose own medians "auto"
       takes.
 
+    Losses of a distribution: with ``num_class=2`` (of two heads) the libraries hand over a raw
+    prediction for each head of the one target; ``metric="None"`` in LightGBM, and
+    ``disable_default_eval_metric=True`` in XGBoost, turn off metrics that would take classes.
+    ``loss.distribution_of(raw)`` makes SciPy's distributions of raw predictions, which are those
+    above with a column a head. An `offset` of one number a sample is added to the first head. Head
+    after head has a tree of its own each round, or with XGBoost's
+    ``multi_strategy="multi_output_tree"`` all have one, whose gains are those of all: standardise y
+    for that. A head that is ``"constant"`` stays one number in XGBoost, which follows the others;
+    LightGBM drops the trees of one leaf that this takes, and refuses. Labels of `AFT` are times,
+    negative where censored, or in XGBoost a `DMatrix` without a label whose `label_lower_bound` and
+    `label_upper_bound` are set.
+
+    Worst means: `GroupRobustLoss` takes the groups from `group`, the sizes of groups that stand one
+    after another, of `lightgbm.Dataset` or `DMatrix`; `start_params` from `group_target`. The worst
+    samples of today are those that the next trees are for: small learning rates suit them.
+
     Losses of a ranking: ``LGBMRanker(objective=objective).fit(X, relevance, group=sizes)``, or a
     `Dataset` with a `group`; for XGBoost ``xgboost.train(params, DMatrix(X, relevance, qid=qid),
     obj=objective)``, as its `XGBRanker` takes no objective of others. Both want queries whole, one
@@ -141,7 +169,8 @@ def as_objective(loss, library, *, min_hessian="auto"):
     (array([ 0., -1.], dtype=float32), array([1., 1.], dtype=float32))
     """
     loss = get_loss(loss)
-    return _of(loss, library, OBJECTIVES, JOINT_OBJECTIVES)(loss, min_hessian)
+    joint = WORST_CASE_OBJECTIVES if type(loss) in ROBUST_MEANS else JOINT_OBJECTIVES
+    return _of(loss, library, OBJECTIVES, joint)(loss, min_hessian)
 
 
 def as_metric(loss, library, *, raw=True):

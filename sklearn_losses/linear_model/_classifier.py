@@ -26,6 +26,7 @@ from sklearn_losses.linear_model._request import Request, Samples
 from sklearn_losses.linear_model._scores import accuracy, summable
 from sklearn_losses.linear_model._targets import (
     are_names,
+    check_bounds,
     class_data,
     class_weights,
     grouped,
@@ -34,6 +35,7 @@ from sklearn_losses.linear_model._targets import (
     outputs_of,
     probabilities,
     read_targets,
+    told_classes,
 )
 from sklearn_losses.linear_model._validation import shape_of, with_offset
 
@@ -260,15 +262,15 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
         X, y, targets, group = self._read(call)
         weight = self._check_weights(call.samples.sample_weight, X, may_be_zero=call.stream)
         if call.stream and weight is not None and not weight.any():
-            loss = self._told_classes(call.loss, np.ones(len(targets.classes)))
+            loss = told_classes(call.loss, np.ones(len(targets.classes)))
             return wait(self, X, outputs_of(targets, loss), loss)
         counts, n_seen = self._count(targets, call.going_on)
         weights = class_weights(self.class_weight, targets, counts, n_seen)
-        loss = self._told_classes(call.loss, counts)
+        loss = told_classes(call.loss, counts)
         settings = self._settings(
             1 if call.stream else self.max_iter, call.optimizer, X.shape[1], loss
         )
-        self._check_bounds(settings, targets, loss)
+        check_bounds(settings, targets, loss)
         plain = targets.matrix is None and call.samples.offset is None
         settings, kind = self._choose(loss, settings, X, plain, call.stream)
         if kind is not ONE_SAMPLE and not call.stream:
@@ -342,22 +344,6 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             counts, n_samples = counts + before[0], n_samples + before[1]
         self._class_counts = counts, n_samples
         return counts, n_samples
-
-    @staticmethod
-    def _told_classes(loss, counts):
-        """A row-wise loss that knows how often each class was seen; a class that was announced to
-        `partial_fit` and not seen yet counts as seen once."""
-        return (
-            loss._for_classes(len(counts), np.maximum(counts, 1.0)) if loss.is_multiclass else loss
-        )
-
-    @staticmethod
-    def _check_bounds(settings, targets, loss):
-        if loss.is_multiclass and len(targets.classes) == 2 and settings.low is not None:
-            raise ValueError(
-                f"bounds and positive hold for a row of weights a class, of which "
-                f"{type(loss).__name__} shows the difference alone; use loss='log_loss'"
-            )
 
     # ------------------------------------------------------------------------------------- training
 
@@ -443,6 +429,9 @@ class SGDClassifierX(ClassifierMixin, BaseSGD):
             Fitted estimator.
         """
         return self._partial_fit(Samples(X, y, sample_weight, offset), classes)
+
+    def _note_fit(self, request):
+        request.loss._check_fit(self.intercept_, request.datas[0])
 
     # ---------------------------------------------------------------------------------- predictions
 

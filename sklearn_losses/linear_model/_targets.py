@@ -239,6 +239,21 @@ def outputs_of(targets, loss=None):
     return 1 if two and not rowwise else len(targets.classes)
 
 
+def told_classes(loss, counts):
+    """A row-wise loss that knows how often each class was seen; a class that was announced to
+    `partial_fit` and not seen yet counts as seen once."""
+    return loss._for_classes(len(counts), np.maximum(counts, 1.0)) if loss.is_multiclass else loss
+
+
+def check_bounds(settings, targets, loss):
+    """Raise where weights of two classes, of which the difference is shown, would have bounds."""
+    if loss.is_multiclass and len(targets.classes) == 2 and settings.low is not None:
+        raise ValueError(
+            f"bounds and positive hold for a row of weights a class, of which "
+            f"{type(loss).__name__} shows the difference alone; use loss='log_loss'"
+        )
+
+
 def class_data(samples, loss, weights, one_by_one):
     """The data of the solvers: one for all classes, or one for each.
 

@@ -274,6 +274,12 @@ class RobustJoint(Joint):
         raw = np.ascontiguousarray(raw)
         return self.factor * self.loss.loss(self.y, raw, n_threads=self.n_threads) + self.above
 
+    def shares(self, raw):
+        """Of the samples in the worst distribution, over their own: ndarray of shape (n,)."""
+        share = self.worst.share
+        weights = self.worst.weights(self.losses(raw))[0]
+        return np.divide(weights, share, out=np.zeros(self.n), where=share > 0)
+
     def value_gradient(self, raw):
         raw = np.ascontiguousarray(raw)
         losses, slopes = self.loss.loss_gradient(self.y, raw, n_threads=self.n_threads)

@@ -2,11 +2,14 @@
 
 import numpy as np
 from scipy import stats
-from scipy.special import expit, logit
+from scipy.special import expit, logit, polygamma
 
 from sklearn_losses._interval import POSITIVE, UNIT_OPEN
 from sklearn_losses.links import LogitLink, LogLink
 from sklearn_losses.losses.distribution import CONSTANT, DistributionLoss, _moments
+
+# From here on differences of trigamma functions are those of their series.
+LARGE = 1e6
 
 
 class GammaNLL(DistributionLoss):
@@ -50,6 +53,12 @@ class GammaNLL(DistributionLoss):
 
     def _mean(self, raw):
         return LogLink().inverse(raw[:, 0])
+
+    def _expected_hessian(self, raw):
+        shape = np.exp(-raw[:, 1])
+        with np.errstate(over="ignore", invalid="ignore"):
+            dispersion = shape * (shape * polygamma(1, shape) - 1.0)
+        return np.stack([shape, np.where(shape > LARGE, 0.5, dispersion)], axis=1)
 
     def _frozen(self, raw):
         return stats.gamma(np.exp(-raw[:, 1]), scale=np.exp(raw[:, 0] + raw[:, 1]))
@@ -97,6 +106,16 @@ class BetaNLL(DistributionLoss):
 
     def _mean(self, raw):
         return LogitLink().inverse(raw[:, 0])
+
+    def _expected_hessian(self, raw):
+        total, mean, rest = np.exp(raw[:, 1]), expit(raw[:, 0]), expit(-raw[:, 0])
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            # Of a logit, times the squares: each is bounded where its shape is small.
+            first = (mean * total) ** 2 * polygamma(1, mean * total)
+            second = (rest * total) ** 2 * polygamma(1, rest * total)
+            precision = first + second - total**2 * polygamma(1, total)
+        precision = np.where(total > LARGE, 0.5, precision)
+        return np.stack([rest**2 * first + mean**2 * second, precision], axis=1)
 
     def _frozen(self, raw):
         precision = np.exp(raw[:, 1])

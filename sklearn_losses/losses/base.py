@@ -80,6 +80,7 @@ class Loss(Parametric):
     takes_streams = True
     in_turn = False
     _unboosted = None  # why boosting libraries cannot have it
+    heads = ()  # what the columns of a row of raw predictions are, where they are no classes
     n_classes = None
     differentiable = True
     constant_hessian = False
@@ -284,6 +285,14 @@ class Loss(Parametric):
     def _members(self):
         """The losses of the outputs of a model: this one, for all of them."""
         return [self]
+
+    def _grouped(self, y_true, group):
+        """What the loss takes of a boosting library's targets, and the sizes of its groups, or
+        None."""
+        return y_true
+
+    def _check_fit(self, intercept, data):
+        """Raise where what a fit has found is no model of the data."""
 
     def as_scorer(self, response_method=None):
         """A scikit-learn scorer: minus the weighted mean of the loss.

@@ -366,23 +366,43 @@ def lowest_row(sums, start):
     """
     if not sums.loss.differentiable:
         return _by_planes(sums, start)
+    if sums.loss.has_barrier:
+        return _inside(sums, start)
     options = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 1000}
     row = minimize(sums, start, jac=True, method="L-BFGS-B", options=options).x
     n_classes = row.shape[0]
     if n_classes > 32:
         return row
     # Two of Newton's steps, for the digits that values cannot tell.
-    step = EPS ** (1 / 3)
     for _ in range(2):
-        shifts = step * np.eye(n_classes)
-        hessian = [(sums.gradient(row + s) - sums.gradient(row - s)) / (2 * step) for s in shifts]
-        # A constant added to the row changes nothing: the least of the solutions has none.
         value, gradient = sums(row)
-        to = row - np.linalg.lstsq(np.array(hessian), gradient, rcond=1e-9)[0]
+        to = row - _newton_step(sums, row, gradient)
         new_value, new_gradient = sums(to)
         if not (new_value <= value + 4 * EPS * abs(value) and norm(new_gradient) < norm(gradient)):
             break
         row = to
+    return row
+
+
+def _newton_step(sums, row, gradient):
+    step = EPS ** (1 / 3)
+    shifts = step * np.eye(len(row))
+    hessian = [(sums.gradient(row + s) - sums.gradient(row - s)) / (2 * step) for s in shifts]
+    # A constant added to the row changes nothing: the least of the solutions has none.
+    return np.linalg.lstsq(np.array(hessian), gradient, rcond=1e-9)[0]
+
+
+def _inside(sums, row):
+    """Newton's steps, halved until they fall, which an infinite value never does."""
+    for _ in range(100):
+        value, gradient = sums(row)
+        step, length = _newton_step(sums, row, gradient), 1.0
+        falls = gradient @ step
+        while length > EPS and not sums(row - length * step)[0] <= value - 1e-4 * length * falls:
+            length /= 2
+        if falls <= EPS * (1 + abs(value)) or length <= EPS:
+            break
+        row = row - length * step
     return row
 
 

@@ -154,6 +154,11 @@ class NegativeBinomialNLL(CountLoss):
     def _mean(self, raw):
         return LogLink().inverse(raw[:, 0])
 
+    def _expected_hessian(self, raw):
+        # That of the dispersion is an infinite sum.
+        mean = np.exp(raw[:, 0]) * expit(-raw.sum(axis=1))
+        return np.stack([mean, np.full(len(raw), np.nan)], axis=1)
+
     _family = _NegativeBinomialCounts(name="negative_binomial", shapes="log_mean, log_dispersion")
 
 
@@ -221,6 +226,16 @@ class ZeroInflatedPoissonNLL(CountLoss):
 
     def _mean(self, raw):
         return LogLink().inverse(raw[:, 0]) * LogitLink().inverse(-raw[:, 1])
+
+    def _expected_hessian(self, raw):
+        rate, own, rest = np.exp(raw[:, 0]), expit(raw[:, 1]), expit(-raw[:, 1])
+        # Zeros of the Poisson variable, as a share of all zeros.
+        zero = own + rest * np.exp(-rate)
+        share = rest * np.exp(-rate) / zero
+        above = rest * -np.expm1(-rate)
+        log_rate = rate * (above + zero * share * (1.0 - rate * (1.0 - share)))
+        at_zero = own * above / zero
+        return np.stack([log_rate, zero * at_zero**2 + above * own**2], axis=1)
 
     _family = _ZeroInflatedCounts(name="zero_inflated_poisson", shapes="log_rate, logit_inflation")
 
@@ -313,5 +328,10 @@ class HurdlePoissonNLL(CountLoss):
         least = np.finfo(raw.dtype).tiny
         above = xp.where(rate < least, 1.0, rate / -xp.expm1(-xp.maximum(rate, least)))
         return LogitLink().inverse(-raw[:, 1]) * above
+
+    def _expected_hessian(self, raw):
+        rate, zero, rest = np.exp(raw[:, 0]), expit(raw[:, 1]), expit(-raw[:, 1])
+        mean = rate / -np.expm1(-rate)  # of those above 0
+        return np.stack([rest * mean * (1.0 + rate - mean), zero * rest], axis=1)
 
     _family = _HurdleCounts(name="hurdle_poisson", shapes="log_rate, logit_zero")

@@ -60,13 +60,6 @@ class DistributionLoss(RowwiseLoss):
         ndarray of shape (n_samples,), bool."""
         raise NotImplementedError
 
-    @property
-    def _unboosted(self):
-        return (
-            f"it has raw predictions for {', '.join(self.heads)}, and boosting one a sample. "
-            "SGDRegressorX and as_torch take it"
-        )
-
     # Names of the parameters that say whether a head is "linear" or "constant", and its number.
     _head_parameters = {}
 
@@ -262,6 +255,20 @@ class DistributionLoss(RowwiseLoss):
         raw = np.asarray(to_host(raw_prediction), dtype=np.float64)
         return self._frozen(self._shaped(raw))
 
+    def _expected_hessian(self, raw):
+        """Diagonal second derivatives as the distributions themselves expect them, which of a
+        log-likelihood is the Fisher information; NaN in the columns of which there is no formula.
+
+        Parameters
+        ----------
+        raw : ndarray of shape (n_samples, n_heads), float64
+
+        Returns
+        -------
+        hessian : ndarray of shape (n_samples, n_heads)
+        """
+        return np.full(raw.shape, np.nan)
+
     def _score(self, y_true, raw_prediction, sample_weight=None):
         """What an estimator's `score` returns: the coefficient of determination of the means."""
         from sklearn.metrics import r2_score
@@ -313,6 +320,10 @@ class _LocationScale(DistributionLoss):
     def _mean(self, raw):
         return raw[:, 0]
 
+    def _of_standard(self, location, log_scale, raw):
+        """Expected second derivatives, of those at a scale of 1."""
+        return np.stack([location * np.exp(-2.0 * raw[:, 1]), np.full(len(raw), log_scale)], axis=1)
+
 
 class GaussianNLL(_LocationScale):
     """Minus the log-likelihood of a normal distribution, whose mean and standard deviation are both
@@ -346,6 +357,9 @@ class GaussianNLL(_LocationScale):
 
     def __init__(self, scale="linear"):
         self.scale = scale
+
+    def _expected_hessian(self, raw):
+        return self._of_standard(1.0, 2.0, raw)
 
     def _frozen(self, raw):
         return stats.norm(raw[:, 0], np.exp(raw[:, 1]))
@@ -393,6 +407,10 @@ class GaussianCRPS(_LocationScale):
 
     def _in_units_of_y(self, value, unit):
         return value * unit
+
+    def _expected_hessian(self, raw):
+        at_one = self._of_standard(1.0 / np.sqrt(np.pi), 0.5 / np.sqrt(np.pi), raw)
+        return at_one * np.exp(raw[:, 1:])
 
     def _frozen(self, raw):
         return stats.norm(raw[:, 0], np.exp(raw[:, 1]))
@@ -512,6 +530,10 @@ class StudentTNLL(_LocationScale):
         # The logarithm of a ratio of gamma functions, which tend to each other, by its series.
         tail = 1 / (4 * df) - 1 / (24 * df**3) + 1 / (20 * df**5)
         return [df, -np.log(2 * np.pi) / 2 - tail]
+
+    def _expected_hessian(self, raw):
+        (df,) = self._numbers()
+        return self._of_standard((df + 1.0) / (df + 3.0), 2.0 * df / (df + 3.0), raw)
 
     def _frozen(self, raw):
         return stats.t(float(self.df), raw[:, 0], np.exp(raw[:, 1]))

@@ -554,6 +554,17 @@ class GroupRobustLoss(_RobustLoss):
     def _near(self):
         return ChiSquare(np.inf)
 
+    def _grouped(self, y_true, group):
+        if group is not None:
+            return np.column_stack([y_true, np.repeat(np.arange(len(group)), group)])
+        if np.ndim(y_true) == 1 and getattr(y_true, "dtype", np.dtype(float)).names is None:
+            raise ValueError(
+                f"{type(self).__name__}: the groups must be given: as sizes, of samples that stand "
+                "group after group, in `group` of lightgbm.Dataset or xgboost.DMatrix; or in "
+                "y_true by group_target(y, group)"
+            )
+        return y_true
+
     def _labels(self, y):
         plain = getattr(getattr(y, "dtype", None), "names", None) is None and np.ndim(y) == 1
         return y if plain else self._parts(y)[0]

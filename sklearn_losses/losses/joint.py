@@ -106,10 +106,6 @@ class JointLoss(Loss):
         """Targets whose labels are encoded, by a function of them."""
         return encode(y_true)
 
-    def _grouped(self, y_true, group):
-        """What `on` takes of a boosting library's targets, and the sizes of its groups, or None."""
-        return y_true
-
     def on(self, y_true, sample_weight=None):
         """The loss of given targets as a function of raw predictions; for many calls.
 

@@ -17,6 +17,7 @@ from sklearn_losses._array import (
     on_device,
     on_its_device,
     special_functions,
+    to_host,
 )
 from sklearn_losses._interval import Interval
 from sklearn_losses.links import IdentityLink, Link
@@ -52,6 +53,36 @@ def _quantile(distribution, xp=np):
 def _thresholds_of(scores):
     """Thresholds at a location of 0: (..., n_classes - 1) of (..., n_classes)."""
     return scores[..., :-1] - scores[..., 1:]
+
+
+def _check_order(thresholds, slack, must):
+    """Raise where thresholds fall by more than rounding, which those of a class without a
+    probability may."""
+    wrong = np.diff(thresholds, axis=1) < -slack
+    if wrong.any():
+        row, k = (int(at[0]) for at in np.nonzero(wrong))
+        raise ValueError(
+            f"{must}; got {thresholds[row, k]:g} before {thresholds[row, k + 1]:g} in row {row}. "
+            "An offset with a column a class moves the thresholds of its sample, and must not put "
+            "them in another order"
+        )
+
+
+def _in_order(thresholds, offset):
+    """Thresholds that are in order beside the offsets of all samples, as near as that allows.
+
+    Parameters
+    ----------
+    thresholds : ndarray of shape (n_classes - 1,)
+    offset : ndarray of shape (n_samples, n_classes - 1)
+
+    Returns
+    -------
+    thresholds : ndarray of shape (n_classes - 1,)
+    """
+    gaps, least = np.diff(thresholds), np.max(-np.diff(offset, axis=1), axis=0, initial=-np.inf)
+    gaps = np.where(gaps > least, gaps, least + 1.0)
+    return thresholds[0] + np.concatenate([[0.0], np.cumsum(gaps)])
 
 
 class _Ordinal(RowwiseLoss):
@@ -210,6 +241,14 @@ class OrdinalLink(Link):
     def inverse(self, raw_prediction):
         xp = array_namespace(raw_prediction)
         raw = xp.ascontiguousarray(raw_prediction)
+        scores = to_host(raw)
+        slack = 64 * np.finfo(scores.dtype).eps * (1 + abs(scores).max(axis=1, initial=0.0))
+        _check_order(
+            _thresholds_of(scores),
+            slack[:, np.newaxis],
+            "raw_prediction must have thresholds (each class's less the next one's) in ascending "
+            "order",
+        )
         loss = CumulativeLink(self.distribution)
         of_class = (loss.loss(xp.full(len(raw), float(k)), raw) for k in range(raw.shape[1]))
         return xp.exp(-xp.stack(list(of_class), axis=1))
@@ -247,7 +286,7 @@ class CumulativeLink(_Ordinal):
     """
 
     name = "cumulative_link"
-    _joined = True
+    _joined = has_barrier = True
     _unboosted = (
         "trees may put the thresholds of a sample in the wrong order, which has no likelihood. Use "
         "AllThreshold, which takes any order"
@@ -267,6 +306,33 @@ class CumulativeLink(_Ordinal):
 
     def _best_row(self, shares):
         return np.concatenate([[0.0], -np.cumsum(self._heads()._thresholds(shares))])
+
+    @staticmethod
+    def _check_offset(thresholds, moved, weight):
+        """Raise where offsets of the thresholds put them in the wrong order: classes other than the
+        sample's own would have probabilities below 0."""
+        beside = thresholds + np.asarray(moved, dtype=np.float64)
+        if weight is not None:
+            beside[np.asarray(weight) == 0] = thresholds
+        slack = 1e-9 * (1 + abs(thresholds).max(initial=0.0))
+        _check_order(beside, slack, "offset must leave the fitted thresholds in ascending order")
+
+    def _check_fit(self, intercept, data):
+        if np.ndim(data.offset) == 2 and data.n_outputs > 2:
+            thresholds = _thresholds_of(np.asarray(intercept, dtype=np.float64))
+            self._check_offset(thresholds, data.offset[:, 1:], data.sample_weight)
+
+    def _constant_row(self, y_true, sample_weight, offset, least=None):
+        if np.ndim(offset) != 2:
+            return super()._constant_row(y_true, sample_weight, offset, least)
+        moved = _thresholds_of(np.asarray(to_host(offset), dtype=np.float64))
+        # Where it begins, and where it ends.
+        start = super()._constant_row(y_true, sample_weight, None, least)
+        start = _thresholds_of(to_host(start)) - moved.mean(axis=0)
+        self._check_offset(start, moved, sample_weight)
+        row = super()._constant_row(y_true, sample_weight, offset, least)
+        self._check_offset(_thresholds_of(to_host(row)), moved, sample_weight)
+        return row
 
 
 class _Threshold(_Ordinal):
@@ -403,5 +469,7 @@ class _Heads(DistributionLoss):
         )
 
     def fit_intercept_only(self, y_true, sample_weight=None, offset=None):
-        row = self._start(y_true, constants.scaled_weight(sample_weight))[0]
-        return in_namespace(row, array_namespace(y_true))
+        start = self._start(y_true, constants.scaled_weight(sample_weight))[0]
+        if self.gives_probability and np.ndim(offset) == 2:
+            start[1:] = _in_order(start[1:], to_host(offset)[:, 1:])
+        return in_namespace(start, array_namespace(y_true))

@@ -382,6 +382,9 @@ class RowwiseLoss(Loss):
                 best = constants.lowest_row(constants.RowSums(self, *data), start)
             return in_namespace((best - best.mean()).astype(y_true.dtype), xp)
 
+    # Whether the loss is infinite for some rows of finite raw predictions.
+    has_barrier = False
+
     def _best_row(self, shares):
         """The best constant row, found from the classes' shares alone."""
         n_classes = shares.shape[0]

@@ -5,7 +5,7 @@ from scipy.special import gammaln, xlogy
 
 from sklearn_losses._array import kernel_array
 from sklearn_losses._kernels.losses._cox import CoxKernel
-from sklearn_losses._survival_target import read_survival, survival_target
+from sklearn_losses._survival_target import read_signed, read_survival, survival_target
 from sklearn_losses.losses._arrays import finite, relative_weight
 from sklearn_losses.losses.joint import Joint, JointLoss
 
@@ -97,7 +97,7 @@ class CoxLoss(JointLoss):
         label = np.asarray(y_true)
         if label.dtype.names is not None or label.ndim != 1:
             return y_true
-        target = {"time": np.abs(label), "event": ~np.signbit(label)}
+        target = dict(zip(("time", "event"), read_signed(label), strict=True))
         if group is not None:
             target["stratum"] = np.repeat(np.arange(len(group)), group)
         return survival_target(**target)

@@ -6,7 +6,14 @@ from scipy import stats
 
 from sklearn_losses._array import array_namespace, check_on_host, kernel_array, to_host
 from sklearn_losses._interval import Interval
-from sklearn_losses._survival_target import ENTRY, EVENT, STRATUM, TIME, read_survival
+from sklearn_losses._survival_target import (
+    ENTRY,
+    EVENT,
+    STRATUM,
+    TIME,
+    read_signed,
+    read_survival,
+)
 from sklearn_losses.losses import constants
 from sklearn_losses.losses._arrays import finite
 from sklearn_losses.losses.distribution import CONSTANT, DistributionLoss
@@ -109,6 +116,15 @@ class AFT(DistributionLoss):
             )
         self._check_y(y)
         return array_namespace(y).ascontiguousarray(y, dtype=np.float64)
+
+    def _grouped(self, y_true, group):
+        """Targets of a boosting library's labels, times that are negative where they are
+        censored."""
+        label = np.asarray(y_true)
+        if label.dtype.names is not None or label.ndim != 1:
+            return self.read_target(y_true)
+        time, event = read_signed(label)
+        return np.stack([time, np.where(event, time, np.inf)], axis=1)
 
     def _numbers_of(self, y_true):
         xp = array_namespace(y_true)

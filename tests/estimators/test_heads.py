@@ -306,14 +306,6 @@ def test_unknown_names_are_refused_with_those_that_there_are(loss):
         Model(loss, optimizer="auto").fit(X, y)
 
 
-@pytest.mark.parametrize("library", ["xgboost", "lightgbm", "catboost"])
-def test_boosting_says_why_it_has_no_heads(library):
-    with pytest.raises(ValueError, match="for location, log_scale, and boosting one a sample"):
-        sl.as_objective("gaussian_nll", library)
-    with pytest.raises(ValueError, match="in the wrong order, which has no likelihood"):
-        sl.as_objective("cumulative_link", library)
-
-
 def test_modules_of_torch_have_the_derivatives():
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     raw = rng.normal(size=(6, 2))
