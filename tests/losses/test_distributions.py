@@ -1,5 +1,6 @@
 """The losses of a distribution against 50 digits, SciPy's densities, and what they promise."""
 
+import itertools
 import pickle
 
 import distribution_references as references
@@ -8,10 +9,18 @@ import pytest
 from exact import HEADS
 from mpmath import mp, mpf
 from scipy import optimize, stats
+from scipy.special import logit
 from test_accuracy import check_rows, log_uniform, make, random_state, signs, targets
 
-from sklearn_losses import AFT, CumulativeLink, GaussianCRPS
-from sklearn_losses.losses import DISTRIBUTIONS
+from sklearn_losses import (
+    AFT,
+    CumulativeLink,
+    GaussianCRPS,
+    ZeroInflatedPoissonNLL,
+    survival_target,
+)
+from sklearn_losses.losses import DISTRIBUTIONS, ORDINAL
+from sklearn_losses.losses.survival_times import concordance
 
 every = pytest.mark.parametrize("cls", DISTRIBUTIONS, ids=lambda cls: cls.__name__)
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -110,6 +119,31 @@ def test_heads_are_their_formulas(cls):
         check_rows_of(cls(), value, y, raw, rtol * max(1, reach / 15), digits)
 
 
+# The first head of a mean, the sign of the second where the distribution is narrow, and how near
+# the mean the digits last: a logit of a target is rounded.
+NARROW = {"GammaNLL": (np.log, -1, -8), "BetaNLL": (logit, 1, -4)}
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_narrow_heads_near_their_target_are_their_formulas(name):
+    cls = next(cls for cls in DISTRIBUTIONS if cls.__name__ == name)
+    value, draw, _ = references.FORMULAS[name]
+    head, sign, nearest = NARROW[name]
+    rng, n = random_state(name, "narrow"), 40
+    y = draw(rng, n)
+    raw = np.column_stack([head(y), sign * rng.uniform(0, 25, n)])
+    raw[:, 0] += signs(rng, n) * 10.0 ** rng.uniform(nearest, 0, n)
+    check_rows_of(cls(), value, y, raw, 2e-11, 150)
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_subnormal_targets_are_no_zeros(name):
+    cls = next(cls for cls in DISTRIBUTIONS if cls.__name__ == name)
+    y = np.array([5e-324, 1e-310, 3e-308])
+    raw = np.array([[0.5, -0.5], [-3.0, 0.5], [2.0, 1.0]])
+    check_rows_of(cls(), references.FORMULAS[name][0], y, raw, 1e-11)
+
+
 @by_formula
 def test_heads_of_float32_are_those_of_float64(cls):
     _, draw, _ = references.FORMULAS[cls.__name__]
@@ -133,6 +167,15 @@ def test_far_heads_give_no_nan_where_the_target_is_likely(cls):
         rows = 170.0 * np.array([raw], dtype=float) - 340.0
         for out in (cls().loss([y], rows), *cls().gradient_hessian([y], rows)):
             assert not np.isnan(out).any(), (rows, out)
+
+
+def test_a_zero_at_an_endless_rate_was_put_there():
+    loss, y, raw = ZeroInflatedPoissonNLL(), [0.0], [[800.0, 0.3]]
+    p = 1 / (1 + np.exp(-0.3))
+    gradient, hessian = loss.gradient_hessian(y, raw)
+    np.testing.assert_allclose(loss.loss(y, raw), [-np.log(p)], rtol=1e-15)
+    np.testing.assert_allclose(gradient, [[0.0, p - 1]], rtol=1e-15)
+    np.testing.assert_allclose(hessian, [[0.0, p * (1 - p)]], rtol=1e-15)
 
 
 TIMES = {
@@ -164,6 +207,42 @@ def test_failure_times_keep_their_digits(distribution, kind):
         near, single = interval.astype(np.float32), raw.astype(np.float32)
         want = AFT(distribution).loss(near, single.astype(float))
         np.testing.assert_allclose(AFT(distribution).loss(near, single), want, rtol=2e-5)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 16, 45])
+def test_the_concordance_of_intervals_counts_the_pairs_whose_order_is_known(n):
+    rng = random_state("concordance", n)
+    low = rng.integers(0, 6, n).astype(float)
+    high = np.choose(rng.integers(0, 3, n), [low, low + rng.integers(1, 4, n), np.inf])
+    predicted, weight = rng.integers(0, 5, n).astype(float), rng.integers(0, 4, n).astype(float)
+    pairs = right = 0.0
+    for i, j in itertools.permutations(range(n), 2):
+        # The time of j is above its interval's beginning, but where that is the time itself.
+        if high[i] < low[j] or (high[i] == low[j] < high[j]):
+            pairs += weight[i] * weight[j]
+            gap = predicted[j] - predicted[i]
+            right += weight[i] * weight[j] * (0.5 + 0.5 * np.sign(gap))
+    got = concordance(np.column_stack([low, high]), predicted, weight)
+    np.testing.assert_allclose(got, right / pairs if pairs else np.nan, rtol=1e-12)
+
+
+def test_times_of_events_are_known_and_others_censored():
+    y = survival_target([3.0, 2.0], [True, False])
+    np.testing.assert_array_equal(AFT().read_target(y), [[3.0, 3.0], [2.0, np.inf]])
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([[1.0, np.inf], [2.0, np.inf]], "of 2 none has ended"),
+        ([[0.0, 1.0], [0.0, 2.0]], "of 2 all had ended before the first look"),
+    ],
+)
+def test_targets_without_a_time_are_refused(y, message):
+    with pytest.raises(ValueError, match=message):
+        AFT().fit_intercept_only(AFT().read_target(np.array(y)))
+    # One that is bounded on the other side is enough.
+    AFT().fit_intercept_only(AFT().read_target(np.array([*y, [1.0, 3.0]])))
 
 
 @pytest.mark.parametrize("link", references.VARIABLES)
@@ -198,6 +277,18 @@ def test_weights_multiply_the_derivatives_of_ordered_classes(link):
 def test_thresholds_in_the_wrong_order_have_no_probability():
     scores = np.array([[0.0, -1.0, 2.0]])
     assert CumulativeLink().loss(np.array([1.0]), scores)[0] == np.inf
+    for out in CumulativeLink().gradient_hessian(np.array([1.0]), scores):
+        assert not np.isfinite(out).any()
+
+
+@pytest.mark.parametrize("link", references.VARIABLES)
+@pytest.mark.parametrize(
+    "scores", [[np.nan, 1, 2], [0, np.inf, 2], [0, 1, np.nan], [0, 1, -np.inf]]
+)
+def test_scores_that_are_no_numbers_give_nan(link, scores):
+    loss, y = CumulativeLink(link), [1.0]
+    for out in (loss.loss(y, [scores]), *loss.gradient_hessian(y, [scores])):
+        assert np.isnan(out).all()
 
 
 @pytest.mark.parametrize("where", ["y", "raw"])
@@ -213,6 +304,20 @@ def test_nan_in_gives_nan_out(cls, where):
         for out in (loss.loss(a, b), *loss.gradient_hessian(a, b)):
             lost = np.isnan(out) if out.ndim == 1 else np.isnan(out).all(axis=1)
             np.testing.assert_array_equal(lost, np.arange(5) == 2)
+
+
+UNLOCATED = [cls for cls in DISTRIBUTIONS if cls.log_scale_head is None]
+
+
+@pytest.mark.parametrize("wrong", [np.inf, -np.inf])
+@pytest.mark.parametrize("column", [0, 1])
+@pytest.mark.parametrize("cls", UNLOCATED, ids=lambda cls: cls.__name__)
+def test_infinite_predictions_give_nan_where_no_head_is_a_location(cls, column, wrong):
+    y, raw = targets_of(cls, random_state(), 5), np.full((5, 2), 0.3)
+    raw[2, column] = wrong
+    for out in (cls().loss(y, raw), *cls().gradient_hessian(y, raw)):
+        lost = np.isnan(out) if out.ndim == 1 else np.isnan(out).all(axis=1)
+        np.testing.assert_array_equal(lost, np.arange(5) == 2)
 
 
 def targets_of(cls, rng, n):
@@ -346,6 +451,22 @@ def test_constants_beside_an_offset_are_the_best_too(cls, size):
     assert np.abs(slopes).max() < 60e-6
 
 
+@pytest.mark.parametrize("cls", [*DISTRIBUTIONS, *ORDINAL], ids=lambda cls: cls.__name__)
+def test_convex_says_whether_the_loss_of_rows_is(cls):
+    """A convex function is nowhere above its chords; one that is not convex is somewhere."""
+    rng, n = random_state(cls.__name__), 2000
+    ordered = cls in ORDINAL
+    y = rng.integers(0, 3, n).astype(float) if ordered else targets_of(cls, rng, n)
+    a, b = rng.normal(0, 2, (2, n, 3 if ordered else 2))
+    if ordered:  # thresholds in order
+        for raw in (a, b):
+            raw[:, 1:] = raw[:, :1] - np.cumsum(np.sort(raw[:, 1:]), axis=1)
+    middle = cls().loss(y, (a + b) / 2)
+    chord = (cls().loss(y, a) + cls().loss(y, b)) / 2
+    above = middle > chord + 1e-12 * (1 + abs(chord))
+    assert not above.any() if cls.convex else above.any()
+
+
 def test_the_least_score_is_zero():
     y = np.array([-1.0, 5.0])
     np.testing.assert_array_equal(GaussianCRPS().constant_to_optimal_zero(y), 0.0)
@@ -372,3 +493,13 @@ def test_links_of_ordered_classes_are_inverse_to_their_probabilities(distributio
     scores = link.link(proba)
     np.testing.assert_array_equal(scores[:, 0], 0.0)
     np.testing.assert_allclose(link.inverse(scores), proba, rtol=1e-12)
+    assert link == CumulativeLink(distribution).link
+    assert all(
+        link != CumulativeLink(name).link for name in references.VARIABLES if name != distribution
+    )
+
+
+@pytest.mark.parametrize("cls", ORDINAL, ids=lambda cls: cls.__name__)
+def test_constants_are_finite_where_the_last_class_has_no_weight(cls):
+    best = cls(n_classes=3).fit_intercept_only(np.array([0.0, 1.0, 2.0]), np.array([1.0, 1.0, 0.0]))
+    assert np.isfinite(best).all() and np.diff(best, 2)[0] < -20  # thresholds 0 and far away
