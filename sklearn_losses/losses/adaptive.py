@@ -34,7 +34,8 @@ class GeneralRobustNLL(_LocationScale):
       ``exp(-abs(z)**alpha)``.
 
     Of normal targets alpha rises to 2, which is infinitely far away in raw predictions: a fit ends
-    where the likelihood gains no more.
+    where the likelihood gains no more. Where a model meets more than half of the targets, heavy
+    tails have no largest likelihood, as the scale falls to 0: the fit ends with a warning.
 
     Parameters
     ----------

@@ -317,3 +317,11 @@ def test_draws_follow_the_distribution_and_go_through_pickle():
     wide = LOSS.distribution_of(np.array([[0.0, 0.0, -800.0], [0.0, 0.0, 800.0]]))
     np.testing.assert_allclose(wide.cdf(1.0), [stats.cauchy.cdf(2**-0.5), stats.norm.cdf(1.0)])
     assert np.isnan(law.dist(3.0).pdf(0.0))
+
+
+def test_fits_start_where_the_shape_has_a_slope():
+    y = np.random.default_rng(3).uniform(-1, 1, 200)
+    assert LOSS.fit_intercept_only(y)[2] > 5
+    assert LOSS._start_constant(y)[2] == 2.0
+    beside = np.tile([0.0, 0.0, 5.0], (200, 1))
+    assert LOSS._start_constant(y, offset=beside)[2] == pytest.approx(-3.0)
