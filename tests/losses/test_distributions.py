@@ -9,13 +9,14 @@ import pytest
 from exact import HEADS
 from mpmath import mp, mpf
 from scipy import optimize, stats
-from scipy.special import logit
+from scipy.special import gammaln, lambertw, logit
 from test_accuracy import check_rows, log_uniform, make, random_state, signs, targets
 
 from sklearn_losses import (
     AFT,
     CumulativeLink,
     GaussianCRPS,
+    HurdlePoissonNLL,
     ZeroInflatedPoissonNLL,
     survival_target,
 )
@@ -394,6 +395,14 @@ def test_what_is_no_count_is_named(name, wrong):
     cls = next(cls for cls in DISTRIBUTIONS if cls.__name__ == name)
     with pytest.raises(ValueError, match=r"y_true must"):
         cls()([0.0, wrong], np.zeros((2, 2)))
+
+
+def test_the_best_hurdle_has_the_rate_of_lamberts_function():
+    y = np.arange(2.0, 30.0)
+    rate = y + lambertw(-y * np.exp(-y)).real
+    best = y * np.log(rate) - np.log(np.expm1(rate)) - gammaln(y + 1)
+    got = HurdlePoissonNLL().constant_to_optimal_zero(y)
+    np.testing.assert_allclose(got, best, rtol=1e-13)
 
 
 @pytest.mark.parametrize("name", LAWS)
