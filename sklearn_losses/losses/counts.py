@@ -275,6 +275,7 @@ class HurdlePoissonNLL(CountLoss):
     """
 
     name = "hurdle_poisson_nll"
+    convex = True
     heads = ("log_rate", "logit_zero")
     _head_parameters = {"zeros": 1}
     _some_above, _some_zero = 1, True

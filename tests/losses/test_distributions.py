@@ -10,8 +10,8 @@ from mpmath import mp, mpf
 from scipy import optimize, stats
 from test_accuracy import check_rows, log_uniform, make, random_state, signs, targets
 
-from sklearn_losses import AFT, CumulativeLink, GaussianCRPS
-from sklearn_losses.losses import DISTRIBUTIONS
+from sklearn_losses import AFT, CumulativeLink, GaussianCRPS, ZeroInflatedPoissonNLL
+from sklearn_losses.losses import DISTRIBUTIONS, ORDINAL
 
 every = pytest.mark.parametrize("cls", DISTRIBUTIONS, ids=lambda cls: cls.__name__)
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -109,6 +109,31 @@ def test_heads_are_their_formulas(cls):
         check_rows_of(cls(), value, y, raw, rtol * max(1, reach / 15), digits)
 
 
+# The sign of the second head where the distribution is narrow, and how near the mean the digits
+# last: a logit of a target is rounded.
+NARROW = {"GammaNLL": (-1, -12), "BetaNLL": (1, -4)}
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_narrow_heads_near_their_target_are_their_formulas(name):
+    cls = next(cls for cls in DISTRIBUTIONS if cls.__name__ == name)
+    value, draw, rtol = references.FORMULAS[name]
+    sign, nearest = NARROW[name]
+    rng, n = random_state(name, "narrow"), 40
+    y = draw(rng, n)
+    raw = np.column_stack([cls().link.link(y), sign * rng.uniform(0, 25, n)])
+    raw[:, 0] += signs(rng, n) * 10.0 ** rng.uniform(nearest, 0, n)
+    check_rows_of(cls(), value, y, raw, rtol, 150)
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_subnormal_targets_are_no_zeros(name):
+    cls = next(cls for cls in DISTRIBUTIONS if cls.__name__ == name)
+    y = np.array([5e-324, 1e-310, 3e-308])
+    raw = np.array([[0.5, -0.5], [-3.0, 0.5], [2.0, 1.0]])
+    check_rows_of(cls(), references.FORMULAS[name][0], y, raw, 1e-11)
+
+
 @by_formula
 def test_heads_of_float32_are_those_of_float64(cls):
     _, draw, _ = references.FORMULAS[cls.__name__]
@@ -132,6 +157,15 @@ def test_far_heads_give_no_nan_where_the_target_is_likely(cls):
         rows = 170.0 * np.array([raw], dtype=float) - 340.0
         for out in (cls().loss([y], rows), *cls().gradient_hessian([y], rows)):
             assert not np.isnan(out).any(), (rows, out)
+
+
+def test_a_zero_at_an_endless_rate_was_put_there():
+    loss, y, raw = ZeroInflatedPoissonNLL(), [0.0], [[800.0, 0.3]]
+    p = 1 / (1 + np.exp(-0.3))
+    gradient, hessian = loss.gradient_hessian(y, raw)
+    np.testing.assert_allclose(loss.loss(y, raw), [-np.log(p)], rtol=1e-15)
+    np.testing.assert_allclose(gradient, [[0.0, p - 1]], rtol=1e-15)
+    np.testing.assert_allclose(hessian, [[0.0, p * (1 - p)]], rtol=1e-15)
 
 
 TIMES = {
@@ -197,6 +231,20 @@ def test_nan_in_gives_nan_out(cls, where):
         for out in (loss.loss(a, b), *loss.gradient_hessian(a, b)):
             lost = np.isnan(out) if out.ndim == 1 else np.isnan(out).all(axis=1)
             np.testing.assert_array_equal(lost, np.arange(5) == 2)
+
+
+UNLOCATED = [cls for cls in DISTRIBUTIONS if cls.log_scale_head is None]
+
+
+@pytest.mark.parametrize("wrong", [np.inf, -np.inf])
+@pytest.mark.parametrize("column", [0, 1])
+@pytest.mark.parametrize("cls", UNLOCATED, ids=lambda cls: cls.__name__)
+def test_infinite_predictions_give_nan_where_no_head_is_a_location(cls, column, wrong):
+    y, raw = targets_of(cls, random_state(), 5), np.full((5, 2), 0.3)
+    raw[2, column] = wrong
+    for out in (cls().loss(y, raw), *cls().gradient_hessian(y, raw)):
+        lost = np.isnan(out) if out.ndim == 1 else np.isnan(out).all(axis=1)
+        np.testing.assert_array_equal(lost, np.arange(5) == 2)
 
 
 def targets_of(cls, rng, n):
@@ -308,6 +356,22 @@ def test_constants_beside_an_offset_are_the_best_too(cls, size):
     y, offset = targets_of(cls, rng, 60), rng.normal([size, 3.0], 0.3, (60, 2))
     best = cls().fit_intercept_only(y, offset=offset)
     assert np.abs(cls().gradient(y, best + offset).mean(axis=0)).max() < 1e-6
+
+
+@pytest.mark.parametrize("cls", [*DISTRIBUTIONS, *ORDINAL], ids=lambda cls: cls.__name__)
+def test_convex_says_whether_the_loss_of_rows_is(cls):
+    """A convex function is nowhere above its chords; one that is not convex is somewhere."""
+    rng, n = random_state(cls.__name__), 2000
+    ordered = cls in ORDINAL
+    y = rng.integers(0, 3, n).astype(float) if ordered else targets_of(cls, rng, n)
+    a, b = rng.normal(0, 2, (2, n, 3 if ordered else 2))
+    if ordered:  # thresholds in order
+        for raw in (a, b):
+            raw[:, 1:] = raw[:, :1] - np.cumsum(np.sort(raw[:, 1:]), axis=1)
+    middle = cls().loss(y, (a + b) / 2)
+    chord = (cls().loss(y, a) + cls().loss(y, b)) / 2
+    above = middle > chord + 1e-12 * (1 + abs(chord))
+    assert not above.any() if cls.convex else above.any()
 
 
 def test_the_least_score_is_zero():
