@@ -96,6 +96,13 @@ def test_the_worst_weights_of_cvar_are_those_of_the_linear_program():
     np.testing.assert_allclose(made, program.x, atol=1e-14)
 
 
+def test_a_radius_just_short_of_the_largest_loss_has_it_alone():
+    p, radius = np.array([0.8, 0.2]), 1.9999999999999996  # 2 is where the rest has no share left
+    np.testing.assert_allclose(
+        ChiSquare(radius).ratios(np.array([-1.0, 0.0]), p, 0.0), [0, 5], atol=1e-7
+    )
+
+
 def test_samples_of_one_loss_share_alike_in_the_worst_case():
     y = np.zeros(4)
     np.testing.assert_allclose(
