@@ -210,7 +210,7 @@ struct Normal {
         const V log_tail = T(-0.5) * centre * centre + (log_any<V>(mass) - raised), log_around = log1p_(-rest);
         // Minus the second derivative in sums of terms of one sign, but for the narrow one, which is near 1.
         const V bend_narrow = T(0.5) * near_height * (T(1) + fall) / near.mass + pull * slope;
-        const V bend_around = mul0(upper, high) - mul0(lower, low) + slope * slope;
+        const V bend_around = upper * high - lower * low + slope * slope;
         const V gap = T(1) - fall, over = T(2.5066282746310005024);
         const V part = gap * (from.rest() - fall * to.rest()) + fall * width.hi * over * (from_mass - to_mass);
         const V bend_tail = select(low > V(Format<T>::huge), V(1), lower * lower * part);
