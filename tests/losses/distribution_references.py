@@ -76,7 +76,7 @@ def _gamma(y, raw):
 def _beta(y, raw):
     a, b = (mp.exp(raw[1]) / (1 + mp.exp(-sign * raw[0])) for sign in (1, -1))
     norm = mp.loggamma(a) + mp.loggamma(b) - mp.loggamma(a + b)
-    return norm - (a - 1) * mp.log(y) - (b - 1) * mp.log(1 - y)
+    return norm - (a - 1) * mp.log(y) - (b - 1) * mp.log1p(-mpf(y))
 
 
 def _negative_binomial(y, raw):
