@@ -268,11 +268,12 @@ def positive(rng, n):
 
 
 def steps(rng, n):
-    """y, theta: counts and real numbers, theta over the whole range."""
+    """y, theta: counts and real numbers, theta over the whole range and where the series begin."""
     y = [rng.integers(0, 20, n), rng.poisson(10.0 ** rng.uniform(0, 6, n)), rng.gamma(1, 1, n)]
     y = np.concatenate([*y, 10.0 ** rng.uniform(-20, 35, n)])
     theta = np.concatenate([10.0 ** rng.uniform(-30, 30, 2 * n), rng.uniform(0.01, 6, 2 * n)])
-    return rng.permutation(y), theta
+    begin = [[0.05, 0.05, 1.0], [2.999, 3.0, 3.0]]
+    return np.concatenate([[rng.permutation(y), theta], begin], axis=1)
 
 
 def step_of(order):
