@@ -488,6 +488,8 @@ def test_a_stratum_without_an_event_has_no_hazard():
         baseline.survival_function([0.0], [1.0])
     with pytest.raises(ValueError, match=r"must be one that was fitted \(\[5, 7\]\); got 6"):
         baseline.survival_function([0.0, 0.0], [1.0], stratum=[5, 6])
+    with pytest.raises(ValueError, match=r"must be one that was fitted \(\[5, 7\]\); got 8"):
+        baseline.survival_function([0.0], [1.0], stratum=8)
     with pytest.raises(ValueError, match=r"an integer or have shape \(1,\); got \(2,\)"):
         baseline.survival_function([0.0], [1.0], stratum=[5, 5])
     with pytest.raises(ValueError, match="times must be finite; got nan"):

@@ -400,3 +400,13 @@ def test_links_of_ordered_classes_are_inverse_to_their_probabilities(distributio
     scores = link.link(proba)
     np.testing.assert_array_equal(scores[:, 0], 0.0)
     np.testing.assert_allclose(link.inverse(scores), proba, rtol=1e-12)
+    assert link == CumulativeLink(distribution).link
+    assert all(
+        link != CumulativeLink(name).link for name in references.VARIABLES if name != distribution
+    )
+
+
+@pytest.mark.parametrize("cls", ORDINAL, ids=lambda cls: cls.__name__)
+def test_constants_are_finite_where_the_last_class_has_no_weight(cls):
+    best = cls(n_classes=3).fit_intercept_only(np.array([0.0, 1.0, 2.0]), np.array([1.0, 1.0, 0.0]))
+    assert np.isfinite(best).all() and np.diff(best, 2)[0] < -20  # thresholds 0 and far away

@@ -24,8 +24,8 @@ struct FailureTime {
         t.prefetch(0);
         t.prefetch(1);
         const auto known = low == high, starts = low > V(0), ends = high <= V(Format<T>::max);
-        const V log_low = select(starts, log_(low), V(0)), log_high = log_(high);
-        const V a = select(starts, (log_low - location) * inverse, V(-inf_<T>()));
+        const V log_high = log_(high);
+        const V a = select(starts, (log_(low) - location) * inverse, V(-inf_<T>()));
         const V b = select(ends, (log_high - location) * inverse, V(inf_<T>()));
         const V fault = ((low - low) + select(high == high, V(0), high)) + ((location - location) + (log_scale - log_scale));
         // Of the time itself.
