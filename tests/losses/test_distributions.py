@@ -1,5 +1,6 @@
 """The losses of a distribution against 50 digits, SciPy's densities, and what they promise."""
 
+import itertools
 import pickle
 
 import distribution_references as references
@@ -11,8 +12,15 @@ from scipy import optimize, stats
 from scipy.special import logit
 from test_accuracy import check_rows, log_uniform, make, random_state, signs, targets
 
-from sklearn_losses import AFT, CumulativeLink, GaussianCRPS, ZeroInflatedPoissonNLL
+from sklearn_losses import (
+    AFT,
+    CumulativeLink,
+    GaussianCRPS,
+    ZeroInflatedPoissonNLL,
+    survival_target,
+)
 from sklearn_losses.losses import DISTRIBUTIONS, ORDINAL
+from sklearn_losses.losses.survival_times import concordance
 
 every = pytest.mark.parametrize("cls", DISTRIBUTIONS, ids=lambda cls: cls.__name__)
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -198,6 +206,42 @@ def test_failure_times_keep_their_digits(distribution, kind):
         near, single = interval.astype(np.float32), raw.astype(np.float32)
         want = AFT(distribution).loss(near, single.astype(float))
         np.testing.assert_allclose(AFT(distribution).loss(near, single), want, rtol=2e-5)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 16, 45])
+def test_the_concordance_of_intervals_counts_the_pairs_whose_order_is_known(n):
+    rng = random_state("concordance", n)
+    low = rng.integers(0, 6, n).astype(float)
+    high = np.choose(rng.integers(0, 3, n), [low, low + rng.integers(1, 4, n), np.inf])
+    predicted, weight = rng.integers(0, 5, n).astype(float), rng.integers(0, 4, n).astype(float)
+    pairs = right = 0.0
+    for i, j in itertools.permutations(range(n), 2):
+        # The time of j is above its interval's beginning, but where that is the time itself.
+        if high[i] < low[j] or (high[i] == low[j] < high[j]):
+            pairs += weight[i] * weight[j]
+            gap = predicted[j] - predicted[i]
+            right += weight[i] * weight[j] * (0.5 + 0.5 * np.sign(gap))
+    got = concordance(np.column_stack([low, high]), predicted, weight)
+    np.testing.assert_allclose(got, right / pairs if pairs else np.nan, rtol=1e-12)
+
+
+def test_times_of_events_are_known_and_others_censored():
+    y = survival_target([3.0, 2.0], [True, False])
+    np.testing.assert_array_equal(AFT().read_target(y), [[3.0, 3.0], [2.0, np.inf]])
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([[1.0, np.inf], [2.0, np.inf]], "of 2 none has ended"),
+        ([[0.0, 1.0], [0.0, 2.0]], "of 2 all had ended before the first look"),
+    ],
+)
+def test_targets_without_a_time_are_refused(y, message):
+    with pytest.raises(ValueError, match=message):
+        AFT().fit_intercept_only(AFT().read_target(np.array(y)))
+    # One that is bounded on the other side is enough.
+    AFT().fit_intercept_only(AFT().read_target(np.array([*y, [1.0, 3.0]])))
 
 
 @pytest.mark.parametrize("link", references.VARIABLES)
