@@ -322,6 +322,14 @@ def test_lambdarank_is_the_papers(k, gain, normalize):
     np.testing.assert_allclose(diagonal, hessian, rtol=1e-11, atol=1e-14)
 
 
+def test_two_documents_of_different_scores_are_apart():
+    y, scores = sl.ranking_target([0, 2], [7, 7]), np.array([0.5, -1.5])
+    value, gradient, _, _ = slow_lambdarank(y, scores, np.ones(2), None, "exponential", True)
+    found, slopes = sl.LambdaRank().on(y).value_gradient(scores)
+    assert found == pytest.approx(value, rel=1e-12)
+    np.testing.assert_allclose(slopes, gradient, rtol=1e-12)
+
+
 def test_lambdarank_says_that_it_has_no_minimum():
     assert [loss.name for loss in EVERY if not loss.has_minimum] == ["lambdarank"]
     assert [loss.name for loss in EVERY if not loss.convex] == ["lambdarank"]
