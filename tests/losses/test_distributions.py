@@ -264,6 +264,9 @@ def test_thresholds_in_the_wrong_order_have_no_probability():
     assert CumulativeLink().loss(np.array([1.0]), scores)[0] == np.inf
     for out in CumulativeLink().gradient_hessian(np.array([1.0]), scores):
         assert not np.isfinite(out).any()
+    heads = CumulativeLink(n_classes=3)._heads()
+    for out in heads.gradient_hessian(np.array([1.0]), np.array([[0.0, 1.0, -1.0]])):
+        np.testing.assert_array_equal(out, np.inf)
 
 
 @pytest.mark.parametrize("link", references.VARIABLES)
@@ -271,9 +274,10 @@ def test_thresholds_in_the_wrong_order_have_no_probability():
     "scores", [[np.nan, 1, 2], [0, np.inf, 2], [0, 1, np.nan], [0, 1, -np.inf]]
 )
 def test_scores_that_are_no_numbers_give_nan(link, scores):
-    loss, y = CumulativeLink(link), [1.0]
-    for out in (loss.loss(y, [scores]), *loss.gradient_hessian(y, [scores])):
-        assert np.isnan(out).all()
+    y = [1.0]
+    for loss in (CumulativeLink(link), CumulativeLink(link, n_classes=3)._heads()):
+        for out in (loss.loss(y, [scores]), *loss.gradient_hessian(y, [scores])):
+            assert np.isnan(out).all()
 
 
 @pytest.mark.parametrize("where", ["y", "raw"])
