@@ -14,8 +14,10 @@ from test_accuracy import check_rows, log_uniform, make, random_state, signs, ta
 
 from sklearn_losses import (
     AFT,
+    AllThreshold,
     CumulativeLink,
     GaussianCRPS,
+    ImmediateThreshold,
     ZeroInflatedPoissonNLL,
     survival_target,
 )
@@ -257,6 +259,26 @@ def test_cumulative_links_keep_their_digits(link):
         scores,
         1e-11,
     )
+
+
+@pytest.mark.parametrize("cls", [AllThreshold, ImmediateThreshold], ids=lambda cls: cls.__name__)
+def test_losses_of_thresholds_are_sums_of_binary_losses(cls):
+    """Rennie and Srebro (2005), with the logistic loss, in a location and thresholds."""
+
+    def value(code, row):
+        counted = [
+            (1 if code >= k else -1) * (row[0] - row[k])
+            for k in range(1, 5)
+            if cls is AllThreshold or code in (k - 1, k)
+        ]
+        return sum(mp.log1p(mp.exp(-margin)) for margin in counted)
+
+    rng = random_state(cls.__name__)
+    codes, raw = rng.integers(0, 5, 12).astype(float), rng.uniform(-4, 4, (12, 5))
+    loss = cls(n_classes=5)._heads()
+    check_rows_of(loss, value, codes, raw, 1e-14)
+    for out in (loss.loss([7.0], raw[:1]), *loss.gradient_hessian([7.0], raw[:1])):
+        assert np.isnan(out).all()
 
 
 def test_thresholds_in_the_wrong_order_have_no_probability():
