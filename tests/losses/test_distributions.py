@@ -14,9 +14,11 @@ from test_accuracy import check_rows, log_uniform, make, random_state, signs, ta
 
 from sklearn_losses import (
     AFT,
+    AllThreshold,
     CumulativeLink,
     GaussianCRPS,
     HurdlePoissonNLL,
+    ImmediateThreshold,
     ZeroInflatedPoissonNLL,
     survival_target,
 )
@@ -275,11 +277,34 @@ def test_weights_multiply_the_derivatives_of_ordered_classes(link):
         np.testing.assert_allclose(b, weight[:, None] * a, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("cls", [AllThreshold, ImmediateThreshold], ids=lambda cls: cls.__name__)
+def test_losses_of_thresholds_are_sums_of_binary_losses(cls):
+    """Rennie and Srebro (2005), with the logistic loss, in a location and thresholds."""
+
+    def value(code, row):
+        counted = [
+            (1 if code >= k else -1) * (row[0] - row[k])
+            for k in range(1, 5)
+            if cls is AllThreshold or code in (k - 1, k)
+        ]
+        return sum(mp.log1p(mp.exp(-margin)) for margin in counted)
+
+    rng = random_state(cls.__name__)
+    codes, raw = rng.integers(0, 5, 12).astype(float), rng.uniform(-4, 4, (12, 5))
+    loss = cls(n_classes=5)._heads()
+    check_rows_of(loss, value, codes, raw, 1e-14)
+    for out in (loss.loss([7.0], raw[:1]), *loss.gradient_hessian([7.0], raw[:1])):
+        assert np.isnan(out).all()
+
+
 def test_thresholds_in_the_wrong_order_have_no_probability():
     scores = np.array([[0.0, -1.0, 2.0]])
     assert CumulativeLink().loss(np.array([1.0]), scores)[0] == np.inf
     for out in CumulativeLink().gradient_hessian(np.array([1.0]), scores):
         assert not np.isfinite(out).any()
+    heads = CumulativeLink(n_classes=3)._heads()
+    for out in heads.gradient_hessian(np.array([1.0]), np.array([[0.0, 1.0, -1.0]])):
+        np.testing.assert_array_equal(out, np.inf)
 
 
 @pytest.mark.parametrize("link", references.VARIABLES)
@@ -287,9 +312,10 @@ def test_thresholds_in_the_wrong_order_have_no_probability():
     "scores", [[np.nan, 1, 2], [0, np.inf, 2], [0, 1, np.nan], [0, 1, -np.inf]]
 )
 def test_scores_that_are_no_numbers_give_nan(link, scores):
-    loss, y = CumulativeLink(link), [1.0]
-    for out in (loss.loss(y, [scores]), *loss.gradient_hessian(y, [scores])):
-        assert np.isnan(out).all()
+    y = [1.0]
+    for loss in (CumulativeLink(link), CumulativeLink(link, n_classes=3)._heads()):
+        for out in (loss.loss(y, [scores]), *loss.gradient_hessian(y, [scores])):
+            assert np.isnan(out).all()
 
 
 @pytest.mark.parametrize("where", ["y", "raw"])
@@ -458,6 +484,22 @@ def test_constants_beside_an_offset_are_the_best_too(cls, size):
     best = cls().fit_intercept_only(y, offset=offset)
     slopes = sums_of_slopes(cls(), y, best + offset, np.ones(60))
     assert np.abs(slopes).max() < 60e-6
+
+
+@pytest.mark.parametrize("cls", [*DISTRIBUTIONS, *ORDINAL], ids=lambda cls: cls.__name__)
+def test_convex_says_whether_the_loss_of_rows_is(cls):
+    """A convex function is nowhere above its chords; one that is not convex is somewhere."""
+    rng, n = random_state(cls.__name__), 2000
+    ordered = cls in ORDINAL
+    y = rng.integers(0, 3, n).astype(float) if ordered else targets_of(cls, rng, n)
+    a, b = rng.normal(0, 2, (2, n, 3 if ordered else 2))
+    if ordered:  # thresholds in order
+        for raw in (a, b):
+            raw[:, 1:] = raw[:, :1] - np.cumsum(np.sort(raw[:, 1:]), axis=1)
+    middle = cls().loss(y, (a + b) / 2)
+    chord = (cls().loss(y, a) + cls().loss(y, b)) / 2
+    above = middle > chord + 1e-12 * (1 + abs(chord))
+    assert not above.any() if cls.convex else above.any()
 
 
 @pytest.mark.parametrize("cls", [*DISTRIBUTIONS, *ORDINAL], ids=lambda cls: cls.__name__)
