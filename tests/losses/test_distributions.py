@@ -492,23 +492,7 @@ def test_convex_says_whether_the_loss_of_rows_is(cls):
     rng, n = random_state(cls.__name__), 2000
     ordered = cls in ORDINAL
     y = rng.integers(0, 3, n).astype(float) if ordered else targets_of(cls, rng, n)
-    a, b = rng.normal(0, 2, (2, n, 3 if ordered else 2))
-    if ordered:  # thresholds in order
-        for raw in (a, b):
-            raw[:, 1:] = raw[:, :1] - np.cumsum(np.sort(raw[:, 1:]), axis=1)
-    middle = cls().loss(y, (a + b) / 2)
-    chord = (cls().loss(y, a) + cls().loss(y, b)) / 2
-    above = middle > chord + 1e-12 * (1 + abs(chord))
-    assert not above.any() if cls.convex else above.any()
-
-
-@pytest.mark.parametrize("cls", [*DISTRIBUTIONS, *ORDINAL], ids=lambda cls: cls.__name__)
-def test_convex_says_whether_the_loss_of_rows_is(cls):
-    """A convex function is nowhere above its chords; one that is not convex is somewhere."""
-    rng, n = random_state(cls.__name__), 2000
-    ordered = cls in ORDINAL
-    y = rng.integers(0, 3, n).astype(float) if ordered else targets_of(cls, rng, n)
-    a, b = rng.normal(0, 2, (2, n, 3 if ordered else 2))
+    a, b = rng.normal(0, 2, (2, n, 3 if ordered else cls().n_heads))
     if ordered:  # thresholds in order
         for raw in (a, b):
             raw[:, 1:] = raw[:, :1] - np.cumsum(np.sort(raw[:, 1:]), axis=1)
