@@ -38,7 +38,7 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     products = defaultdict(list)
     for item in items:
-        if item.get_closest_marker("pairwise"):
+        if item.get_closest_marker("pairwise") and not item.get_closest_marker("slow"):
             products[item.path, item.originalname].append(item)
     for cases in products.values():
         # A value's number is that of the first case that has it: not every value can be compared.

@@ -190,6 +190,7 @@ def test_steps_are_the_papers_in_float32(name, layout, side):
     check_steps(name, layout, OneVsRest, side=side, dtype=np.float32, tolerance=2e-3, **case)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", losses.POINTWISE, ids=lambda cls: cls.__name__)
 def test_every_pointwise_loss_has_the_cpus_objective(name, side):
     check_objective(name(), side)

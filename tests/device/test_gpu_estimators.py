@@ -37,6 +37,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 # -------------------------------------------------------------------------------------------- fits
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("kind", KINDS)
@@ -47,6 +48,7 @@ def test_every_kind_of_loss_is_fitted_as_on_the_host(device, kind, layout, dtype
     assert_same_fit(found, model.fit(x, y), 1e-4 if dtype == np.float32 else 1e-9)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("kind", ["regression", "row-wise"])
@@ -121,6 +123,7 @@ GIVEN = {
 }
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("given", GIVEN)
 @pytest.mark.parametrize("kind", ["quantiles", "outputs", "one-vs-rest", "text", "soft"])
@@ -283,6 +286,7 @@ def test_averages_of_scikit_learns_algorithm_go_on_on_a_device(device):
     assert np.isfinite(model.coef_).all()
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
     "optimizer, params",

@@ -317,6 +317,7 @@ def test_compiled_functions_say_what_to_do_instead(device):
 # ------------------------------------------------------------------------------ metrics and scorers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [*EVERY, *REDUCED], ids=lambda cls: cls.__name__)
 def test_metrics_are_the_cpus(together, cls):
     loss, xp = cls(), together.xp

@@ -258,6 +258,7 @@ def compile_kernels(kernels):
     return entries
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", POINTWISE)
 def test_pointwise_kernels_compile_to_ptx(loss):
     kernels = [
@@ -332,6 +333,7 @@ def test_kernels_of_rows_compile_to_ptx(single, wide, sparse):
     assert added == ({"u64"} if sparse else set())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", POINTWISE)
 def test_kernels_of_one_pass_compile_to_ptx(loss):
     for single in (True, False):
@@ -344,6 +346,7 @@ def test_kernels_of_one_pass_compile_to_ptx(loss):
             assert wide in entry and width == max(w for w in widths if n_features % w == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [*POINTWISE, *ROWWISE])
 def test_kernels_of_losses_in_the_engine_compile_to_ptx(loss):
     for single, wide in ((True, False), (False, True)):

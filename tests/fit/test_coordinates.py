@@ -207,6 +207,7 @@ MORE_CASES = {
 }
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("changes", [False, True], ids=["", "changing"])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("layout", ["dense", "csr"])

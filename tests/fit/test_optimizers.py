@@ -283,6 +283,7 @@ CASES = {
 }
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", STEPPERS)
@@ -290,6 +291,7 @@ def test_steps_are_the_papers(name, layout, case):
     check_steps(name, layout, OneOutput, **CASES[case])
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("case", ["elastic net, averages", "clipped", "full batch"])
 @pytest.mark.parametrize("layout", ["dense", "csr"])
 @pytest.mark.parametrize("setup", SETUPS[1:], ids=lambda cls: cls.__name__)

@@ -72,6 +72,7 @@ def kernel_of(penalty, low=None, high=None, n_features=D):
     return Held(penalty, ALPHA, n_features, low, high).kernel()
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("bounds", [False, True], ids=["free", "bounded"])
 @pytest.mark.parametrize("layout", ["dense", "csr"])
 @pytest.mark.parametrize("penalty", CASES)
@@ -108,6 +109,7 @@ def test_steps_are_the_papers_with_any_penalty(name, penalty, layout, bounds):
     assert np.abs(expected.w - arguments["coef"]).max() > 1e-3 and expected.w.any()
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("layout", ["dense", "csr"])
 @pytest.mark.parametrize("penalty", CASES)
 @pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adagrad", *REDUCED])

@@ -374,6 +374,7 @@ def above_constant(model, X, y, alpha):
     return total / constant
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("chunks", [False, True], ids=["fit", "stream"])
 @pytest.mark.parametrize("scale", [False, True], ids=["raw", "scaled"])
 @pytest.mark.parametrize("data", REGRESSIONS)
@@ -396,6 +397,7 @@ def test_steps_are_never_worse_than_the_constant(optimizer, data, scale, chunks)
     assert max(ratios.values()) <= 1 + NOISE, ratios
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("chunks", [False, True], ids=["fit", "stream"])
 @pytest.mark.parametrize("scale", [False, True], ids=["raw", "scaled"])
 @pytest.mark.parametrize(

@@ -71,6 +71,7 @@ def mean_at(loss, y, constant, weight, offset):
     return loss(y, np.broadcast_to(raw, y.shape).copy(), weight)
 
 
+@pytest.mark.pairwise
 @offsets
 @cases
 @every_pointwise
@@ -371,6 +372,7 @@ def test_an_offset_that_does_not_fit_is_refused(loss):
         loss.fit_intercept_only(y, None, ["a"] * 4)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("loss", settings([*POINTWISE, *ROWWISE]), ids=repr)
 def test_constants_of_a_devices_arrays_are_the_cpus(device, loss, dtype):

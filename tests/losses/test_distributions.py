@@ -340,7 +340,7 @@ UNLOCATED = [cls for cls in DISTRIBUTIONS if cls.log_scale_head is None]
 @pytest.mark.parametrize("column", [0, 1])
 @pytest.mark.parametrize("cls", UNLOCATED, ids=lambda cls: cls.__name__)
 def test_infinite_predictions_give_nan_where_no_head_is_a_location(cls, column, wrong):
-    y, raw = targets_of(cls, random_state(), 5), np.full((5, 2), 0.3)
+    y, raw = targets_of(cls, random_state(), 5), np.full((5, cls().n_heads), 0.3)
     raw[2, column] = wrong
     for out in (cls().loss(y, raw), *cls().gradient_hessian(y, raw)):
         lost = np.isnan(out) if out.ndim == 1 else np.isnan(out).all(axis=1)
