@@ -14,7 +14,6 @@ from sklearn_losses._curvature import (
 )
 from sklearn_losses._interval import NON_NEGATIVE
 from sklearn_losses._parameters import check_number
-from sklearn_losses.losses.distribution import CONSTANT
 from sklearn_losses.losses.rowwise import softmax_hessian_product
 from sklearn_losses.metrics import mean_loss
 
@@ -351,12 +350,11 @@ class LightGBMObjective(_CalledObjective):
     _diagonal_factor = staticmethod(lambda n_classes: n_classes / (n_classes - 1))
 
     def _check_heads(self, loss):
-        constant = [name for name in loss._head_parameters if getattr(loss, name) == CONSTANT]
-        if constant:
+        for name, allowed in loss._constant_heads().items():
             raise ValueError(
-                f"as_objective: {constant[0]} of {type(loss).__name__} must be 'linear' for "
-                "LightGBM, where trees learn it: it drops a tree without a split, which is what "
-                "learns one number; got 'constant'"
+                f"as_objective: {name} of {type(loss).__name__} must be {allowed} for LightGBM, "
+                "which drops a tree without a split, which is what learns one number; got "
+                "'constant'"
             )
 
 

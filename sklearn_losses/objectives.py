@@ -128,15 +128,16 @@ def as_objective(loss, library, *, min_hessian="auto"):
       doubled diagonal for others. It calls for 1,000 samples at a time, whose own medians "auto"
       takes.
 
-    Losses of a distribution: with ``num_class=2`` (of two heads) the libraries hand over a raw
+    Losses of a distribution: with ``num_class=loss.n_heads`` the libraries hand over a raw
     prediction for each head of the one target; ``metric="None"`` in LightGBM, and
     ``disable_default_eval_metric=True`` in XGBoost, turn off metrics that would take classes.
     ``loss.distribution_of(raw)`` makes SciPy's distributions of raw predictions, which are those
     above with a column a head. An `offset` of one number a sample is added to the first head. Head
     after head has a tree of its own each round, or with XGBoost's
     ``multi_strategy="multi_output_tree"`` all have one, whose gains are those of all: standardise y
-    for that. A head that is ``"constant"`` stays one number in XGBoost, which follows the others;
-    LightGBM drops the trees of one leaf that this takes, and refuses. Labels of `AFT` are times,
+    for that. A head that is ``"constant"``, such as the power of `TweedieNLL` where it is not
+    given, stays one number in XGBoost, which follows the others; LightGBM drops the trees of one
+    leaf that this takes, and refuses. Labels of `AFT` are times,
     negative where censored, or in XGBoost a `DMatrix` without a label whose `label_lower_bound` and
     `label_upper_bound` are set.
 

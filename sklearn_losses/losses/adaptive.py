@@ -84,6 +84,10 @@ class GeneralRobustNLL(_LocationScale):
     def _head_choices(self):
         return super()._head_choices() | ({"alpha": 2} if self._fits_alpha else {})
 
+    def _constant_heads(self):
+        constant = super()._constant_heads()
+        return constant | ({"alpha": "'linear' or a number"} if "alpha" in constant else {})
+
     def _numbers(self):
         self._check_heads()
         if not self._fits_alpha:

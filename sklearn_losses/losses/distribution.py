@@ -91,6 +91,12 @@ class DistributionLoss(RowwiseLoss):
         """Of the parameters that say how a head is fitted: names and numbers of heads."""
         return self._head_parameters
 
+    def _constant_heads(self):
+        """Names of the parameters whose heads are one number, fitted too, and what else each may be
+        given as: dict of str."""
+        constant = [name for name in self._head_choices() if getattr(self, name) == CONSTANT]
+        return dict.fromkeys(constant, "'linear'")
+
     def _check_heads(self):
         for name in self._head_choices():
             if getattr(self, name) not in (LINEAR, CONSTANT):
@@ -257,7 +263,8 @@ class DistributionLoss(RowwiseLoss):
 
     def _expected_hessian(self, raw):
         """Diagonal second derivatives as the distributions themselves expect them, which of a
-        log-likelihood is the Fisher information; NaN in the columns of which there is no formula.
+        log-likelihood is the Fisher information, kinks or not; NaN in the columns of which there is
+        no formula.
 
         Parameters
         ----------
@@ -476,6 +483,9 @@ class LaplaceNLL(_LocationScale):
 
     def _is_lost(self, y, raw):
         return raw[:, 1] <= np.log(ROUNDINGS * _rounding_of(y))
+
+    def _expected_hessian(self, raw):
+        return self._of_standard(1.0, 1.0, raw)
 
     def _frozen(self, raw):
         return stats.laplace(raw[:, 0], np.exp(raw[:, 1]))

@@ -236,6 +236,9 @@ class TweedieNLL(DistributionLoss):
             numbers.append(check_number(type(self).__name__, "power", self.power, _POWERS, also))
         return numbers
 
+    def _constant_heads(self):
+        return super()._constant_heads() | ({} if self._given else {"power": "a number"})
+
     def _row_params(self, n_classes):
         return self._numbers() or [_MARGIN, _WIDTH]
 
@@ -272,6 +275,12 @@ class TweedieNLL(DistributionLoss):
         if self._given:
             return np.full(len(raw), self._numbers()[0])
         return np.clip(1.0 + _MARGIN + _WIDTH * expit(raw[:, 2]), _POWERS.low, _POWERS.high)
+
+    def _expected_hessian(self, raw):
+        # Those of the dispersion and the power are infinite sums.
+        expected = np.full(raw.shape, np.nan)
+        expected[:, 0] = np.exp((2.0 - self.power_of(raw)) * raw[:, 0] - raw[:, 1])
+        return expected
 
     def _frozen(self, raw):
         return self._family(raw[:, 0], raw[:, 1], self.power_of(raw))
