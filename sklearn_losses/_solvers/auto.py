@@ -105,7 +105,8 @@ RULES = (
         "penalties",
         # No other takes a kink beside a constant head.
         lambda f: (
-            not f.device
+            # Of heads in turn a device's arrays are refused: no other has their stopping rule.
+            (not f.device or f.loss.in_turn)
             and f.meets("kinks")
             and ((f.sums and f.features <= MOST_FEATURES) or not f.meets("heads"))
         ),

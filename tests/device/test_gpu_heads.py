@@ -174,15 +174,16 @@ def test_what_is_refused_is_refused_in_the_same_words(together, loss):
         same_error(together, call, y, raw, weight[:2])
         same_error(together, call, y, raw, weight.astype(complex))
     if not isinstance(loss, sl.AFT):
-        same_error(together, loss.loss, np.stack([y, y], axis=1), raw[:, :2])
+        same_error(together, loss.loss, np.stack([y, y], axis=1), raw)
     if not isinstance(loss, ORDERED):
-        same_error(together, loss.loss, y, np.ones((6, 3)))
+        same_error(together, loss.loss, y, np.ones((6, loss.n_heads + 1)))
     same_error(together, loss, put(y, 2, np.nan), raw)
     same_error(together, loss, y, put(raw, (1, 1), np.inf))
     same_error(together, loss, y, raw, put(weight, 3, -1))
     same_error(together, loss, y, raw, 0 * weight)
     same_error(together, loss, y[:0], raw[:0])
-    outside = {"BetaNLL": 1.0, "GammaNLL": 0.0, "AFT": 0.0}.get(type(loss).__name__)
+    ends = {"BetaNLL": 1.0, "GammaNLL": 0.0, "AFT": 0.0, "TweedieNLL": -1.0}
+    outside = ends.get(type(loss).__name__)
     for wrong in [outside] if outside is not None else [-1.0, 0.5] if kind_is_whole(loss) else []:
         same_error(together, loss, put(y, 4, wrong), raw)
         same_error(together, loss, put(y, 4, wrong), raw.astype(np.float32))
