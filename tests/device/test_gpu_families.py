@@ -239,7 +239,7 @@ def check_refusals_of_heads_in_turn(device, loss, y):
             same_error(device, model.set_params(optimizer=optimizer).fit, X, y)
         for optimizer in ("interior-point", "auto"):
             with pytest.raises(
-                ValueError, match="is for arrays on the host; on a device .* optimizer='adam'"
+                ValueError, match=r"is for arrays on the host; on a device .* optimizer='adam'"
             ):
                 model.set_params(optimizer=optimizer).fit(*there)
         assert not hasattr(model, "coef_")
