@@ -103,11 +103,15 @@ RULES = (
         "a loss made of straight lines (`quantile`, `absolute_error`, `hinge`, ...), beside a "
         f"scale too (`laplace_nll`); at most {MOST_FEATURES} features; L1, L2 or elastic net "
         "penalties",
-        # No other takes a kink beside a constant head.
+        # No other takes a kink beside a constant head. Heads in turn are for the host, and of a
+        # device's arrays it says so.
         lambda f: (
-            not f.device
-            and f.meets("kinks")
-            and ((f.sums and f.features <= MOST_FEATURES) or not f.meets("heads"))
+            f.meets("kinks")
+            and (
+                f.loss.in_turn
+                if f.device
+                else (f.sums and f.features <= MOST_FEATURES) or not f.meets("heads")
+            )
         ),
     ),
     Rule(

@@ -40,6 +40,11 @@ MOVES = ("coef_", "intercept_", "_averaging", "_kept")
 # Steps an epoch on a device that deserve a warning: each costs some microseconds there, however
 # few samples it takes.
 MANY_STEPS = 100_000
+# What is said to take there, by whether the loss is fitted `in_turn`.
+ON_A_DEVICE = {
+    False: "optimizer='lbfgs'",
+    True: "one that steps, such as optimizer='adam', which needs all heads to be 'linear'",
+}
 
 
 class BaseSGD(Parameters, Validation, Judging, CallbackSupportMixin, BaseEstimator):
@@ -170,7 +175,7 @@ class BaseSGD(Parameters, Validation, Judging, CallbackSupportMixin, BaseEstimat
         if device and kind.on_host:
             raise ValueError(
                 f"optimizer={settings.optimizer.name!r} is for arrays on the host; on a device use "
-                "optimizer='lbfgs'"
+                + ON_A_DEVICE[loss.in_turn]
             )
         if device and kind is BATCHES:
             size = size_of_batches(settings.batch_size, 0, X.shape[0])

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 from scipy.special import expit, logit
 
-from sklearn_losses._array import to_host
+from sklearn_losses._array import array_namespace
 from sklearn_losses._interval import Interval
 from sklearn_losses._parameters import check_number
 from sklearn_losses.losses._scales import spread, weighted_median
@@ -110,8 +110,9 @@ class GeneralRobustNLL(_LocationScale):
         # Near its ends the shape has next to no slope: targets that look normal would keep a fit
         # there, whatever their residuals look like.
         row = self.fit_intercept_only(y_true, sample_weight, offset)
-        beside = 0.0 if offset is None else to_host(offset).mean(axis=0)[2:]
-        row[2:] = np.clip(row[2:] + beside, -STEEP, STEEP) - beside
+        xp = array_namespace(row)
+        beside = 0.0 if offset is None else xp.asarray(offset).mean(axis=0)[2:]
+        row[2:] = xp.clip(row[2:] + beside, -STEEP, STEEP) - beside
         return row
 
     def _frozen(self, raw):

@@ -467,10 +467,11 @@ class LaplaceNLL(_LocationScale):
 
     def _best_beside(self, y, weight, beside):
         _moments(y, weight)
+        xp = array_namespace(y)
         row = np.zeros(2)
         for head in (0, 1):
-            loss, target, log_factor = self._of_head(head, y, beside + row if head else beside)
-            factor = np.exp(log_factor - log_factor.max())
+            loss, target, log_factor = self._of_head(head, y, beside + xp.asarray(row))
+            factor = xp.exp(log_factor - log_factor.max())
             counted = factor if weight is None else weight * factor
             row[head] = loss.fit_intercept_only(target, counted, beside[:, head])
         return row
@@ -478,8 +479,9 @@ class LaplaceNLL(_LocationScale):
     def _of_head(self, head, y, raw):
         if head == 0:
             return AbsoluteError(), y, -raw[:, 1]
-        size = np.maximum(np.abs(y - raw[:, 0]), _rounding_of(y))
-        return HalfGammaLoss(), size, np.zeros(len(y))
+        xp = array_namespace(y)
+        size = xp.maximum(abs(y - raw[:, 0]), _rounding_of(y))
+        return HalfGammaLoss(), size, xp.zeros(y.shape[0])
 
     def _is_lost(self, y, raw):
         return raw[:, 1] <= np.log(ROUNDINGS * _rounding_of(y))
@@ -493,8 +495,10 @@ class LaplaceNLL(_LocationScale):
 
 def _rounding_of(y):
     """What residuals cannot be told from 0 by; of targets of 0, as of others."""
-    size = np.abs(y)
-    return np.spacing(np.maximum(size, np.median(size[size > 0.0])))
+    xp = array_namespace(y)
+    size = abs(y)
+    size = xp.maximum(size, xp.median(size[size > 0.0]))
+    return xp.nextafter(size, xp.full_like(size, np.inf)) - size
 
 
 class StudentTNLL(_LocationScale):

@@ -7,6 +7,8 @@ import sklearn_losses as sl
 from sklearn_losses.losses import DISTRIBUTIONS, ORDINAL
 
 _SETTINGS = {
+    "GeneralRobustNLL": [{}, {"alpha": 0.7}],
+    "TweedieNLL": [{}, {"power": 1.4}],
     "AFT": [{"distribution": d} for d in ("normal", "logistic", "extreme")],
     "CumulativeLink": [{"distribution": d} for d in ("logistic", "normal", "extreme")],
 } | {
@@ -37,7 +39,7 @@ def head_sample(loss, n, dtype, seed=0, n_classes=4):
         raw = np.cumsum(rng.normal(0, 1, (n, 1)) - thresholds, axis=1)
         y = rng.integers(0, n_classes, n)
     else:
-        raw = rng.normal(0, 1.5, (n, 2))
+        raw = rng.normal(0, 1.5, (n, loss.n_heads))
         y = {
             "BetaNLL": rng.uniform(0.01, 0.99, n),
             "GammaNLL": rng.gamma(2.0, 1.0, n) + 1e-3,
@@ -45,7 +47,11 @@ def head_sample(loss, n, dtype, seed=0, n_classes=4):
         }.get(type(loss).__name__)
         if isinstance(loss, sl.AFT):
             raw[:, 0] = np.log(y) - np.exp(raw[:, 1]) * rng.uniform(-3, 3, n)
-        if y is None:
+        elif isinstance(loss, sl.GeneralRobustNLL):  # of normal targets the shape has no end
+            y = rng.laplace(0, 2, n)
+        elif isinstance(loss, sl.TweedieNLL):
+            y = rng.gamma(1.5 * rng.poisson(1.2, n), 1.0)
+        elif y is None:
             counts = rng.negative_binomial(1.5, 0.4, n)
             y = counts if loss._whole else rng.normal(0, 2, n)
     return y.astype(dtype), raw.astype(dtype), weight

@@ -134,10 +134,13 @@ def fits(loss, y):
     ordered = isinstance(loss, ORDERED)
     kind = SGDClassifierX if ordered else SGDRegressorX
     given = {"random_state": 0, "alpha": 1e-3}
-    yield kind(loss, optimizer="lbfgs", max_iter=200, tol=1e-9, **given), {}
+    if not loss.in_turn:
+        yield kind(loss, optimizer="lbfgs", max_iter=200, tol=1e-9, **given), {}
     if not ordered:
-        linear = {name: "linear" for name in loss._head_parameters}
+        linear = {name: "linear" for name in loss._head_choices()}
         loss = type(loss)(**{**loss.get_params(), **linear})
+        if not loss.takes_streams:  # of a power that is fitted no step is taken
+            return
         rates = {"learning_rate": "constant", "eta0": 0.02}
         steps = {"optimizer": "adam", "batch_size": 16, "max_iter": 3, "tol": None, **rates}
         yield kind(loss, **given, **steps), {"offset": np.full(len(y), 0.1)}
@@ -216,9 +219,32 @@ def test_fits_of_heads_refuse_what_the_cpus_refuse(device, loss):
     for arrays in ((device.xp.asarray(X), y), (X, device.xp.asarray(y))):
         with pytest.raises(ValueError, match="must be on the same device"):
             model.fit(*arrays)
-    with pytest.raises(ValueError, match="'newton' is for arrays on the host; on a device use"):
-        model.set_params(optimizer="newton").fit(*map(device.xp.asarray, (X, y)))
+    there = [device.xp.asarray(a) for a in (X, y)]
+    if loss.in_turn:
+        check_refusals_of_heads_in_turn(device, loss, y)
+    else:
+        with pytest.raises(ValueError, match="'newton' is for arrays on the host; on a device use"):
+            model.set_params(optimizer="newton").fit(*there)
+    if not isinstance(loss, ORDERED) and not loss.takes_streams:
+        same_error(device, model.set_params(optimizer="adam").fit, X, y)
     assert not hasattr(model, "coef_")
+
+
+def check_refusals_of_heads_in_turn(device, loss, y):
+    """What they are fitted by is the host's, and what is said names what is not."""
+    there = [device.xp.asarray(a) for a in (X, y)]
+    for scale in ("linear", "constant"):
+        model = SGDRegressorX(type(loss)(scale), max_iter=3, tol=None)
+        for optimizer in ("newton", "lbfgs", "gd"):
+            same_error(device, model.set_params(optimizer=optimizer).fit, X, y)
+        for optimizer in ("interior-point", "auto"):
+            with pytest.raises(
+                ValueError, match=r"is for arrays on the host; on a device .* optimizer='adam'"
+            ):
+                model.set_params(optimizer=optimizer).fit(*there)
+        assert not hasattr(model, "coef_")
+        if scale == "constant":
+            same_error(device, model.set_params(optimizer="adam").fit, X, y)
 
 
 def test_streams_of_heads_go_on_from_either_side(device):
