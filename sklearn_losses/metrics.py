@@ -396,13 +396,16 @@ class LossScorer(BaseScorer):
 
     Parameters
     ----------
-    loss : Loss
+    loss : Loss or None
+        None: that which the estimator was fitted with.
     response_method : {"predict", "predict_proba", "decision_function"} or None
     """
 
     def __init__(self, loss, response_method=None):
         if response_method is not None:
             methods = [response_method]
+        elif loss is None:
+            methods = ["predict"]
         elif loss.reads_target and not loss.is_joint:
             methods = ["predict_raw"]
         elif loss.task == "regression":
@@ -423,7 +426,7 @@ class LossScorer(BaseScorer):
 
     def __sklearn_clone__(self):
         # A loss may hold C functions, which have no copy.
-        copy = type(self)(clone(self._loss), self._given)
+        copy = type(self)(self._loss if self._loss is None else clone(self._loss), self._given)
         if hasattr(self, "_metadata_request"):
             copy._metadata_request = self._metadata_request
         return copy
@@ -451,8 +454,15 @@ class LossScorer(BaseScorer):
         ------
         ValueError
             Where the estimator was fitted with an offset and there is none to score it with, and
-            where a prediction is not one that the link can give.
+            where a prediction is not one that the link can give. Where the loss is of another
+            distribution than the estimator's, whose raw predictions would mean something else.
+        AttributeError
+            Where the loss is None and the estimator has no `loss_`.
         """
+        if self._loss is None:
+            given = {"sample_weight": sample_weight, "offset": offset, **kwargs}
+            scorer = LossScorer(final_estimator(estimator).loss_, self._given)
+            return scorer(estimator, X, y_true, **given)
         if offset is not None:
             weight = {} if sample_weight is None else {"sample_weight": sample_weight}
             return self._score(None, estimator, X, y_true, offset=offset, **weight, **kwargs)
@@ -461,6 +471,7 @@ class LossScorer(BaseScorer):
     def _response(self, method_caller, estimator, method, X, offset):
         if method == "predict_raw":  # which pipelines do not hand on
             X, estimator = _before_the_last(estimator, X)
+            self._check_means(estimator)
         if offset is not None:
             # Past the cache, which knows no offset.
             while hasattr(estimator, "best_estimator_"):
@@ -476,6 +487,17 @@ class LossScorer(BaseScorer):
         if method == "predict_raw":
             return estimator.predict_raw(X)
         return method_caller(estimator, method, X)
+
+    def _check_means(self, estimator):
+        """Raise where the estimator's raw predictions are parameters of another distribution."""
+        own = getattr(estimator, "loss_", None)
+        meaning = getattr(own, "_raw_meaning", lambda: None)()
+        if own is not None and meaning != self._loss._raw_meaning():
+            raise ValueError(
+                f"{self._loss!r} cannot judge the raw predictions of a model of {own!r}: they mean "
+                "something else. make_loss_scorer(None) judges each model by the loss that it was "
+                "fitted with"
+            )
 
     def _method(self, estimator):
         """Name of the method that is judged."""
@@ -527,8 +549,10 @@ def make_loss_scorer(loss, *, response_method=None):
 
     Parameters
     ----------
-    loss : str or Loss
-        A loss, or a name of `LOSSES`.
+    loss : str, Loss or None
+        A loss, or a name of `LOSSES`. None: the one that the estimator was fitted with, its
+        `loss_`: to choose between losses that are likelihoods, constants included, such as
+        `GaussianNLL`, `StudentTNLL` and `LaplaceNLL`. It says nothing of losses of other kinds.
     response_method : {"predict", "predict_proba", "decision_function"} or None, default=None
         What is judged. What `decision_function` returns is taken as raw predictions; all else goes
         through the loss's link. None chooses by the loss:
@@ -561,7 +585,7 @@ def make_loss_scorer(loss, *, response_method=None):
     >>> cross_val_score(model, *load_diabetes(return_X_y=True), scoring=scorer, cv=3).round(2)
     array([-14.68, -14.37, -12.97])
     """
-    loss = get_loss(loss)
+    loss = None if loss is None else get_loss(loss)
     allowed = ("predict", "predict_proba", "decision_function", None)
     if response_method not in allowed:
         raise ValueError(f"response_method must be one of {allowed}; got {response_method!r}")

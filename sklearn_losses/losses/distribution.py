@@ -49,6 +49,15 @@ class DistributionLoss(RowwiseLoss):
     # Whether a model without intercepts would leave a head without a size of its own.
     shapes_need_intercepts = True
 
+    # The class of the same distribution's likelihood, where this is another score of it.
+    _likelihood = None
+
+    def _raw_meaning(self):
+        """What tells whether raw predictions are parameters of the same distribution."""
+        given = self.get_params(deep=False)
+        law = {name: value for name, value in given.items() if value not in (LINEAR, CONSTANT)}
+        return self._likelihood or type(self), self.heads, law
+
     def _of_head(self, head, y, raw):
         """Where heads are fitted `in_turn`: a loss of one raw prediction which, as a function of
         this head at the others, is the same but for a constant; its targets, and the logarithms of
@@ -405,6 +414,7 @@ class GaussianCRPS(_LocationScale):
     """
 
     name = "gaussian_crps"
+    _likelihood = GaussianNLL
 
     def __init__(self, scale="linear"):
         self.scale = scale

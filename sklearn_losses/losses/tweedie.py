@@ -183,7 +183,8 @@ class TweedieNLL(DistributionLoss):
     power : "constant" or float, default="constant"
         "constant": one number, fitted too. Or a number in [1.01, 1.99]: then rows have two columns.
         A fitted power stays between these ends: nearer to 1 the density is a row of separate peaks,
-        and where targets repeat, as counts do, its likelihood has no largest value.
+        and where targets repeat, as counts do, its likelihood has no largest value. Targets
+        that are all whole numbers have a likelihood of many hills: give them a power.
 
     References
     ----------
@@ -249,7 +250,7 @@ class TweedieNLL(DistributionLoss):
 
     def _start(self, y, weight):
         middle, spread = _moments(y, weight)
-        power = self.power if self._given else 1.5
+        power = self._numbers()[0] if self._given else 1.5
         row = [np.log(middle), 2.0 * np.log(spread) - power * np.log(middle), 0.0][: self.n_heads]
         return np.array(row), np.ones(self.n_heads)
 
