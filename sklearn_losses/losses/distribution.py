@@ -2,6 +2,8 @@
 of its own or one number for all samples, and the loss is minus the logarithm of its density, or a
 score of it."""
 
+import math
+
 import numpy as np
 from scipy import stats
 from scipy.special import betaln
@@ -319,7 +321,14 @@ def _moments(y, weight):
             f"likelihood; got {float(counted[0])} alone, of {len(counted)} sample(s)"
         )
     middle = constants.mean(y, weight)
-    return middle, float(np.sqrt(constants.mean((y - middle) ** 2, weight)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = float(np.sqrt(constants.mean((y - middle) ** 2, weight)))
+    if not math.isfinite(spread):
+        raise ValueError(
+            "y_true must hold targets whose squared distances from their mean are finite; the "
+            f"furthest from 0 is {float(abs(counted).max()):.3g} (in a fit, over the spread of y)"
+        )
+    return middle, spread
 
 
 class _LocationScale(DistributionLoss):

@@ -303,3 +303,24 @@ def test_hurdle_fits_are_a_logistic_regression_and_statsmodels_truncated_counts(
     zeros = sl.SGDClassifierX("log_loss", **EXACT).fit(Z, y == 0)
     np.testing.assert_allclose(model.coef_[1], zeros.coef_[0], rtol=1e-4)
     np.testing.assert_allclose(model.intercept_[1], zeros.intercept_[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        sl.GaussianNLL(),
+        sl.StudentTNLL(),
+        sl.LaplaceNLL(),
+        sl.GeneralRobustNLL(),
+        sl.GammaNLL(),
+        sl.TweedieNLL(),
+    ],
+    ids=str,
+)
+def test_a_target_whose_square_is_no_number_is_named(loss):
+    y = np.random.RandomState(0).gamma(2.0, size=50)
+    y[3] = 1e160
+    with pytest.raises(ValueError, match="y_true must hold targets whose squared distances"):
+        loss.fit_intercept_only(y)
+    with pytest.raises(ValueError, match="y_true must hold targets whose squared distances"):
+        SGDRegressorX(loss, optimizer="auto").fit(np.arange(50.0)[:, None], y)
