@@ -286,7 +286,7 @@ def test_averages_of_scikit_learns_algorithm_go_on_on_a_device(device):
     assert np.isfinite(model.coef_).all()
 
 
-@pytest.mark.pairwise
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
     "optimizer, params",

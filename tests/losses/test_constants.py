@@ -372,7 +372,7 @@ def test_an_offset_that_does_not_fit_is_refused(loss):
         loss.fit_intercept_only(y, None, ["a"] * 4)
 
 
-@pytest.mark.pairwise
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("loss", settings([*POINTWISE, *ROWWISE]), ids=repr)
 def test_constants_of_a_devices_arrays_are_the_cpus(device, loss, dtype):
