@@ -38,8 +38,9 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     products = defaultdict(list)
     for item in items:
-        if item.get_closest_marker("pairwise") and not item.get_closest_marker("slow"):
-            products[item.path, item.originalname].append(item)
+        if item.get_closest_marker("pairwise"):
+            slow = item.get_closest_marker("slow") is not None
+            products[item.path, item.originalname, slow].append(item)
     for cases in products.values():
         # A value's number is that of the first case that has it: not every value can be compared.
         first = {}

@@ -67,6 +67,7 @@ def test_steps_are_the_papers(name, layout, case, side):
     check_steps(name, layout, OneOutput, side=side, **CASES[case])
 
 
+@pytest.mark.slow
 @pytest.mark.pairwise
 @pytest.mark.parametrize("case", ["elastic net, averages", "clipped", "full batch"])
 @pytest.mark.parametrize("layout", ["dense", "csr"])
@@ -76,6 +77,7 @@ def test_steps_are_the_papers_for_all_kinds_of_losses(name, setup, layout, case,
     check_steps(name, layout, setup, side=side, **CASES[case])
 
 
+@pytest.mark.slow
 @pytest.mark.pairwise
 @pytest.mark.parametrize("changes", [False, True], ids=["", "changing"])
 @pytest.mark.parametrize("case", coordinates.CASES)
@@ -182,6 +184,7 @@ def test_many_outputs_are_multiplied_by_the_library(side):
         check_value_and_gradient(HundredTargets, layout, np.float64, side)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["dense", "csr", "csr, 64 bits, unsorted"])
 @pytest.mark.parametrize("name", STEPPERS)
 def test_steps_are_the_papers_in_float32(name, layout, side):

@@ -68,6 +68,7 @@ def test_every_optimizer_fits_as_on_the_host(device, kind, optimizer, layout):
     assert_same_fit(found, model.fit(x, y), 1e-8)
 
 
+@pytest.mark.slow
 # Of every parameter that changes how batches are made, weighed or stepped on.
 @pytest.mark.parametrize(
     "params",

@@ -146,6 +146,7 @@ def fits(loss, y):
         yield kind(loss, **given, **steps), {"offset": np.full(len(y), 0.1)}
 
 
+@pytest.mark.slow
 @by_heads
 def test_fits_of_heads_are_the_cpus(device, loss):
     y, _, weight = head_sample(loss, N, np.float64)

@@ -57,6 +57,7 @@ def test_hinge_fits_are_their_linear_programs(alpha):
         assert objective(model, X, y) == pytest.approx(hinge_program(X, y, alpha), abs=1e-8), seed
 
 
+@pytest.mark.slow
 @CONVERGED
 @pytest.mark.parametrize("penalty", ["l2", "l1"])
 @pytest.mark.parametrize(

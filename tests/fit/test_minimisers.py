@@ -174,6 +174,7 @@ def lack(optimizer, loss):
     return None if loss._smoothed(1.0) is not None else "no smooth counterpart"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_optimizer_minimises_every_loss(name, optimizer):

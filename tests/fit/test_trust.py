@@ -294,6 +294,7 @@ def thousands():
     return x, rng.poisson(np.exp(7.9 + 0.5 * x[:, 0])).astype(float)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learning_rate", ["invscaling", "optimal"])
 @pytest.mark.parametrize("optimizer", EXACT)
 @pytest.mark.parametrize("data", [heavy, thousands])

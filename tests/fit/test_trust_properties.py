@@ -158,6 +158,7 @@ def check(problem, optimizer):
     return "reached"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in REFUSED])
 def test_lbfgs_reaches_the_minimum_or_warns(name):
     ends = []
@@ -185,6 +186,7 @@ def test_losses_without_a_smooth_counterpart_are_refused(optimizer, name):
         estimator_of(loss)(loss, optimizer=optimizer).fit(np.eye(6), [0, 1, 2, 0, 1, 2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["gd", "saga", "svrg"])
 @pytest.mark.parametrize("name", FEW)
 def test_exact_optimizers_reach_the_minimum_or_warn(name, optimizer):
@@ -249,6 +251,7 @@ def test_many_problems_of_every_loss_and_exact_optimizer(name, optimizer):
 # ---------------------------------------------------------------------------------- tolerances
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["lbfgs", "gd", "saga", "svrg"])
 @pytest.mark.parametrize("name", ["squared_error", "huber", "poisson", "log_loss", "multinomial"])
 def test_a_tighter_tolerance_is_never_worse(name, optimizer):
