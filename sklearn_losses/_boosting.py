@@ -252,12 +252,14 @@ class _Objective(_FromLoss):
             if _of_classes(loss):
                 hessian *= self._diagonal_factor(rows.shape[1])
         self._curvature(y_true, rows, weight, gradient, hessian)
-        if loss.heads and not loss._sees_features().all():
-            # Equal derivatives of all samples, of which no split gains: a tree of one leaf.
-            mass = np.ones(len(rows)) if weight is None else np.asarray(weight, dtype=np.float64)
-            for part in (gradient, hessian):
-                for head in np.flatnonzero(~loss._sees_features()):
-                    part[:, head] = mass * (part[:, head].sum(dtype=np.float64) / mass.sum())
+        if not loss.heads:
+            return
+        # Equal derivatives of all samples, of which no split gains: a tree of one leaf.
+        share = np.ones(len(rows)) if weight is None else np.asarray(weight, dtype=np.float64)
+        share = share / share.sum()
+        for head in np.flatnonzero(~loss._sees_features()):
+            for part in (gradient[:, head], hessian[:, head]):
+                part[:] = share * part.sum(dtype=np.float64)
 
 
 def _heads_offset(loss, offset):

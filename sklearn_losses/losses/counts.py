@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy import stats
-from scipy.special import betaincc, expit, lambertw, logit, pdtr
+from scipy.special import betaincc, expit, logit, pdtr
 
 from sklearn_losses._array import array_namespace, special_functions, to_host
 from sklearn_losses._interval import NON_NEGATIVE
@@ -11,7 +11,7 @@ from sklearn_losses.losses import constants
 from sklearn_losses.losses._arrays import x_log_x
 from sklearn_losses.losses.distribution import CONSTANT, LINEAR, DistributionLoss
 
-# Of Newton's method, from means of 2 and more to the last digit.
+# Of Newton's method: to the last digit for means of 2 and more, near enough to start from below.
 STEPS_TO_RATE = 4
 
 
@@ -81,9 +81,14 @@ class _Counts(stats.rv_discrete):
 
 
 def _truncated_rate(mean):
-    """Of a Poisson variable whose zeros are left out and whose mean is above 1, what its mean is
-    with them."""
-    return mean + lambertw(-mean * np.exp(-mean)).real
+    """Of Poisson variables whose zeros are left out and whose means are above 1, what their means
+    are with them: by Newton's steps to ``rate / (1 - exp(-rate)) = mean``, which is convex, from
+    above."""
+    xp, rate = array_namespace(mean), mean
+    for _ in range(STEPS_TO_RATE):
+        rest = -xp.expm1(-rate)
+        rate = rate - (rate / rest - mean) * rest**2 / (rest - rate * (1.0 - rest))
+    return rate
 
 
 # ------------------------------------------------------------------------------- negative binomial
@@ -312,12 +317,7 @@ class HurdlePoissonNLL(CountLoss):
         # Of counts up to 1 the probability may be as near 1 as one likes.
         y = y.astype(np.float64)
         xp = array_namespace(y)
-        mean = xp.maximum(y, 2.0)
-        rate = mean.copy()
-        # Newton's steps to rate / (1 - exp(-rate)) = mean, from above: it is convex.
-        for _ in range(STEPS_TO_RATE):
-            rest = -xp.expm1(-rate)
-            rate -= (rate / rest - mean) * rest**2 / (rest - rate * (1.0 - rest))
+        rate = _truncated_rate(xp.maximum(y, 2.0))
         lost = special_functions(xp).gammaln(y + 1.0)
         best = y * xp.log(rate) - xp.log(-xp.expm1(-rate)) - rate - lost
         return xp.where(y < 2.0, 0.0, best)

@@ -322,13 +322,13 @@ def _moments(y, weight):
         )
     middle = constants.mean(y, weight)
     with np.errstate(over="ignore", invalid="ignore"):
-        spread = float(np.sqrt(constants.mean((y - middle) ** 2, weight)))
-    if not math.isfinite(spread):
+        deviation = float(np.sqrt(constants.mean((y - middle) ** 2, weight)))
+    if not math.isfinite(deviation):
         raise ValueError(
             "y_true must hold targets whose squared distances from their mean are finite; the "
             f"furthest from 0 is {float(abs(counted).max()):.3g} (in a fit, over the spread of y)"
         )
-    return middle, spread
+    return middle, deviation
 
 
 class _LocationScale(DistributionLoss):
@@ -337,6 +337,9 @@ class _LocationScale(DistributionLoss):
     heads = ("location", "log_scale")
     log_scale_head = 1
     _head_parameters = {"scale": 1}
+
+    def __init__(self, scale="linear"):
+        self.scale = scale
 
     def _start(self, y, weight):
         middle, spread = _moments(y, weight)
@@ -380,9 +383,6 @@ class GaussianNLL(_LocationScale):
 
     name = "gaussian_nll"
 
-    def __init__(self, scale="linear"):
-        self.scale = scale
-
     def _expected_hessian(self, raw):
         return self._of_standard(1.0, 2.0, raw)
 
@@ -425,9 +425,6 @@ class GaussianCRPS(_LocationScale):
     name = "gaussian_crps"
     _likelihood = GaussianNLL
 
-    def __init__(self, scale="linear"):
-        self.scale = scale
-
     def _minus_best_value(self, y):
         return array_namespace(y).zeros_like(y)
 
@@ -438,8 +435,7 @@ class GaussianCRPS(_LocationScale):
         at_one = self._of_standard(1.0 / np.sqrt(np.pi), 0.5 / np.sqrt(np.pi), raw)
         return at_one * np.exp(raw[:, 1:])
 
-    def _frozen(self, raw):
-        return stats.norm(raw[:, 0], np.exp(raw[:, 1]))
+    _frozen = GaussianNLL._frozen
 
 
 class LaplaceNLL(_LocationScale):
@@ -480,9 +476,6 @@ class LaplaceNLL(_LocationScale):
     differentiable = False
     approx_hessian = True
     in_turn = True
-
-    def __init__(self, scale="linear"):
-        self.scale = scale
 
     def _best_beside(self, y, weight, beside):
         _moments(y, weight)

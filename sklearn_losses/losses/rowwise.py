@@ -41,8 +41,6 @@ class RowwiseLoss(Loss):
 
     # Names of the parameters of shape (n_classes,), and of others that the kernel's follow from.
     _class_parameters, _kernel_parameters = (), ()
-    # Names of the parameters of shape (n_classes,).
-    _class_parameters = ()
     # Whether targets that are one number are whole.
     _whole = True
 
