@@ -75,7 +75,10 @@ DOMAINS = {
 }
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(12, marks=pytest.mark.slow)])
+MINUTES = [pytest.mark.slow, pytest.mark.exhaustive]
+
+
+@pytest.mark.parametrize("times", [1, pytest.param(12, marks=MINUTES)])
 @pytest.mark.parametrize("name", DOMAINS)
 def test_rows_are_the_series_in_many_digits(name, times):
     n, *domain, bound, digits = DOMAINS[name]
