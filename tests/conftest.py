@@ -106,3 +106,12 @@ def stand_in(device):
     if device.real:
         pytest.skip("of the stand-in alone")
     return device
+
+
+@pytest.fixture
+def together(device, monkeypatch):
+    """The same, with all kernels of a loss in one text: compiled one by one they take minutes."""
+    from on_device import compile_together
+
+    compile_together(monkeypatch)
+    return device

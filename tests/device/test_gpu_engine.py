@@ -156,6 +156,7 @@ def weights_after(side, engine, *, epochs=2, batch_size=16, rate=0.05, seed=None
 # -------------------------------------------------------------------- every shape of every kernel
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("pieces", [1, 32])
 @pytest.mark.parametrize("d", [1, 2, 4, 31, 32, 33, 100, 128, 250, 513, 1024, 1030])
@@ -276,7 +277,9 @@ def test_bits_do_not_depend_on_the_order_of_the_blocks(setup, layout, side):
 
 
 @pytest.mark.parametrize("layout", ["dense", "csr"])
-@pytest.mark.parametrize("name", ["adam", "saga", "cumulative sgd"])
+@pytest.mark.parametrize(
+    "name", ["saga", *(pytest.param(n, marks=pytest.mark.slow) for n in ("adam", "cumulative sgd"))]
+)
 def test_a_replayed_graph_has_the_bits_of_launches_one_by_one(name, layout, side, monkeypatch):
     # 600 rows: 37 steps of 16, in a graph of 36, or of 8 again and again; and one that is shorter.
     found = []

@@ -9,7 +9,6 @@ from heads_data import HEADS, ORDERED, every_head, head_sample, kernel_of, kinds
 from on_device import (
     DTYPES,
     OnDevice,
-    compile_together,
     every_dtype,
     host,
     numpys,
@@ -25,12 +24,6 @@ from sklearn_losses._kernels.losses import _rowwise
 from sklearn_losses.losses import ROWWISE
 
 SIZES = [0, 1, 7, 4097]
-
-
-@pytest.fixture
-def together(device, monkeypatch):
-    compile_together(monkeypatch)
-    return device
 
 
 def moved(device, *arrays):

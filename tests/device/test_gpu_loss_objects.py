@@ -13,7 +13,6 @@ from on_device import (
     DTYPES,
     EVERY,
     Lender,
-    compile_together,
     every_dtype,
     every_loss,
     numpys,
@@ -39,43 +38,36 @@ from sklearn_losses.links import (
 )
 from sklearn_losses.losses import REDUCED, ROWWISE
 
-
-@pytest.fixture
-def together(device, monkeypatch):
-    compile_together(monkeypatch)
-    return device
-
-
 # ------------------------------------------------------------------------------------------- errors
 
 
-def test_what_methods_refuse_is_refused_in_the_same_words(device):
+def test_what_methods_refuse_is_refused_in_the_same_words(together):
     y, raw, weight = np.full(4, 0.5), np.ones(4), np.ones(4)
     loss, rows = sl.HuberLoss(), sl.HalfMultinomialLoss()
-    same_error(device, loss.loss, y[:3], raw)
-    same_error(device, loss.loss, y, np.ones((4, 2)))
-    same_error(device, loss.loss, y, raw, weight[:2])
-    same_error(device, loss.loss, y, raw, None, np.empty(3))
-    same_error(device, loss.loss, y, raw, None, np.empty(4, int))
-    same_error(device, loss.gradient, y, raw, None, np.empty(4, np.float16))
-    same_error(device, loss.gradient, y, raw.astype(complex))
-    same_error(device, loss.gradient, y.astype(complex), raw)
-    same_error(device, loss.gradient, y, raw, weight.astype(complex))
-    same_error(device, loss.loss, None, raw)
-    same_error(device, loss, None, raw)
-    same_error(device, loss, y, raw.astype(complex))
-    same_error(device, loss, y.astype(complex), raw)
-    same_error(device, loss, y, raw, weight.astype(complex))
-    same_error(device, rows.loss, y, raw)
-    same_error(device, rows.loss, np.ones((4, 2)), np.ones((4, 3)))
-    same_error(device, rows.loss, y, np.ones((4, 0)))
-    same_error(device, rows.gradient, y, np.ones((4, 3)), None, np.empty((4, 2)))
-    same_error(device, sl.LDAM().loss, np.ones((4, 3)), np.ones((4, 3)))
-    same_error(device, sl.LDAM().gradient_proba, y, np.ones((4, 3)))
-    same_error(device, sl.HalfMultinomialLoss(n_classes=2).loss, y, np.ones((4, 3)))
+    same_error(together, loss.loss, y[:3], raw)
+    same_error(together, loss.loss, y, np.ones((4, 2)))
+    same_error(together, loss.loss, y, raw, weight[:2])
+    same_error(together, loss.loss, y, raw, None, np.empty(3))
+    same_error(together, loss.loss, y, raw, None, np.empty(4, int))
+    same_error(together, loss.gradient, y, raw, None, np.empty(4, np.float16))
+    same_error(together, loss.gradient, y, raw.astype(complex))
+    same_error(together, loss.gradient, y.astype(complex), raw)
+    same_error(together, loss.gradient, y, raw, weight.astype(complex))
+    same_error(together, loss.loss, None, raw)
+    same_error(together, loss, None, raw)
+    same_error(together, loss, y, raw.astype(complex))
+    same_error(together, loss, y.astype(complex), raw)
+    same_error(together, loss, y, raw, weight.astype(complex))
+    same_error(together, rows.loss, y, raw)
+    same_error(together, rows.loss, np.ones((4, 2)), np.ones((4, 3)))
+    same_error(together, rows.loss, y, np.ones((4, 0)))
+    same_error(together, rows.gradient, y, np.ones((4, 3)), None, np.empty((4, 2)))
+    same_error(together, sl.LDAM().loss, np.ones((4, 3)), np.ones((4, 3)))
+    same_error(together, sl.LDAM().gradient_proba, y, np.ones((4, 3)))
+    same_error(together, sl.HalfMultinomialLoss(n_classes=2).loss, y, np.ones((4, 3)))
 
 
-def test_outputs_that_share_memory_are_refused_in_the_same_words(device):
+def test_outputs_that_share_memory_are_refused_in_the_same_words(together):
     def shared(xp):
         y, raw, weight = (xp.ones(4) for _ in range(3))
         out = xp.empty(9)
@@ -91,7 +83,7 @@ def test_outputs_that_share_memory_are_refused_in_the_same_words(device):
         yield lambda: rows.gradient(y, wide[:, :3], None, wide[:, 2:5])
         yield lambda: rows.gradient_proba(y, wide[:, :3], None, xp.empty((4, 3)), wide[:, 2:5])
 
-    for on_host, there in zip(shared(np), shared(device.xp), strict=True):
+    for on_host, there in zip(shared(np), shared(together.xp), strict=True):
         with pytest.raises(ValueError) as wanted:
             on_host()
         with pytest.raises(ValueError) as got:
@@ -100,7 +92,7 @@ def test_outputs_that_share_memory_are_refused_in_the_same_words(device):
             assert str(got.value) == str(wanted.value)
 
 
-def test_what_a_call_refuses_is_refused_in_the_same_words(device):
+def test_what_a_call_refuses_is_refused_in_the_same_words(together):
     y, raw, weight = np.full(4, 0.5), np.ones(4), np.ones(4)
 
     def put(x, index, value):
@@ -109,28 +101,28 @@ def test_what_a_call_refuses_is_refused_in_the_same_words(device):
         return x
 
     for loss in (sl.HalfBinomialLoss(), sl.FunctionLoss(lambda y, r: r - y, lambda y, r: r)):
-        same_error(device, loss, put(y, 2, np.nan), raw)
-        same_error(device, loss, y, put(raw, 1, np.inf))
-        same_error(device, loss, y, put(raw, 1, np.inf)[:, None])
-        same_error(device, loss, y, raw, put(weight, 3, -1))
-        same_error(device, loss, y, raw, put(weight, 3, np.nan))
-        same_error(device, loss, y, raw, 0 * weight)
-        same_error(device, loss, y, raw, weight[:2])
-        same_error(device, loss, y[:0], raw[:0])
-        same_error(device, loss, y[:3], raw)
-    same_error(device, sl.HalfBinomialLoss(), put(y, 1, 1.5), raw)
-    same_error(device, sl.HalfBinomialLoss(), np.array([-1.0, 1, 1, -1]), raw)
-    same_error(device, sl.HalfPoissonLoss(), put(y, 1, -1), raw.astype(np.float32))
+        same_error(together, loss, put(y, 2, np.nan), raw)
+        same_error(together, loss, y, put(raw, 1, np.inf))
+        same_error(together, loss, y, put(raw, 1, np.inf)[:, None])
+        same_error(together, loss, y, raw, put(weight, 3, -1))
+        same_error(together, loss, y, raw, put(weight, 3, np.nan))
+        same_error(together, loss, y, raw, 0 * weight)
+        same_error(together, loss, y, raw, weight[:2])
+        same_error(together, loss, y[:0], raw[:0])
+        same_error(together, loss, y[:3], raw)
+    same_error(together, sl.HalfBinomialLoss(), put(y, 1, 1.5), raw)
+    same_error(together, sl.HalfBinomialLoss(), np.array([-1.0, 1, 1, -1]), raw)
+    same_error(together, sl.HalfPoissonLoss(), put(y, 1, -1), raw.astype(np.float32))
     # Outside in its own type alone.
-    same_error(device, sl.HalfBinomialLoss(), put(y, 1, 1 + 1e-12), raw.astype(np.float32))
+    same_error(together, sl.HalfBinomialLoss(), put(y, 1, 1 + 1e-12), raw.astype(np.float32))
     rows, matrix = sl.HalfMultinomialLoss(), np.ones((4, 3))
-    same_error(device, rows, np.array([0.0, 1, 3, 2]), matrix)
-    same_error(device, rows, np.array([0.0, 0.5, 0, 2]), matrix)
-    same_error(device, rows, y * 0, put(matrix, (1, 2), np.nan))
-    same_error(device, rows, y * 0, matrix, put(weight, 1, -2))
-    same_error(device, rows, np.full((4, 3), 0.3), matrix)
-    same_error(device, rows, put(np.full((4, 3), 1 / 3), (2, 1), -1), matrix)
-    same_error(device, sl.LDAM(), np.full((4, 3), 1 / 3), matrix)
+    same_error(together, rows, np.array([0.0, 1, 3, 2]), matrix)
+    same_error(together, rows, np.array([0.0, 0.5, 0, 2]), matrix)
+    same_error(together, rows, y * 0, put(matrix, (1, 2), np.nan))
+    same_error(together, rows, y * 0, matrix, put(weight, 1, -2))
+    same_error(together, rows, np.full((4, 3), 0.3), matrix)
+    same_error(together, rows, put(np.full((4, 3), 1 / 3), (2, 1), -1), matrix)
+    same_error(together, sl.LDAM(), np.full((4, 3), 1 / 3), matrix)
 
 
 OWN = sl.FunctionLoss(lambda y, raw: (raw - y) ** 2, lambda y, raw: 2 * (raw - y))
@@ -170,10 +162,10 @@ def test_arrays_of_two_places_are_named(device, loss):
             call()
 
 
-def test_a_device_that_is_not_the_current_one_is_used_where_arrays_are_there(device):
-    xp = device.xp
-    if device.real and xp.cuda.runtime.getDeviceCount() < 2:
-        pytest.skip("one device")
+def test_a_device_that_is_not_the_current_one_is_used_where_arrays_are_there(together):
+    xp = together.xp
+    if together.real and xp.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("one together")
     for loss in (sl.HalfBinomialLoss(), sl.HalfMultinomialLoss(n_classes=4)):
         arrays = sample(type(loss), 20, np.float64)
         arrays = np.round(arrays[0]), *arrays[1:]

@@ -12,7 +12,6 @@ from on_device import (
     EVERY,
     Lender,
     OnDevice,
-    compile_together,
     every_dtype,
     every_loss,
     host,
@@ -32,12 +31,6 @@ from sklearn_losses.losses import POINTWISE, ROWWISE
 SIZES = [0, 1, 7, 4096, 4097]
 # A device's own exponentials to large powers.
 POWERS = ("HalfTweedieLoss", "GeneralRobust", "FocalLoss", "AsymmetricLoss", "MulticlassFocal")
-
-
-@pytest.fixture
-def together(device, monkeypatch):
-    compile_together(monkeypatch)
-    return device
 
 
 # -------------------------------------------------------------------------------------- the numbers
@@ -172,14 +165,14 @@ def test_a_code_that_is_no_class_gives_nan(together, cls):
 
 @pytest.mark.parametrize("n_classes", [2, 3, 33, 100, 400])
 @every_dtype
-def test_any_number_of_classes(device, dtype, n_classes):
+def test_any_number_of_classes(together, dtype, n_classes):
     # The last goes without shared memory.
     loss = sl.LogitAdjusted(priors=np.arange(1.0, n_classes + 1))
     y, raw, weight = sample(sl.LogitAdjusted, 70, dtype, n_classes=n_classes)
     for target in (y, soft(y, n_classes)):
         for order in ("C", "F"):
             want = results(loss, target, raw, weight)
-            arrays = [device.xp.asarray(a, order=order) for a in (target, raw, weight)]
+            arrays = [together.xp.asarray(a, order=order) for a in (target, raw, weight)]
             got = results(loss, *arrays)
             for method in want:
                 for a, b in zip(want[method], host(got[method]), strict=True):
@@ -202,16 +195,16 @@ def test_rows_of_a_block_fit_in_shared_memory():
     assert device_losses.rows_of_block(100, 3, 4, 1) == 32
 
 
-def test_more_samples_than_the_largest_grid_takes_at_once(device, monkeypatch):
+def test_more_samples_than_the_largest_grid_takes_at_once(together, monkeypatch):
     monkeypatch.setattr(device_losses, "MOST_BLOCKS", 2)
     for cls in (sl.HuberLoss, sl.HalfMultinomialLoss):
         arrays = sample(cls, 9001, np.float32)
         want = results(cls(), *arrays)
-        got = results(cls(), *map(device.xp.asarray, arrays))
+        got = results(cls(), *map(together.xp.asarray, arrays))
         for method in want:
             for a, b in zip(want[method], host(got[method]), strict=True):
                 np.testing.assert_allclose(b, a, rtol=2e-5, atol=2e-6)
-        assert cls()(*map(device.xp.asarray, arrays)) == pytest.approx(cls()(*arrays), rel=1e-6)
+        assert cls()(*map(together.xp.asarray, arrays)) == pytest.approx(cls()(*arrays), rel=1e-6)
 
 
 # ------------------------------------------------------------------------------- arrays of any kind
@@ -232,8 +225,8 @@ def layouts(xp, x):
 
 @pytest.mark.parametrize("loss", [sl.HuberLoss(), sl.HalfBinomialLoss(), sl.HalfMultinomialLoss()])
 @every_dtype
-def test_the_bits_do_not_depend_on_the_layout(device, loss, dtype):
-    xp = device.xp
+def test_the_bits_do_not_depend_on_the_layout(together, loss, dtype):
+    xp = together.xp
     for n in (1, 7, 700):
         arrays = sample(type(loss), n, dtype)
         plain = [xp.asarray(a) for a in arrays]
@@ -261,8 +254,8 @@ def test_the_bits_do_not_depend_on_the_layout(device, loss, dtype):
 
 
 @every_dtype
-def test_other_types_are_converted(device, dtype):
-    xp, other = device.xp, np.float64 if dtype == np.float32 else np.float32
+def test_other_types_are_converted(together, dtype):
+    xp, other = together.xp, np.float64 if dtype == np.float32 else np.float32
     for loss in (sl.HuberLoss(), sl.HalfMultinomialLoss()):
         y, raw, weight = sample(type(loss), 50, dtype)
         codes = np.round(y).astype(int)
@@ -293,12 +286,12 @@ def test_arrays_of_other_libraries_are_shared(device, monkeypatch):
     )
 
 
-def test_a_sum_has_the_same_bits_whichever_block_comes_first(device):
+def test_a_sum_has_the_same_bits_whichever_block_comes_first(together):
     arrays = {cls: sample(cls, 40_000, np.float32) for cls in (sl.LogCosh, sl.LDAM)}
-    want = {cls: cls()(*map(device.xp.asarray, a)) for cls, a in arrays.items()}
-    if not device.real:
-        device.settings["reverse_blocks"] = True
+    want = {cls: cls()(*map(together.xp.asarray, a)) for cls, a in arrays.items()}
+    if not together.real:
+        together.settings["reverse_blocks"] = True
     for cls, a in arrays.items():
-        assert all(cls()(*map(device.xp.asarray, a)) == want[cls] for _ in range(3))
-        total = cls()._evaluate(*map(device.xp.asarray, a), None, None, None, None, want_sum=True)
+        assert all(cls()(*map(together.xp.asarray, a)) == want[cls] for _ in range(3))
+        total = cls()._evaluate(*map(together.xp.asarray, a), None, None, None, None, want_sum=True)
         assert total.shape == () and total.dtype == np.float64

@@ -273,6 +273,7 @@ def test_probabilities_of_drawn_data_are_calibrated(loss, dtype):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "loss",
     [

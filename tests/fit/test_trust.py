@@ -393,7 +393,10 @@ def many_columns(n, d):
     return X, X @ rng.normal(size=d) / np.sqrt(d) + rng.standard_t(3, size=n)
 
 
-@pytest.mark.parametrize("n, d", [(800, 30), pytest.param(5000, 200, marks=pytest.mark.slow)])
+MINUTES = [pytest.mark.slow, pytest.mark.exhaustive]
+
+
+@pytest.mark.parametrize("n, d", [(800, 30), pytest.param(5000, 200, marks=MINUTES)])
 @pytest.mark.parametrize("quantile", [0.5, 0.9])
 def test_quantiles_of_many_columns_are_those_of_the_linear_program(quantile, n, d):
     X, y = many_columns(n, d)

@@ -240,7 +240,7 @@ def test_many_problems_of_every_loss_and_exact_optimizer(name, optimizer):
     if name in REFUSED and optimizer in ("lbfgs", "gd"):
         pytest.skip("refused")
 
-    @examples(40)
+    @examples(20)
     @given(problems(name, dtypes=("float64", "float32")))
     def holds(problem):
         check(problem, optimizer)
